@@ -1,0 +1,73 @@
+# Variables a user sets: EXPERIMENT, ARGS, LOGGER, RUN, INPUT. The rest is set-up, all of it inside this folder.
+EXPERIMENT ?= digits_mlp
+LOGGER ?= wandb
+RUN ?= runs/$(EXPERIMENT)
+PYTHON ?= python3
+
+BIN := .venv/bin
+READY := .venv/.ready
+RUN_PYTHON = $(BIN)/python -m arc_light
+OPTIONS = -c configs/trainer.yaml -c configs/$(EXPERIMENT).yaml
+FIT_OPTIONS = $(OPTIONS) --trainer.logger configs/logger/$(LOGGER).yaml
+# [part:loops]
+LOOP ?= automatic# or handwritten, manual
+FIT_OPTIONS += --loop $(LOOP)
+# [/part:loops]
+export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
+export UV_PYTHON_DOWNLOADS ?= never
+export OMP_WAIT_POLICY ?= passive
+# [part:wandb]
+export WANDB_CACHE_DIR ?= $(CURDIR)/.cache/wandb
+# [/part:wandb]
+UV = $(or $(shell command -v uv 2>/dev/null),.cache/tools/bin/uv)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train evaluate predict resume test test-slow lint lock clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+setup: $(READY) ## install what the project needs into .venv
+
+$(READY): requirements.lock pyproject.toml
+	@command -v uv >/dev/null || test -x .cache/tools/bin/uv \
+		|| $(PYTHON) -m pip install --quiet --no-cache-dir --disable-pip-version-check --target .cache/tools uv
+	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
+	@UV_COMPILE_BYTECODE=1 $(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+train: $(READY) ## train and test an EXPERIMENT, with further options in ARGS
+	@$(RUN_PYTHON) fit $(FIT_OPTIONS) $(ARGS)
+
+evaluate: $(READY) ## measure the best checkpoint of a RUN
+	@$(RUN_PYTHON) evaluate --run "$(RUN)" $(ARGS)
+
+predict: $(READY) ## tell the classes of INPUT, an image or a folder, with a RUN
+	@$(RUN_PYTHON) predict --run "$(RUN)" --input "$(INPUT)" $(ARGS)
+
+resume: $(READY) ## continue a RUN, such as with ARGS="--trainer.max_epochs 30"
+	@$(RUN_PYTHON) resume --run "$(RUN)" $(ARGS)
+
+# [part:loops]
+.PHONY: parity
+parity: $(READY) ## train an EXPERIMENT by three loops and compare every bit
+	@$(RUN_PYTHON) parity $(OPTIONS) $(ARGS)
+
+# [/part:loops]
+test: $(READY) ## run the fast tests
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(READY) ## run the slow tests
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(READY) ## check style and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+lock: $(READY) ## choose the newest versions that fit together
+	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-emit-index-url --group dev -o requirements.lock pyproject.toml
+
+clean: ## remove what set-up and checks made, but no run and no data
+	@rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache

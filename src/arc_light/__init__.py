@@ -1,0 +1,1 @@
+"""Image classifiers with PyTorch Lightning."""
