@@ -1,0 +1,23 @@
+"""Data sets: images in memory, whole batches at a time."""
+
+from arc_light.data.augment import Augmentation, Cutout, RandomCrop, RandomFlip, RandomResizedCrop
+from arc_light.data.base import Batch, ImageDataModule, Images
+from arc_light.data.cifar10 import CIFAR10DataModule
+from arc_light.data.digits import DigitsDataModule
+from arc_light.data.folder import ImageFolderDataModule
+from arc_light.data.mnist import MNISTDataModule
+
+__all__ = [
+    "Augmentation",
+    "Batch",
+    "CIFAR10DataModule",
+    "Cutout",
+    "DigitsDataModule",
+    "ImageDataModule",
+    "ImageFolderDataModule",
+    "Images",
+    "MNISTDataModule",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomResizedCrop",
+]

@@ -1,0 +1,149 @@
+"""What every data set of images shares: splits, loaders, and normalisation and augmentation of whole batches."""
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from arc_light.data.augment import Augmentation
+from arc_light.data.batches import BatchSampler, ImageBatches
+from arc_light.data.images import read_image
+from arc_light.data.splits import stratified_split
+from arc_light.errors import InputError
+
+Batch = tuple[Tensor, Tensor]  # images, float [B, C, H, W], normalised; labels, int64 [B]
+
+
+class Images(NamedTuple):
+    """Part of a data set: images, uint8 [N, C, H, W], and labels, int64 [N]."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class ImageDataModule(LightningDataModule):
+    """A data set of labelled images (abstract): a subclass says `classes`, `input_shape`, `mean`, `std` and `load`.
+
+    Args:
+        batch_size: images in a batch of each process.
+        val_fraction: part of the training images that is kept for validation, class by class.
+        augment: what happens to training images, in this order.
+        num_workers: processes that fetch batches; 0 is fastest for images in memory.
+        seed: of the split, the order and the augmentation; None is 0 or, on the command line, `seed_everything`.
+    """
+
+    classes: Sequence[str]
+    input_shape: tuple[int, int, int]  # channels, height, width
+    mean: Sequence[float]  # per channel, of values 0..1
+    std: Sequence[float]
+
+    def __init__(
+        self,
+        batch_size: PositiveInt = 128,
+        val_fraction: OpenUnitInterval = 0.1,
+        augment: Sequence[Augmentation] = (),
+        num_workers: NonNegativeInt = 0,
+        seed: NonNegativeInt | None = None,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters(ignore=["augment"], logger=False)
+        self.batch_size, self.val_fraction, self.seed = batch_size, val_fraction, seed or 0
+        self.augment, self.num_workers = list(augment), num_workers
+        self.parts: dict[str, Images] = {}
+
+    @property
+    def num_classes(self) -> int:
+        """Count the classes."""
+        return len(self.classes)
+
+    @abstractmethod
+    def load(self, train: bool) -> Images:
+        """Read the official training or test split into memory."""
+
+    def setup(self, stage: str) -> None:
+        """Load what the stage needs, once.
+
+        Raises:
+            InputError: there are too few images for each part to have one.
+        """
+        if stage in {"fit", "validate"} and "train" not in self.parts:
+            self.parts.update(self.load_train_and_val())
+        if stage == "test" and "test" not in self.parts:
+            self.parts["test"] = self.load(train=False)
+        empty = [part for part, images in self.parts.items() if not len(images.labels)]
+        if empty:
+            raise InputError(f"no images are left for {' and '.join(empty)}: add some, at least three of a class")
+
+    def check(self) -> None:
+        """Try the augmentations on an image.
+
+        Raises:
+            InputError: one of them does not suit the images.
+        """
+        draws = torch.zeros(1, sum(augmentation.draws for augmentation in self.augment))
+        try:
+            self.augmented(self.parts["train"].images[:1], draws)
+        except (ArithmeticError, RuntimeError, ValueError) as error:
+            raise InputError(f"--data.augment: {str(error).splitlines()[0]}") from error
+
+    def load_train_and_val(self) -> dict[str, Images]:
+        """Split the official training images by class."""
+        images, labels = self.load(train=True)
+        train, val = stratified_split(labels, self.val_fraction, self.seed)
+        return {"train": Images(images[train], labels[train]), "val": Images(images[val], labels[val])}
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Shuffle the training images anew in each epoch."""
+        return self._loader("train", sum(augmentation.draws for augmentation in self.augment))
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Go through the validation images in order."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Go through the test images in order."""
+        return self._loader("test")
+
+    def _loader(self, part: str, draws: int = 0) -> DataLoader[Any]:
+        batches = ImageBatches(*self.parts[part], draws, self.seed)
+        train = part == "train" and not getattr(self.trainer, "overfit_batches", 0)
+        ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
+        return DataLoader(
+            batches,
+            batch_size=None,  # the sampler's keys are whole batches
+            sampler=BatchSampler(len(batches), self.batch_size, self.seed, train, *ranks),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator().manual_seed(self.seed),  # or each epoch would draw from the global one
+        )
+
+    def on_after_batch_transfer(self, batch: Sequence[Tensor], dataloader_idx: int = 0) -> Batch:
+        """Augment a training batch, which is known by its draws, and normalise any, on the device it is on."""
+        images, labels, *draws = batch
+        if draws:
+            images = self.augmented(images, draws[0])
+        return self.normalised(images), labels
+
+    def augmented(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Apply each augmentation with its own columns of draws, [B, all draws], to images, [B, C, H, W], 0..255."""
+        columns = draws.split([augmentation.draws for augmentation in self.augment], dim=1)
+        for augmentation, drawn in zip(self.augment, columns, strict=True):
+            images = augmentation(images, drawn)
+        return images
+
+    def normalised(self, images: Tensor) -> Tensor:
+        """Turn values 0..255 into floats with mean 0 and deviation 1 per channel, [B, C, H, W]."""
+        mean, std = (torch.tensor(v, device=images.device).view(-1, 1, 1) for v in (self.mean, self.std))
+        return images.float().mul_(1 / (255 * std)).sub_(mean / std)
+
+    def read(self, path: Path) -> Tensor:
+        """Read one image file in the mode and size of the training images, uint8 [C, H, W]."""
+        return read_image(path, self.input_shape)

@@ -1,0 +1,95 @@
+"""Images in memory, fetched a whole batch at a time, in an order that follows from seed and epoch alone."""
+
+from collections.abc import Iterator
+
+import torch
+from numpy.random import SeedSequence
+from torch import Tensor
+from torch.utils.data import Dataset, SequentialSampler
+
+Key = tuple[int, Tensor]  # the epoch, and the indices of a batch, int64 [B]
+
+
+def generator(*key: int) -> torch.Generator:
+    """Seed a generator from several numbers, such as the seed, the epoch and what it is for."""
+    return torch.Generator().manual_seed(int(SeedSequence(key).generate_state(1, "uint64")[0] >> 1))
+
+
+class ImageBatches(Dataset[tuple[Tensor, ...]]):
+    """Images and labels in memory; a key of epoch and indices fetches a batch.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        labels: int64 [N].
+        draws: how many random numbers each image needs in an epoch; 0 leaves them out of the batch.
+        seed: of those numbers.
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor, draws: int = 0, seed: int = 0) -> None:
+        self.images, self.labels, self.seed = images, labels, seed
+        self._draws = torch.empty(len(labels), draws)
+        self._epoch = -1
+
+    def __len__(self) -> int:
+        """Count the images."""
+        return len(self.labels)
+
+    def __getitem__(self, key: Key) -> tuple[Tensor, ...]:
+        """Fetch images, labels and, if any are needed, draws, float [B, draws] in [0, 1)."""
+        epoch, indices = key
+        batch = (self.images[indices], self.labels[indices])
+        return (*batch, self._drawn(epoch)[indices]) if self._draws.numel() else batch
+
+    def _drawn(self, epoch: int) -> Tensor:
+        """Draw for all images at once, so that an image's numbers do not depend on the batch it is in."""
+        if epoch != self._epoch:
+            self._draws.uniform_(generator=generator(self.seed, epoch, 1))
+            self._epoch = epoch
+        return self._draws
+
+
+class BatchSampler(SequentialSampler):
+    """Keys of whole batches, shared out between processes.
+
+    It calls itself sequential for Lightning to leave it in place where `overfit_batches` asks for no shuffling.
+
+    In training, where every process must take as many steps as the others, up to `world_size - 1` images come twice;
+    in evaluation none does.
+
+    Args:
+        size: number of images.
+        batch_size: images in a batch of one process.
+        seed: of the order.
+        train: shuffle anew in each epoch.
+        rank: this process, 0..world_size - 1.
+        world_size: number of processes.
+    """
+
+    def __init__(
+        self, size: int, batch_size: int, seed: int = 0, train: bool = False, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.size, self.batch_size, self.seed, self.train = size, batch_size, seed, train
+        self.rank, self.world_size = rank, world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order comes next; Lightning calls this."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Count this process's batches."""
+        whole, rest = divmod(self.size, self.batch_size * self.world_size)
+        return whole + (rest > (0 if self.train else self.rank))
+
+    def __iter__(self) -> Iterator[Key]:  # type: ignore[override]  # whole batches, not single images
+        """Go through the batches of the epoch."""
+        for together in self._order().split(self.batch_size * self.world_size):
+            share = together[self.rank :: self.world_size]
+            if len(share):
+                yield self.epoch, share
+
+    def _order(self) -> Tensor:
+        if not self.train:
+            return torch.arange(self.size)
+        order = torch.randperm(self.size, generator=generator(self.seed, self.epoch, 0))
+        return torch.cat([order, order[: -self.size % self.world_size]])
