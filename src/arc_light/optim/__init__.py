@@ -1,0 +1,17 @@
+"""Parameter groups and schedules that know the run's length."""
+
+from arc_light.optim.built import built, finite
+from arc_light.optim.groups import parameter_groups
+from arc_light.optim.schedules import BY_STEP, OneCycle, ReduceLROnPlateau, RunLengthLR, Schedule, WarmupCosineLR
+
+__all__ = [
+    "BY_STEP",
+    "OneCycle",
+    "ReduceLROnPlateau",
+    "RunLengthLR",
+    "Schedule",
+    "WarmupCosineLR",
+    "built",
+    "finite",
+    "parameter_groups",
+]
