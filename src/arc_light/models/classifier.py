@@ -1,0 +1,147 @@
+"""What every image classifier shares: one step, its metrics and its optimizer."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from jsonargparse.typing import ClosedUnitInterval
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import SGD, Optimizer
+
+from arc_light.models.metrics import LossAndAccuracy
+from arc_light.optim import BY_STEP, ReduceLROnPlateau, RunLengthLR, Schedule, built, finite, parameter_groups
+
+Batch = tuple[Tensor, Tensor]  # images, float [B, C, H, W]; labels, int64 [B]
+OptimizerCallable = Callable[[Iterable[Any]], Optimizer]
+LRSchedulerCallable = Callable[[Optimizer], Schedule]
+
+
+class Classifier(LightningModule):
+    """A network that tells classes of images apart (abstract): a subclass builds `network` from its own options.
+
+    Args:
+        input_shape: channels, height and width of an image; linked to the data on the command line.
+        num_classes: number of classes; linked to the data on the command line.
+        optimizer: builds the optimizer from parameter groups; one-dimensional parameters have no weight decay.
+        lr_scheduler: builds the schedule, or None for a constant rate.
+        label_smoothing: part of the target that is spread over all classes, 0..1 (arXiv:1512.00567, section 7).
+        channels_last: keep images and weights with the channels innermost, which suits convolutions in bf16.
+        compile: compile the network in place with torch.compile.
+    """
+
+    network: nn.Module
+
+    def __init__(
+        self,
+        input_shape: Sequence[int],
+        num_classes: int,
+        optimizer: OptimizerCallable = lambda groups: SGD(groups, lr=0.01),
+        lr_scheduler: LRSchedulerCallable | None = None,
+        label_smoothing: ClosedUnitInterval = 0.0,
+        channels_last: bool = False,
+        compile: bool = False,
+    ) -> None:
+        super().__init__()
+        # functions do not belong into a checkpoint, and loggers get the whole configuration elsewhere
+        self.save_hyperparameters(ignore=["optimizer", "lr_scheduler"], logger=False)
+        self.input_shape, self.num_classes = input_shape, num_classes
+        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+        self.label_smoothing = label_smoothing
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.compile_network = compile
+        self.train_metrics, self.val_metrics, self.test_metrics = (LossAndAccuracy() for _ in range(3))
+
+    def setup(self, stage: str) -> None:
+        """Lay out and compile the network, once it is on its device."""
+        if self.memory_format == torch.channels_last:
+            self.network.to(memory_format=torch.channels_last)
+        if self.compile_network:
+            self.network.compile()  # in place: the checkpoint's keys keep their names
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map normalised images, float [B, C, H, W], to logits, [B, num_classes]."""
+        logits: Tensor = self.network(images.to(self.dtype).contiguous(memory_format=self.memory_format))
+        return logits
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Compute the mean cross-entropy of a batch, the one step of every loop, and its logits, [B, num_classes]."""
+        images, labels = batch
+        logits = self(images)
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing), logits
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Compute the loss and count it."""
+        return self._counted(self.train_metrics, batch)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count loss and accuracy."""
+        self._counted(self.val_metrics, batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count loss and accuracy."""
+        self._counted(self.test_metrics, batch)
+
+    def _counted(self, metrics: LossAndAccuracy, batch: Batch) -> Tensor:
+        loss, logits = self.loss(batch)
+        metrics.update(loss, logits, batch[1])
+        return loss
+
+    def on_train_epoch_end(self) -> None:
+        """Report the epoch's training loss and accuracy."""
+        self._report("train", self.train_metrics)
+
+    def on_validation_epoch_end(self) -> None:
+        """Report validation loss and accuracy."""
+        self._report("val", self.val_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        """Report test loss and accuracy."""
+        self._report("test", self.test_metrics)
+
+    def _report(self, part: str, metrics: LossAndAccuracy) -> None:
+        self.log_dict({f"{part}/{name}": value for name, value in metrics.compute().items()})
+        metrics.reset()
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Name what a validation reports and callbacks can monitor."""
+        return [f"val/{name}" for name in self.val_metrics.names]
+
+    def check(self) -> None:
+        """Try the optimizer and its schedule, without gradients, so that nothing changes.
+
+        Raises:
+            InputError: one of them refuses its options.
+        """
+        configured: Any = self.configure_optimizers(total_steps=1)
+        if not isinstance(configured, dict):
+            return
+        scheduler = configured["lr_scheduler"]["scheduler"]
+        configured["optimizer"].step()
+        measured = [0.0] if isinstance(scheduler, ReduceLROnPlateau) else []
+        built("lr_scheduler", scheduler.step, *measured)
+
+    def configure_optimizers(self, total_steps: int | None = None) -> OptimizerLRScheduler:
+        """Build the optimizer and its schedule.
+
+        Args:
+            total_steps: optimizer steps of the whole run; None asks the Trainer.
+
+        Raises:
+            InputError: the optimizer or the schedule refuses its options.
+        """
+        optimizer: Optimizer = built("optimizer", self.optimizer, parameter_groups(self))
+        if self.lr_scheduler is None:
+            return optimizer
+        scheduler = built("lr_scheduler", self.lr_scheduler, optimizer)
+        if isinstance(scheduler, RunLengthLR):
+            scheduler.total_steps = total_steps or finite(self.trainer.estimated_stepping_batches)
+        interval = "step" if isinstance(scheduler, BY_STEP) else "epoch"
+        monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else "val/loss"
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": monitor},
+        }
