@@ -1,0 +1,58 @@
+"""The batches of each epoch, on the device and ready for the model."""
+
+from collections.abc import Callable, Iterator
+from itertools import islice
+from time import perf_counter
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+REFRESH_SECONDS = 0.25  # a bar reads loss and accuracy from the device no more often than this
+
+
+class Batches:
+    """Goes through a loader, an epoch at a time.
+
+    Args:
+        loader: of batches, each a sequence of tensors, images and labels first.
+        device: where they are wanted.
+        prepare: augments and normalises a batch on the device.
+        count: batches of an epoch; None is all.
+        quiet: show no bar, even on a terminal.
+    """
+
+    def __init__(
+        self,
+        loader: DataLoader[Any],
+        device: torch.device,
+        prepare: Callable[[Any], Any] = lambda batch: batch,
+        count: int | None = None,
+        quiet: bool = False,
+    ) -> None:
+        self.loader, self.device, self.prepare, self.quiet = loader, device, prepare, quiet
+        self.count = len(loader) if count is None else count
+
+    def __len__(self) -> int:
+        """Count the batches of an epoch."""
+        return self.count
+
+    def epoch(self, epoch: int) -> "tqdm[Any]":
+        """Begin an epoch, in an order of its own, with a bar on a terminal."""
+        samplers: tuple[Any, ...] = self.loader.sampler, getattr(self.loader.batch_sampler, "sampler", None)
+        for sampler in samplers:
+            if hasattr(sampler, "set_epoch"):
+                sampler.set_epoch(epoch)
+        return tqdm(self._ready(), f"epoch {epoch}", self.count, leave=False, disable=self.quiet or None)
+
+    def _ready(self) -> Iterator[Any]:
+        for batch in islice(self.loader, self.count):  # none is asked for beyond, which could draw random numbers
+            yield self.prepare([part.to(self.device, non_blocking=True) for part in batch])
+
+
+def show(bar: "tqdm[Any]", metrics: Any) -> None:
+    """Show loss and accuracy so far."""
+    if not bar.disable and perf_counter() - getattr(bar, "shown", 0.0) > REFRESH_SECONDS:
+        bar.shown = perf_counter()
+        bar.set_postfix({name: f"{float(value):.4f}" for name, value in metrics.running().items()}, refresh=False)

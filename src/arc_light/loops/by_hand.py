@@ -1,0 +1,167 @@
+"""An experiment trained by the hand-written loop: the Trainer says how, but takes no step."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.fabric.utilities.seed import pl_worker_init_function
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader
+
+from arc_light.callbacks.progress import print_epoch
+from arc_light.errors import InputError
+from arc_light.experiment import Experiment
+from arc_light.loops.batches import Batches
+from arc_light.loops.checkpoint import checkpoint_of, continue_from
+from arc_light.loops.handwritten import Options, Training, evaluate, fit
+from arc_light.loops.limits import (
+    WAY_OUT,
+    check_data,
+    check_loggers,
+    check_model,
+    check_options,
+    check_trainer,
+)
+from arc_light.loops.watch import Metrics, Watch
+from arc_light.runs import Run, load_checkpoint
+
+AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+class NoTrainer:
+    """Stands where a model or its data look for the Trainer, and says that there is none."""
+
+    overfit_batches = 0  # the data asks; the option itself is refused
+
+    def __getattr__(self, name: str) -> Any:
+        """Refuse."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        wanted = f"the model or its data takes trainer.{name}, perhaps by self.log"
+        raise InputError(f"{wanted}: the hand-written loop has no Trainer: {WAY_OUT}")
+
+
+def check(experiment: Experiment) -> None:
+    """Check that the hand-written loop can do what the experiment asks for.
+
+    Raises:
+        InputError: it cannot.
+    """
+    config = experiment.config
+    check_options(config, experiment.parser.get_defaults())
+    check_loggers(config.trainer.logger)
+    check_trainer(experiment.trainer, experiment.plugins)
+    check_model(experiment.model)
+    check_data(experiment.datamodule)
+    metrics = [f"val/{name}" for name in experiment.model.val_metrics.running()]
+    for option in ("early_stopping", "best_checkpoint"):
+        if config[option].monitor not in metrics:
+            watched = f"the hand-written loop watches {' or '.join(metrics)}: choose one, or {WAY_OUT}"
+            raise InputError(f"--{option}.monitor {config[option].monitor}: {watched}")
+
+
+def train_and_test(experiment: Experiment, checkpoint: str | None = None) -> None:
+    """Train, from a checkpoint if there is one, and test the best weights."""
+    trainer, model, data, run = experiment.trainer, experiment.model, experiment.datamodule, experiment.run
+    trainer.accelerator.setup_device(trainer.strategy.root_device)
+    model.trainer = data.trainer = NoTrainer()
+    data.prepare_data()
+    data.setup("fit")
+    model.setup("fit")
+    options = options_of(experiment)
+    train = batches_of(experiment, "train", trainer.limit_train_batches)
+    training = Training(model, options, len(train), *watches_of(experiment))
+    val = batches_of(experiment, "val", trainer.limit_val_batches)
+    if checkpoint:
+        continue_from(training, load_checkpoint(run.last), load_checkpoint(run.best)["state_dict"])
+    fit(training, train, val, partial(keep, experiment))
+    data.setup("test")
+    model.setup("test")
+    metrics = evaluate(model, options, batches_of(experiment, "test", trainer.limit_test_batches), part="test")
+    log(trainer, metrics, training.epoch, training.step)
+    for logger in trainer.loggers:
+        logger.finalize("success")
+
+
+def options_of(experiment: Experiment) -> Options:
+    """Read the Trainer's options."""
+    trainer, precision = experiment.trainer, experiment.trainer.precision_plugin
+    return Options(
+        epochs=trainer.max_epochs or 0,
+        device=trainer.strategy.root_device,
+        autocast=AUTOCAST.get(str(precision.precision)),
+        scaler=getattr(precision, "scaler", None),
+        accumulate=trainer.accumulate_grad_batches,
+        clip=trainer.gradient_clip_val or None,
+        clip_algorithm="value" if trainer.gradient_clip_algorithm == "value" else "norm",
+        ema=experiment.config.ema,
+    )
+
+
+def watches_of(experiment: Experiment) -> tuple[Watch, Watch]:
+    """Read the options of early stopping and of the best checkpoint."""
+    stop, keep = experiment.config.early_stopping, experiment.config.best_checkpoint
+    stopping = Watch(stop.monitor, stop.mode, stop.patience, stop.min_delta, stop.check_finite)
+    return stopping, Watch(keep.monitor, keep.mode)
+
+
+def batches_of(experiment: Experiment, part: str, limit: float) -> Batches:
+    """Build the loader of a part of the data.
+
+    Raises:
+        InputError: there is none, or several, or it has no batch.
+    """
+    data, trainer = experiment.datamodule, experiment.trainer
+
+    def prepare(batch: Any) -> Any:
+        return data.on_after_batch_transfer(batch, 0)
+
+    try:
+        loader = getattr(data, f"{part}_dataloader")()
+    except MisconfigurationException as error:
+        raise InputError(f"--data {type(data).__name__}: no {part}_dataloader: add it") from error
+    if not isinstance(loader, DataLoader) or not hasattr(loader.dataset, "__len__"):
+        raise InputError(f"--data {type(data).__name__}.{part}_dataloader: expected one DataLoader with a length")
+    if loader.num_workers and loader.worker_init_fn is None:  # as Lightning does, for what workers draw by chance
+        loader.worker_init_fn = partial(pl_worker_init_function, rank=0)
+    count = min(limit, len(loader)) if isinstance(limit, int) else int(limit * len(loader))
+    if count < 1:
+        raise InputError(f"--trainer.limit_{part}_batches {limit}: no batch of {len(loader)}: give a larger one")
+    quiet = experiment.config.trainer.enable_progress_bar is False
+    return Batches(loader, trainer.strategy.root_device, prepare, int(count), quiet)
+
+
+def keep(experiment: Experiment, training: Training, metrics: Metrics, best: bool) -> None:
+    """Log an epoch and write its checkpoints."""
+    trainer, run = experiment.trainer, experiment.run
+    validation = {name: value for name, value in metrics.items() if name.startswith("val/")}
+    rest = {name: value for name, value in metrics.items() if name not in validation}
+    for values in (validation, rest):
+        log(trainer, values, training.epoch - 1, training.step - 1)
+    checkpoint = checkpoint_of(training, experiment.datamodule)
+    save(checkpoint, run, "last")
+    if best:
+        save(checkpoint, run, "best")
+    if experiment.config.trainer.enable_progress_bar is not False:
+        print_epoch(training.epoch - 1, training.options.epochs, metrics)
+
+
+def log(trainer: Trainer, metrics: Metrics, epoch: int, step: int) -> None:
+    """Hand metrics to every logger, in Lightning's way."""
+    values = {name: value.item() for name, value in metrics.items()}
+    for logger in trainer.loggers:
+        logger.log_metrics({**values, "epoch": epoch}, step)
+        logger.save()
+
+
+def save(checkpoint: Mapping[str, Any], run: Run, name: str) -> None:
+    """Write a checkpoint so that it is there whole or not at all."""
+    path = run.path / f"{name}.ckpt"
+    temporary = path.with_name(f".{path.name}")
+    try:
+        torch.save(checkpoint, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
