@@ -1,0 +1,9 @@
+"""What watches a run."""
+
+from arc_light.callbacks.checkpoint import RunCheckpoint
+from arc_light.callbacks.ema import EMA
+from arc_light.callbacks.metrics_csv import MetricsCSV
+from arc_light.callbacks.progress import EpochProgress
+from arc_light.callbacks.throughput import Throughput
+
+__all__ = ["EMA", "EpochProgress", "MetricsCSV", "RunCheckpoint", "Throughput"]
