@@ -1,0 +1,60 @@
+"""`evaluate`: a run's directory is enough."""
+
+import csv
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Outcome
+
+Command = Callable[..., Outcome]
+
+
+def test_of(run: Path) -> tuple[str, str]:
+    with (run / "metrics.csv").open(newline="") as file:
+        *_, test = csv.DictReader(file)
+    return f"{float(test['test/loss']):.4f}", f"{float(test['test/acc']):.4f}"
+
+
+test_of.__test__ = False  # type: ignore[attr-defined]
+
+
+def table(outcome: Outcome) -> dict[str, tuple[str, ...]]:
+    return {line.split()[0]: tuple(line.split()[1:]) for line in outcome.out.splitlines() if line.strip()}
+
+
+def test_measures_what_fit_measured(arc: Command, trained: Path) -> None:
+    before = {path: path.read_bytes() for path in trained.iterdir()}
+    outcome = arc("evaluate", "--run", trained)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert table(outcome)["test"] == test_of(trained)
+    assert set(table(outcome)) == {"loss", "validation", "test"}
+    assert {path: path.read_bytes() for path in trained.iterdir()} == before
+
+
+@pytest.mark.parametrize("where", [[], ["--run=runs/digits_mlp"], ["--run=runs"]])
+def test_the_newest_run_is_the_default(arc: Command, trained: Path, where: list[str]) -> None:
+    shutil.copytree(trained, trained.with_name("20000101-000000-aaaaaa"))
+    (trained.with_name("20000101-000000-aaaaaa") / "best.ckpt").unlink()  # were it taken, it would fail
+    assert table(arc("evaluate", *where))["test"] == test_of(trained)
+
+
+def test_a_moved_run_is_enough(arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = test_of(trained)
+    Path("elsewhere").mkdir()
+    shutil.move(trained, Path("elsewhere", "my run"))
+    monkeypatch.chdir("elsewhere")
+    assert table(arc("evaluate", "--run", "my run"))["test"] == expected
+
+
+@pytest.mark.parametrize("checkpoint", ["best", "last", "file"])
+def test_any_checkpoint(arc: Command, trained: Path, checkpoint: str) -> None:
+    if checkpoint == "file":
+        checkpoint = shutil.copy(trained / "best.ckpt", "mine.ckpt")
+    assert arc("evaluate", "--run", trained, "--checkpoint", checkpoint).status == 0
+
+
+def test_options_of_the_experiment_can_be_given(arc: Command, trained: Path) -> None:
+    outcome = arc("evaluate", "--run", trained, "--data.batch_size=7", "--trainer.accelerator=cpu")
+    assert table(outcome)["test"][1] == test_of(trained)[1]

@@ -1,0 +1,67 @@
+"""Every shipped YAML file runs."""
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import CONFIGS, Outcome
+from fake_data import expect_cifar10, expect_mnist, write_cifar10, write_folder, write_mnist
+
+from arc_light.runs import load_checkpoint
+
+Command = Callable[..., Outcome]
+EXPERIMENTS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "trainer")
+EXPECTED = ("digits_mlp", "mnist_mlp", "mnist_resnet", "cifar10_mlp", "cifar10_resnet", "folder_resnet")
+
+
+@pytest.fixture
+def data(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write a tiny data set of every kind, and return an image of each class by its folder."""
+    expect_mnist(monkeypatch, write_mnist(Path("data"), train=40, test=20))
+    expect_cifar10(monkeypatch, write_cifar10(Path("data"), train=50, test=20))
+    return write_folder(Path("data", "images"), per_class=4)
+
+
+def test_nothing_is_missing() -> None:
+    assert set(EXPECTED) <= set(EXPERIMENTS)
+    assert {path.stem for path in CONFIGS.glob("logger/*.yaml")} == {"wandb", "tensorboard", "csv"}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_trains_tests_evaluates_and_predicts(fit: Command, arc: Command, data: Path, experiment: str) -> None:
+    outcome = fit(experiment=experiment)
+    assert (outcome.status, outcome.err) == (0, "")
+    (run,) = Path("runs", experiment).iterdir()
+    files = {path.name for path in run.iterdir()}
+    assert files == {"config.yaml", "environment.json", "best.ckpt", "last.ckpt", "metrics.csv"}
+    with (run / "metrics.csv").open() as file:
+        epoch, test = csv.DictReader(file)
+    assert all(float(epoch[f"{part}/{name}"]) >= 0 for part in ("train", "val") for name in ("loss", "acc"))
+    assert 0 <= float(test["test/acc"]) <= 1
+    for name in ("best", "last"):
+        assert load_checkpoint(run / f"{name}.ckpt")["epoch"] == 0
+        torch.load(run / f"{name}.ckpt", weights_only=True)
+    evaluated = arc("evaluate", "--run", run)
+    assert (evaluated.status, evaluated.err) == (0, "")
+    assert f"{float(test['test/acc']):.4f}" in evaluated.out
+    predicted = arc("predict", "--run", run, "--input", data / "cat")
+    assert (predicted.status, predicted.err) == (0, "")
+    assert len((run / "predictions.csv").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_says_only_what_differs(experiment: str) -> None:
+    """What is in trainer.yaml is not said again with the same value."""
+    shared, own = (yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()) for name in ("trainer", experiment))
+    assert {"model", "data"} <= set(own)
+    for part in set(own) & set(shared):
+        assert all(shared[part].get(key) != value for key, value in own[part].items()), part
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: path.stem)
+def test_the_file_names_are_those_of_the_readme_and_fields(path: Path) -> None:
+    assert isinstance(yaml.safe_load(path.read_text()), dict)
+    assert path.read_text().endswith("\n")
