@@ -257,7 +257,7 @@ def test_a_users_own_model_and_data_compute_the_same_bits(
          "Mine.on_train_batch_end: the hand-written loop does not call it"),
         ("class Mine(MLPClassifier):\n  def optimizer_step(self, *_): pass",
          "Mine.optimizer_step: the hand-written loop does not call it"),
-        ("class Mine(MLPClassifier):\n  def loss(self, batch):\n    self.log('x', 1.0)\n    return super().loss(batch)",
+        ("class Mine(MLPClassifier):\n  def loss(self, b):\n    self.log('x', 1.0)\n    return super().loss(b)",
          "the model or its data takes trainer.barebones, perhaps by self.log: the hand-written loop"),
         ("class Mine(MLPClassifier):\n  def loss(self, batch): return (self.trainer.max_epochs, batch)",
          "the model or its data takes trainer.max_epochs"),
