@@ -52,7 +52,7 @@ def program(*args: object) -> list[str]:
 
 
 def call(*args: object) -> Outcome:
-    done = subprocess.run(program(*args), env=own_source(), capture_output=True, text=True, check=False)
+    done = subprocess.run(program(*args), env=own_source(), capture_output=True, text=True, check=False, timeout=300)
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
