@@ -23,3 +23,10 @@ class EMA(EMAWeightAveraging):
         """Continue the average, in training only."""
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the weights that are trained, for the last checkpoint."""
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Put the average in their place, which Lightning does at the end of training already."""
+        super().on_train_end(trainer, pl_module)

@@ -36,12 +36,13 @@ class EpochProgress(ProgressBar):
         """Print the line of the epoch before, and begin a bar."""
         if trainer.current_epoch > self._first_epoch:
             self._print_epoch(trainer, trainer.current_epoch - 1)
-        if self._enabled and sys.stderr.isatty():
-            self._begin_bar(trainer)
+        self._begin_bar(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note where the run begins, which is later in a resumed one."""
+        """Note where the run begins, which is later in a resumed one, perhaps within an epoch."""
         self._first_epoch = trainer.current_epoch
+        if trainer.fit_loop.restarted_mid_epoch:
+            self._begin_bar(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -68,6 +69,8 @@ class EpochProgress(ProgressBar):
         self._end_bar()
 
     def _begin_bar(self, trainer: Trainer) -> None:
+        if not (self._enabled and sys.stderr.isatty()):
+            return
         epoch = TextColumn(f"epoch {trainer.current_epoch}/{(trainer.max_epochs or 0) - 1}")
         columns = (
             epoch,

@@ -9,6 +9,16 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 class Throughput(Callback):
     """Log learning rate, training images per second (of all processes) and the epoch's seconds, validation included."""
 
+    _start = _end = 0.0
+    _images = 0
+    _seconds = 0.0  # of the epoch, before the run was resumed within it
+    _lr = float("nan")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock, within an epoch if the run is resumed there."""
+        if self._seconds:
+            self._start = self._end = perf_counter() - self._seconds
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock."""
         self._start = self._end = perf_counter()
@@ -28,3 +38,11 @@ class Throughput(Callback):
         pl_module.log("lr", self._lr)
         pl_module.log("images_per_second", self._images * trainer.world_size / seconds)
         pl_module.log("seconds", perf_counter() - self._start)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Note the epoch's learning rate, and how far it has come in which time."""
+        return {"lr": self._lr, "images": self._images, "seconds": self._end - self._start}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._lr, self._images, self._seconds = (state_dict[name] for name in ("lr", "images", "seconds"))

@@ -1,11 +1,12 @@
 """Images in memory, fetched a whole batch at a time, in an order that follows from seed and epoch alone."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from numpy.random import SeedSequence
 from torch import Tensor
-from torch.utils.data import Dataset, SequentialSampler
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
 Key = tuple[int, Tensor]  # the epoch, and the indices of a batch, int64 [B]
 
@@ -70,11 +71,12 @@ class BatchSampler(SequentialSampler):
     ) -> None:
         self.size, self.batch_size, self.seed, self.train = size, batch_size, seed, train
         self.rank, self.world_size = rank, world_size
-        self.epoch = 0
+        self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose order comes next; Lightning calls this."""
-        self.epoch = epoch
+        if epoch != self.epoch:
+            self.epoch, self.start = epoch, 0
 
     def __len__(self) -> int:
         """Count this process's batches."""
@@ -82,8 +84,8 @@ class BatchSampler(SequentialSampler):
         return whole + (rest > (0 if self.train else self.rank))
 
     def __iter__(self) -> Iterator[Key]:  # type: ignore[override]  # whole batches, not single images
-        """Go through the batches of the epoch."""
-        for together in self._order().split(self.batch_size * self.world_size):
+        """Go through the batches of the epoch, from number `start` on, counted from 0."""
+        for together in self._order().split(self.batch_size * self.world_size)[self.start :]:
             share = together[self.rank :: self.world_size]
             if len(share):
                 yield self.epoch, share
@@ -93,3 +95,28 @@ class BatchSampler(SequentialSampler):
             return torch.arange(self.size)
         order = torch.randperm(self.size, generator=generator(self.seed, self.epoch, 0))
         return torch.cat([order, order[: -self.size % self.world_size]])
+
+
+class BatchLoader(DataLoader[Any]):
+    """A DataLoader that can tell where in an epoch it is, and go on from there.
+
+    Its `sampler` is a BatchSampler. What counts is the batch in use, not those that workers have fetched in advance.
+    """
+
+    sampler: BatchSampler
+    batch = 0
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # as good as DataLoader's own iterators
+        """Go through the batches of the epoch that has been set, or their rest."""
+        self.batch = self.sampler.start
+        for batch in super().__iter__():
+            self.batch += 1
+            yield batch
+
+    def state_dict(self) -> dict[str, int]:
+        """Note the epoch, and how many of its batches have been used."""
+        return {"epoch": self.sampler.epoch, "batch": self.batch}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there when iterated next."""
+        self.sampler.epoch, self.sampler.start = state_dict["epoch"], state_dict["batch"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from itertools import islice
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.utils.data import DataLoader
@@ -38,16 +38,24 @@ class Batches:
         """Count the batches of an epoch."""
         return self.count
 
-    def epoch(self, epoch: int) -> "tqdm[Any]":
-        """Begin an epoch, in an order of its own, with a bar on a terminal."""
+    def epoch(self, epoch: int, start: int = 0) -> "tqdm[Any]":
+        """Begin an epoch, in an order of its own, at a batch counted from 0, with a bar on a terminal."""
         samplers: tuple[Any, ...] = self.loader.sampler, getattr(self.loader.batch_sampler, "sampler", None)
         for sampler in samplers:
             if hasattr(sampler, "set_epoch"):
                 sampler.set_epoch(epoch)
-        return tqdm(self._ready(), f"epoch {epoch}", self.count, leave=False, disable=self.quiet or None)
+        if start:
+            cast("Any", self.loader).load_state_dict({"epoch": epoch, "batch": start})
+        ready = self._ready(self.count - start)
+        return tqdm(ready, f"epoch {epoch}", self.count, initial=start, leave=False, disable=self.quiet or None)
 
-    def _ready(self) -> Iterator[Any]:
-        for batch in islice(self.loader, self.count):  # none is asked for beyond, which could draw random numbers
+    @property
+    def resumable(self) -> bool:
+        """Say whether an epoch can begin at any batch."""
+        return hasattr(self.loader, "load_state_dict")
+
+    def _ready(self, count: int) -> Iterator[Any]:
+        for batch in islice(self.loader, count):  # none is asked for beyond, which could draw random numbers
             yield self.prepare([part.to(self.device, non_blocking=True) for part in batch])
 
 

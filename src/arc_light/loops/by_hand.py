@@ -1,7 +1,7 @@
 """An experiment trained by the hand-written loop: the Trainer says how, but takes no step."""
 
-from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,7 +10,9 @@ from lightning.fabric.utilities.seed import pl_worker_init_function
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader
 
+from arc_light.callbacks.last_checkpoint import Timetable
 from arc_light.callbacks.progress import print_epoch
+from arc_light.checkpoints import write_checkpoint
 from arc_light.errors import InputError
 from arc_light.experiment import Experiment
 from arc_light.loops.batches import Batches
@@ -25,7 +27,7 @@ from arc_light.loops.limits import (
     check_trainer,
 )
 from arc_light.loops.watch import Metrics, Watch
-from arc_light.runs import Run, load_checkpoint
+from arc_light.runs import load_checkpoint
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -64,7 +66,7 @@ def check(experiment: Experiment) -> None:
 
 def train_and_test(experiment: Experiment, checkpoint: str | None = None) -> None:
     """Train, from a checkpoint if there is one, and test the best weights."""
-    trainer, model, data, run = experiment.trainer, experiment.model, experiment.datamodule, experiment.run
+    trainer, model, data = experiment.trainer, experiment.model, experiment.datamodule
     trainer.accelerator.setup_device(trainer.strategy.root_device)
     model.trainer = data.trainer = NoTrainer()
     data.prepare_data()
@@ -72,17 +74,30 @@ def train_and_test(experiment: Experiment, checkpoint: str | None = None) -> Non
     model.setup("fit")
     options = options_of(experiment)
     train = batches_of(experiment, "train", trainer.limit_train_batches)
-    training = Training(model, options, len(train), *watches_of(experiment))
+    training = Training(model, options, len(train), *watches_of(experiment), experiment.finite)
     val = batches_of(experiment, "val", trainer.limit_val_batches)
-    if checkpoint:
-        continue_from(training, load_checkpoint(run.last), load_checkpoint(run.best)["state_dict"])
-    fit(training, train, val, partial(keep, experiment))
+    begin(experiment, training, checkpoint)
+    keeper = Keeper(experiment, train.resumable)
+    if experiment.complete:
+        model.load_state_dict(training.best)
+    else:
+        fit(training, train, val, keeper.on_epoch_end, keeper.on_step)
     data.setup("test")
     model.setup("test")
     metrics = evaluate(model, options, batches_of(experiment, "test", trainer.limit_test_batches), part="test")
     log(trainer, metrics, training.epoch, training.step)
     for logger in trainer.loggers:
         logger.finalize("success")
+
+
+def begin(experiment: Experiment, training: Training, checkpoint: str | None) -> None:
+    """Continue from a checkpoint, or write the first one."""
+    run = experiment.run
+    if checkpoint:
+        best = load_checkpoint(run.best)["state_dict"] if run.best.exists() else {}
+        continue_from(training, load_checkpoint(Path(checkpoint)), best)
+    else:
+        write_checkpoint(checkpoint_of(training, experiment.datamodule), run.last)
 
 
 def options_of(experiment: Experiment) -> Options:
@@ -116,6 +131,8 @@ def batches_of(experiment: Experiment, part: str, limit: float) -> Batches:
     data, trainer = experiment.datamodule, experiment.trainer
 
     def prepare(batch: Any) -> Any:
+        if part != "train":
+            experiment.signals.check()  # what is evaluated now will be evaluated again
         return data.on_after_batch_transfer(batch, 0)
 
     try:
@@ -133,19 +150,53 @@ def batches_of(experiment: Experiment, part: str, limit: float) -> Batches:
     return Batches(loader, trainer.strategy.root_device, prepare, int(count), quiet)
 
 
-def keep(experiment: Experiment, training: Training, metrics: Metrics, best: bool) -> None:
-    """Log an epoch and write its checkpoints."""
-    trainer, run = experiment.trainer, experiment.run
-    validation = {name: value for name, value in metrics.items() if name.startswith("val/")}
-    rest = {name: value for name, value in metrics.items() if name not in validation}
-    for values in (validation, rest):
-        log(trainer, values, training.epoch - 1, training.step - 1)
-    checkpoint = checkpoint_of(training, experiment.datamodule)
-    save(checkpoint, run, "last")
-    if best:
-        save(checkpoint, run, "best")
-    if experiment.config.trainer.enable_progress_bar is not False:
-        print_epoch(training.epoch - 1, training.options.epochs, metrics)
+class Keeper:
+    """Logs epochs and writes checkpoints, as the callbacks do for the other loops.
+
+    Args:
+        experiment: whose run it is.
+        resumable: whether training can go on within an epoch.
+    """
+
+    def __init__(self, experiment: Experiment, resumable: bool) -> None:
+        self.experiment, self.resumable = experiment, resumable
+        options = experiment.config.last_checkpoint
+        self.timetable = Timetable(options.every_n_steps, options.minutes)
+
+    def on_step(self, training: Training) -> None:
+        """Write a checkpoint within an epoch, if that is due or the run is to stop.
+
+        Raises:
+            StoppedError: a signal asked for it.
+        """
+        signals = self.experiment.signals
+        if self.resumable and (signals.received or self.timetable.due(training.step)):
+            self.write(training)
+        signals.check()
+
+    def on_epoch_end(self, training: Training, metrics: Metrics, best: bool) -> None:
+        """Log an epoch and write its checkpoints.
+
+        Raises:
+            StoppedError: a signal asked for it.
+        """
+        trainer, run = self.experiment.trainer, self.experiment.run
+        validation = {name: value for name, value in metrics.items() if name.startswith("val/")}
+        rest = {name: value for name, value in metrics.items() if name not in validation}
+        for values in (validation, rest):
+            log(trainer, values, training.epoch - 1, training.step - 1)
+        if best:
+            of_epoch = {"epoch": training.epoch - 1}
+            write_checkpoint(checkpoint_of(training, self.experiment.datamodule) | of_epoch, run.best)
+        self.write(training)
+        if self.experiment.config.trainer.enable_progress_bar is not False:
+            print_epoch(training.epoch - 1, training.options.epochs, metrics)
+        self.experiment.signals.check()
+
+    def write(self, training: Training) -> None:
+        """Write the checkpoint to resume from."""
+        write_checkpoint(checkpoint_of(training, self.experiment.datamodule), self.experiment.run.last)
+        self.timetable.keep()
 
 
 def log(trainer: Trainer, metrics: Metrics, epoch: int, step: int) -> None:
@@ -154,14 +205,3 @@ def log(trainer: Trainer, metrics: Metrics, epoch: int, step: int) -> None:
     for logger in trainer.loggers:
         logger.log_metrics({**values, "epoch": epoch}, step)
         logger.save()
-
-
-def save(checkpoint: Mapping[str, Any], run: Run, name: str) -> None:
-    """Write a checkpoint so that it is there whole or not at all."""
-    path = run.path / f"{name}.ckpt"
-    temporary = path.with_name(f".{path.name}")
-    try:
-        torch.save(checkpoint, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -8,18 +8,23 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor
 
+from arc_light.callbacks.last_checkpoint import metric_states, set_metric_states
 from arc_light.loops.handwritten import Training
 from arc_light.loops.watch import Watch
+from arc_light.random_state import random_state, set_random_state
 
 AVERAGED = "module."  # what AveragedModel puts before the names of its model's tensors
 
 
 def checkpoint_of(training: Training, data: LightningDataModule) -> dict[str, Any]:
     """Gather what Lightning loads, and what the hand-written loop needs to continue."""
+    training.check.settle()
     schedule = training.schedule.scheduler
     return {
-        "epoch": training.epoch - 1,
+        "epoch": training.epoch,
+        "batch": training.batch,
         "global_step": training.step,
+        "lr": training.lr,
         "pytorch-lightning_version": lightning.__version__,
         **_weights(training),
         "optimizer_states": [training.optimizer.state_dict()],
@@ -27,6 +32,8 @@ def checkpoint_of(training: Training, data: LightningDataModule) -> dict[str, An
         "scaler": training.scaler.state_dict(),
         "stopping": _state(training.stopping),
         "keeping": _state(training.keeping),
+        "processes": [{"random": random_state(), "metrics": metric_states(training.model)}],
+        "finished": training.finished,
         **_hyper_parameters(training.model),
         **_hyper_parameters(data),
     }
@@ -34,7 +41,8 @@ def checkpoint_of(training: Training, data: LightningDataModule) -> dict[str, An
 
 def continue_from(training: Training, checkpoint: Mapping[str, Any], best: Mapping[str, Tensor]) -> None:
     """Continue where a checkpoint of `checkpoint_of` was written, with the weights that were the best until then."""
-    training.epoch, training.step, training.best = checkpoint["epoch"] + 1, checkpoint["global_step"], best
+    training.epoch, training.batch, training.step = (checkpoint[name] for name in ("epoch", "batch", "global_step"))
+    training.best, training.lr = best, checkpoint["lr"]
     training.model.load_state_dict(checkpoint.get("current_model_state", checkpoint["state_dict"]))
     if training.average:
         averaged = {AVERAGED + name: value for name, value in checkpoint["state_dict"].items()}
@@ -45,6 +53,9 @@ def continue_from(training: Training, checkpoint: Mapping[str, Any], best: Mappi
     training.scaler.load_state_dict(checkpoint["scaler"])
     for watch, name in ((training.stopping, "stopping"), (training.keeping, "keeping")):
         watch.best, watch.waited = torch.tensor(checkpoint[name]["best"]), checkpoint[name]["waited"]
+    (process,) = checkpoint["processes"]
+    set_metric_states(training.model, process["metrics"])
+    set_random_state(process["random"])
 
 
 def _weights(training: Training) -> dict[str, Any]:
