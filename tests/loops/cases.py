@@ -17,16 +17,18 @@ from torch.amp import GradScaler
 from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
-from arc_light.callbacks import EMA, MetricsCSV, RunCheckpoint, Throughput
+from arc_light.callbacks import EMA, LastCheckpoint, MetricsCSV, RunCheckpoint, StopNotFinite, Throughput
 from arc_light.cli import NOISE
 from arc_light.commands.fit import run_loop
 from arc_light.data import ImageDataModule, Images, RandomCrop, RandomFlip
+from arc_light.finite import FiniteCheck
 from arc_light.loops.manual import optimize_manually
 from arc_light.loops.parity import Outcome
 from arc_light.loops.trace import trace
 from arc_light.models import Classifier, MLPClassifier, ResNetClassifier
 from arc_light.optim import OneCycle, WarmupCosineLR
 from arc_light.runs import Run, load_checkpoint
+from arc_light.signals import StopSignals
 
 HANDWRITTEN, MANUAL, AUTOMATIC = "handwritten", "manual", "automatic"
 OPTIMIZERS: dict[str, Any] = {
@@ -74,6 +76,7 @@ class Case:
     workers: int = 0
     epochs: int = 3
     accelerator: str = "cpu"
+    check_finite: bool = True
 
     def __str__(self) -> str:
         """Name it after its values."""
@@ -121,7 +124,7 @@ def experiment_of(loop: str, case: Case, run: Run, model: LightningModule | None
     )
     if loop == MANUAL:
         optimize_manually(model, options)
-    table = MetricsCSV(run.metrics)
+    table, finite = MetricsCSV(run.metrics), FiniteCheck(case.check_finite)
     trainer = Trainer(
         accelerator=case.accelerator,
         devices=1,
@@ -133,7 +136,7 @@ def experiment_of(loop: str, case: Case, run: Run, model: LightningModule | None
         deterministic=case.accelerator != "cpu",
         logger=[table],
         plugins=list(precision_plugins(case)),
-        callbacks=list(callbacks_of(case, stopping, best, run)),
+        callbacks=[*callbacks_of(case, stopping, best, run), StopNotFinite(finite)],
         **vars(options),
     )
     config = SimpleNamespace(
@@ -141,11 +144,11 @@ def experiment_of(loop: str, case: Case, run: Run, model: LightningModule | None
         ema=case.ema,
         early_stopping=SimpleNamespace(**stopping),
         best_checkpoint=SimpleNamespace(**best),
-        trainer=SimpleNamespace(enable_progress_bar=False),
+        last_checkpoint=SimpleNamespace(every_n_steps=None, minutes=None),
+        trainer=SimpleNamespace(enable_progress_bar=False, detect_anomaly=False),
     )
-    return SimpleNamespace(
-        trainer=trainer, model=model, datamodule=data_of(case), run=run, table=table, config=config, plugins=[]
-    )
+    parts = {"trainer": trainer, "model": model, "datamodule": data_of(case), "table": table, "finite": finite}
+    return SimpleNamespace(**parts, run=run, config=config, plugins=[], signals=StopSignals(), complete=False)
 
 
 def precision_plugins(case: Case) -> Iterator[MixedPrecision]:
@@ -164,7 +167,7 @@ def callbacks_of(case: Case, stopping: dict[str, Any], best: dict[str, Any], run
         yield EMA(case.ema)
     yield EarlyStopping(**stopping)
     yield RunCheckpoint(filename="best", **best, **where)
-    yield RunCheckpoint(filename="last", **where)
+    yield LastCheckpoint(str(run.path))
 
 
 def train(

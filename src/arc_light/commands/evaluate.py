@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from arc_light.commands.options import OptionParser, checkpoint_path, run_and_rest
 from arc_light.experiment import Experiment
 from arc_light.report import print_metrics
-from arc_light.runs import load_checkpoint
+from arc_light.runs import load_checkpoint, loading
+from arc_light.tuning import advising_batch_size
 
 
 def main(args: Sequence[str]) -> None:
@@ -24,8 +25,9 @@ def main(args: Sequence[str]) -> None:
     experiment.load_data()
     passes = (experiment.trainer.validate, experiment.trainer.test)
     values: dict[str, float] = {}
-    for evaluate in passes:
-        values |= evaluate(
-            experiment.model, experiment.datamodule, ckpt_path=str(path), weights_only=True, verbose=False
-        )[0]
+    with advising_batch_size(experiment, "validate"), loading(path):
+        for evaluate in passes:
+            values |= evaluate(
+                experiment.model, experiment.datamodule, ckpt_path=str(path), weights_only=True, verbose=False
+            )[0]
     print_metrics(values)

@@ -3,7 +3,8 @@
 import csv
 import io
 import os
-from collections.abc import Sequence
+import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 import arc_light.data
-import arc_light.models  # noqa: F401
+import arc_light.models
 from arc_light.commands.options import OptionParser, checkpoint_path, run_and_rest
 from arc_light.errors import InputError
+from arc_light.memory import advice, out_of_memory
 from arc_light.runs import load_checkpoint, write_whole
 
 Prediction = list[tuple[str, float]]  # classes and probabilities, the most probable first
@@ -30,18 +32,27 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("--input", type=Path, required=True, help="an image file, or a folder of them")
     parser.add_argument("--checkpoint", default="best", help="best, last or a file (default: best)")
     parser.add_argument("--top", type=int, default=3, help="how many classes to name (default: 3)")
+    parser.add_argument("--data.batch_size", type=int, dest="batch_size", help="images at once (default: as trained)")
     options, run, rest = run_and_rest(parser, args)
-    if rest or options.top < 1:
-        raise InputError(
-            f"{' '.join(rest) or f'--top {options.top}'}: no such option or value; see --help for every option"
-        )
+    wrong = [*rest, *too_small({"--top": options.top, "--data.batch_size": options.batch_size})]
+    if wrong:
+        raise InputError(f"{' '.join(wrong)}: no such option or value; see --help for every option")
     paths = image_files(options.input)
-    predictions = predict(checkpoint_path(run, options.checkpoint), paths, options.top)
+    checkpoint = checkpoint_path(run, options.checkpoint)
+    size = options.batch_size or restored(checkpoint)[1].batch_size
+    predictions = predict(checkpoint, paths, options.top, size)
+    if predictions is None:
+        raise InputError(advice(min(size, len(paths)), fitting_batch(checkpoint, paths, size)))
     output = run.path / "predictions.csv"
     write_whole(output, table(paths, predictions))
     for path, classes in zip(paths, predictions, strict=True):
         print(f"{path}   " + "   ".join(f"{name} {probability:.4f}" for name, probability in classes))
     print(f"written to {os.path.relpath(output)}")
+
+
+def too_small(numbers: Mapping[str, int | None]) -> list[str]:
+    """List the options whose number is less than 1."""
+    return [f"{name} {number}" for name, number in numbers.items() if number is not None and number < 1]
 
 
 def image_files(path: Path) -> list[Path]:
@@ -58,13 +69,32 @@ def image_files(path: Path) -> list[Path]:
     return files
 
 
+def predict(checkpoint: Path, paths: Sequence[Path], top: int, batch_size: int) -> list[Prediction] | None:
+    """Name the `top` classes of each image, or return None where memory does not suffice for a batch."""
+    try:
+        return predictions_of(checkpoint, paths, top, batch_size)
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they hold what fills the memory
+        return None
+
+
+def fitting_batch(checkpoint: Path, paths: Sequence[Path], too_large: int) -> int:
+    """Find the number of images for which memory suffices, by halving; 0 is not even one."""
+    size = min(too_large, len(paths)) // 2
+    while size and predict(checkpoint, paths[:size], 1, size) is None:
+        size //= 2
+    return size
+
+
 @torch.inference_mode()
-def predict(checkpoint: Path, paths: Sequence[Path], top: int) -> list[Prediction]:
+def predictions_of(checkpoint: Path, paths: Sequence[Path], top: int, batch_size: int) -> list[Prediction]:
     """Read the images as in training and name the `top` classes of each."""
     model, data = restored(checkpoint)
     predictions: list[Prediction] = []
-    for start in range(0, len(paths), data.batch_size):
-        images = torch.stack([data.read(path) for path in paths[start : start + data.batch_size]])
+    for start in range(0, len(paths), batch_size):
+        images = torch.stack([data.read(path) for path in paths[start : start + batch_size]])
         probabilities, classes = model(data.normalised(images)).softmax(1).topk(min(top, data.num_classes))
         for names, values in zip(classes.tolist(), probabilities.tolist(), strict=True):
             predictions.append([(data.classes[name], value) for name, value in zip(names, values, strict=True)])
@@ -81,8 +111,10 @@ def restored(checkpoint: Path) -> tuple[Any, Any]:
     try:
         model = LightningModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
         data = LightningDataModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+    except Exception as error:  # what another project's checkpoint leads to
         raise InputError(f"{checkpoint}: not a checkpoint of this project: use one that a run wrote") from error
+    if not isinstance(data, arc_light.data.ImageDataModule):
+        raise InputError(f"{checkpoint}: has no data of images with it: use one that a run wrote")
     return model.eval(), data
 
 

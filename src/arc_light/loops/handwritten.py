@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 
+from arc_light.finite import FiniteCheck, Place
 from arc_light.loops.batches import Batches, show
 from arc_light.loops.schedule import unpacked
 from arc_light.loops.watch import Metrics, Watch
@@ -61,10 +62,17 @@ class Training:
         batches: training batches of an epoch.
         stopping: watches for when to stop early; without patience it never says so.
         keeping: watches for the weights to keep.
+        check: stops at numbers that are infinite or not a number.
     """
 
     def __init__(
-        self, model: Any, options: Options, batches: int, stopping: Watch | None = None, keeping: Watch | None = None
+        self,
+        model: Any,
+        options: Options,
+        batches: int,
+        stopping: Watch | None = None,
+        keeping: Watch | None = None,
+        check: FiniteCheck | None = None,
     ) -> None:
         self.model, self.options = model.to(options.device), options
         steps = math.ceil(batches / options.accumulate) * options.epochs
@@ -72,8 +80,15 @@ class Training:
         self.stopping, self.keeping = stopping or Watch(), keeping or Watch()
         self.scaler = options.scaler or GradScaler(options.device.type, enabled=options.autocast == torch.float16)
         self.average = averaged(model, options)
-        self.epoch = self.step = 0
+        self.check = check or FiniteCheck()
+        self.epoch = self.batch = self.step = 0  # epochs, batches of the next one and steps that are done
+        self.lr = torch.tensor(math.nan)  # at the beginning of the epoch
         self.best: Mapping[str, Tensor] = {}
+
+    @property
+    def finished(self) -> bool:
+        """Say whether no epoch is left, or any would be in vain."""
+        return self.epoch >= self.options.epochs or self.stopping.in_vain
 
     @property
     def evaluated(self) -> Any:
@@ -93,6 +108,7 @@ def fit(
     train: Batches,
     val: Batches,
     on_epoch_end: Callable[[Training, Metrics, bool], None] = lambda *_: None,
+    on_step: Callable[[Training], None] = lambda _: None,
 ) -> None:
     """Train until the last epoch or until it is in vain, then restore the best weights.
 
@@ -101,14 +117,17 @@ def fit(
         train: training batches.
         val: validation batches.
         on_epoch_end: is told the metrics of each epoch, and whether it is the best so far.
+        on_step: is called after each step but the last of an epoch.
     """
     for epoch in range(training.epoch, training.options.epochs):
         start = perf_counter()
-        metrics = {"lr": torch.tensor(training.optimizer.param_groups[0]["lr"])}
-        metrics |= train_epoch(training, train, epoch)
+        if training.batch == 0:
+            training.lr = torch.tensor(training.optimizer.param_groups[0]["lr"])
+        metrics = {"lr": training.lr}
+        metrics |= train_epoch(training, train, epoch, on_step)
         metrics |= evaluate(training.evaluated, training.options, val, epoch)
         metrics |= {"seconds": torch.tensor(perf_counter() - start)}
-        training.epoch += 1
+        training.epoch, training.batch = training.epoch + 1, 0
         if training.schedule.due("epoch", training.epoch):
             training.schedule.step(metrics)
         best = training.keeping.improved(metrics) or not training.best
@@ -116,27 +135,35 @@ def fit(
             training.best = copy.deepcopy(training.evaluated.state_dict())
         training.stopping.improved(metrics)
         on_epoch_end(training, metrics, best)
-        if training.stopping.in_vain:
+        if training.finished:
             break
     training.model.load_state_dict(training.best)
 
 
-def train_epoch(training: Training, batches: Batches, epoch: int) -> Metrics:
-    """Go through the training batches once."""
+def train_epoch(training: Training, batches: Batches, epoch: int, on_step: Callable[[Training], None]) -> Metrics:
+    """Go through the training batches once, from where training is."""
     model, options = training.model, training.options  # in the mode that the model was made in, training
     start, images = perf_counter(), 0
-    bar = batches.epoch(epoch)
-    for number, batch in enumerate(bar, start=1):
+    training.check.watch(model, training.scaler)
+    bar = batches.epoch(epoch, training.batch)
+    for number, batch in enumerate(bar, start=training.batch + 1):
         with autocast(options):
             loss, logits = model.loss(batch)
             model.train_metrics.update(loss, logits, batch[1])
+        lr = training.optimizer.param_groups[0]["lr"]
+        training.check.before_backward(loss, Place(epoch, number - 1, training.step, lr))
         training.scaler.scale(loss / options.accumulate).backward()
+        training.check.after_backward()
         if number % options.accumulate == 0 or number == len(batches):
             take_step(training)
             if training.schedule.due("step", number):
                 training.schedule.step()
         images += len(batch[0])
         show(bar, model.train_metrics)
+        if number % options.accumulate == 0 and number < len(batches):
+            training.batch = number
+            on_step(training)
+    training.check.settle()
     speed = {"images_per_second": torch.tensor(images / (perf_counter() - start))}
     return speed | report("train", model.train_metrics)
 

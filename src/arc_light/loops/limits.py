@@ -10,7 +10,7 @@ from lightning.pytorch.core.hooks import CheckpointHooks, DataHooks, ModelHooks
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.plugins.precision import Precision
 
-from arc_light.callbacks import EMA, EpochProgress, RunCheckpoint, Throughput
+from arc_light.callbacks import EMA, EpochProgress, LastCheckpoint, RunCheckpoint, StopNotFinite, Throughput
 from arc_light.errors import InputError
 
 WAY_OUT = "use --loop automatic"
@@ -20,6 +20,7 @@ FOLLOWED = {  # options, by part of the experiment
         "accumulate_grad_batches",
         "benchmark",
         "default_root_dir",
+        "detect_anomaly",
         "deterministic",
         "devices",
         "enable_progress_bar",
@@ -36,7 +37,7 @@ FOLLOWED = {  # options, by part of the experiment
     },
     "early_stopping": {"monitor", "mode", "patience", "min_delta", "check_finite", "check_on_train_epoch_end"},
     "best_checkpoint": {"monitor", "mode", "dirpath", "enable_version_counter", "save_on_train_epoch_end"},
-    "last_checkpoint": {"dirpath", "enable_version_counter", "save_on_train_epoch_end"},
+    "last_checkpoint": {"dirpath", "every_n_steps", "minutes"},
 }
 NOTHING = {  # values that ask for nothing
     "callbacks": [],
@@ -44,7 +45,7 @@ NOTHING = {  # values that ask for nothing
     "num_sanity_val_steps": 0,
 }
 LOGGING = {"log_graph", "log_model"}  # what loggers do with a model of Lightning's or its checkpoints
-REPLACED = (EMA, EarlyStopping, EpochProgress, ModelSummary, RunCheckpoint, Throughput)
+REPLACED = (EMA, EarlyStopping, EpochProgress, LastCheckpoint, ModelSummary, RunCheckpoint, StopNotFinite, Throughput)
 
 OFFERED = ("loss", "train_metrics", "val_metrics", "test_metrics")
 STEPS = {  # what the class that has `loss` says for Lightning, and the loop says itself
@@ -77,8 +78,7 @@ def check_options(given: Namespace, default: Namespace) -> None:
         InputError: one has not.
     """
     for part, followed in FOLLOWED.items():
-        name = part.removesuffix("_checkpoint")
-        usual = vars(default[part]) | ({"filename": name} if name != part else {})
+        usual = vars(default[part]) | ({"filename": "best"} if part == "best_checkpoint" else {})
         for option, value in vars(given[part]).items():
             if option not in followed and value not in (usual[option], NOTHING.get(option, usual[option])):
                 raise InputError(f"--{part}.{option} {value}: not in the hand-written loop: leave it out, or {WAY_OUT}")
