@@ -8,6 +8,8 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.pytorch.loggers.logger import Logger
 
+from arc_light.errors import InputError
+from arc_light.loggers.guard import fail, guard
 from arc_light.runs import Run
 
 
@@ -20,16 +22,22 @@ def place(logger: Namespace, run: Run, experiment: str) -> None:
 
 
 def log_config(logger: Logger, config: dict[str, Any]) -> None:
-    """Begin to log, with the whole configuration.
+    """Begin to log, with the whole configuration; from then on, no failure of the logger ends the run.
 
     Raises:
-        InputError: the logger has no place to log to.
+        InputError: the logger was given an option that it refuses.
     """
-    own = own_module(type(logger).__name__)
-    if own:
-        own.log_config(logger, config)
-    else:
-        logger.log_hyperparams(config)
+    own, log = own_module(type(logger).__name__), type(logger).log_hyperparams
+    failure = None
+    try:
+        (own.log_config if own else log)(logger, config)
+    except InputError:
+        raise
+    except Exception as error:  # as in guard
+        failure = error
+    guard(logger)
+    if failure:
+        fail(logger, failure)
 
 
 def close(loggers: Iterable[Logger]) -> None:
@@ -37,7 +45,7 @@ def close(loggers: Iterable[Logger]) -> None:
     for logger in loggers:
         own = own_module(type(logger).__name__)
         if own:
-            own.close()
+            own.close(logger)
 
 
 def own_module(class_path: str) -> Any:

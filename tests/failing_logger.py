@@ -1,0 +1,45 @@
+"""A logger of a user's own, in trouble."""
+
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+
+
+class FailingLogger(Logger):
+    """Fails where it is told to, and counts the calls."""
+
+    name, version = "failing", ""
+
+    def __init__(self, failing: str = "", save_dir: str = "") -> None:
+        super().__init__()
+        self.failing = failing
+        self.error: BaseException = OSError(28, "No space left on device")
+        self.calls: list[str] = []
+
+    def called(self, name: str) -> str:
+        self.calls.append(name)
+        if name == self.failing:
+            raise self.error
+        return name
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        self.called("log_metrics")
+
+    def log_hyperparams(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> None:
+        self.called("log_hyperparams")
+
+    def log_graph(self, model: Any, input_array: Any = None) -> None:
+        self.called("log_graph")
+
+    def save(self) -> None:
+        self.called("save")
+
+    def finalize(self, status: str) -> None:
+        self.called("finalize")
+
+    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+        self.called("after_save_checkpoint")
+
+    @property
+    def experiment(self) -> Any:
+        return self.called("experiment")
