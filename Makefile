@@ -16,29 +16,42 @@ FIT_OPTIONS += --loop $(LOOP)
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS ?= never
 export OMP_WAIT_POLICY ?= passive
+export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 # [part:wandb]
 export WANDB_CACHE_DIR ?= $(CURDIR)/.cache/wandb
 # [/part:wandb]
+AGAIN = $(MAKE) --silent --no-print-directory
+LOCK = import fcntl, os, sys; lock = os.open(".cache/lock", os.O_CREAT | os.O_RDWR); os.set_inheritable(lock, True); \
+	fcntl.flock(lock, fcntl.LOCK_EX); os.execvp(sys.argv[1], sys.argv[1:])
 UV = $(or $(shell command -v uv 2>/dev/null),.cache/tools/bin/uv)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train evaluate predict resume test test-slow lint lock clean
+.PHONY: help setup train tune evaluate predict resume test test-slow lint lock clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 setup: $(READY) ## install what the project needs into .venv
 
+ifdef LOCKED
 $(READY): requirements.lock pyproject.toml
 	@command -v uv >/dev/null || test -x .cache/tools/bin/uv \
-		|| $(PYTHON) -m pip install --quiet --no-cache-dir --disable-pip-version-check --target .cache/tools uv
+		|| $(PYTHON) -m pip install --quiet --no-cache-dir --disable-pip-version-check --root-user-action=ignore --target .cache/tools uv
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
 	@UV_COMPILE_BYTECODE=1 $(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
+else # of several at once, one sets up and the others wait for it
+$(READY): requirements.lock pyproject.toml
+	@mkdir -p .cache
+	@$(PYTHON) -c '$(LOCK)' $(AGAIN) LOCKED=yes $@
+endif
 
 train: $(READY) ## train and test an EXPERIMENT, with further options in ARGS
 	@$(RUN_PYTHON) fit $(FIT_OPTIONS) $(ARGS)
+
+tune: $(READY) ## find the largest batch size that fits an EXPERIMENT, and a learning rate to try
+	@$(RUN_PYTHON) tune $(OPTIONS) $(ARGS)
 
 evaluate: $(READY) ## measure the best checkpoint of a RUN
 	@$(RUN_PYTHON) evaluate --run "$(RUN)" $(ARGS)
@@ -56,10 +69,10 @@ parity: $(READY) ## train an EXPERIMENT by three loops and compare every bit
 
 # [/part:loops]
 test: $(READY) ## run the fast tests
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" $(ARGS)
 
 test-slow: $(READY) ## run the slow tests
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+	@$(BIN)/python -m pytest -n auto -m slow $(ARGS)
 
 lint: $(READY) ## check style and types
 	@$(BIN)/ruff check

@@ -1,14 +1,17 @@
 """The Makefile: its help, and what its targets run."""
 
+import os
 import re
 import shutil
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
 pytestmark = pytest.mark.skipif(shutil.which("make") is None, reason="there is no make")
-TARGETS = {"train", "test", "evaluate", "predict", "resume", "lint", "setup"}
+TARGETS = {"train", "test", "evaluate", "predict", "resume", "tune", "lint", "setup"}
 
 
 def make(*args: str) -> str:
@@ -28,7 +31,7 @@ def test_help_lists_every_target_from_its_comment() -> None:
 @pytest.mark.parametrize(
     ("args", "command"),
     [
-        (["train"], "-c configs/digits_mlp.yaml --trainer.logger configs/logger/wandb.yaml"),
+        (["train"], "-c configs/digits_mlp.yaml --trainer.logger configs/logger/"),
         (
             ["train", "EXPERIMENT=mnist_mlp", "LOGGER=csv"],
             "-c configs/mnist_mlp.yaml --trainer.logger configs/logger/csv.yaml",
@@ -41,8 +44,35 @@ def test_help_lists_every_target_from_its_comment() -> None:
         (["evaluate", "EXPERIMENT=mnist_mlp"], 'evaluate --run "runs/mnist_mlp"'),
         (["predict", "RUN=a run", "INPUT=an image.png"], 'predict --run "a run" --input "an image.png"'),
         (["resume", "RUN=x", "ARGS=--trainer.max_epochs 9"], 'resume --run "x" --trainer.max_epochs 9'),
+        (["tune", "ARGS=--ema 0.9"], "tune -c configs/trainer.yaml -c configs/digits_mlp.yaml --ema 0.9"),
         (["test"], "-m pytest"),
     ],
 )
 def test_a_target_runs(args: list[str], command: str) -> None:
     assert command in make("--dry-run", *args)
+
+
+UV = """#!/bin/sh
+mkdir busy || exit 1  # two set up at once
+echo "$1 $2" >> calls
+mkdir -p .venv
+sleep 0.1
+rmdir busy
+"""
+
+
+def test_of_several_set_ups_at_once_one_works_and_the_others_wait() -> None:
+    shutil.copy(ROOT / "Makefile", ".")
+    for name in ("requirements.lock", "pyproject.toml"):
+        Path(name).touch()
+    Path("bin").mkdir()
+    Path("bin/uv").write_text(UV)
+    Path("bin/uv").chmod(0o755)
+    own = {name: value for name, value in os.environ.items() if "MAKE" not in name}  # make may have called the tests
+    environment = {**own, "PATH": f"{Path('bin').absolute()}{os.pathsep}{os.environ['PATH']}"}
+    command = ["make", "setup", f"PYTHON={sys.executable}"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    started = [subprocess.Popen(command, env=environment, **pipes) for _ in range(5)]
+    assert [process.communicate()[0] for process in started] == [""] * 5
+    assert [process.returncode for process in started] == [0] * 5
+    assert Path("calls").read_text().splitlines() == ["venv --quiet", "pip sync", "pip install"]

@@ -102,7 +102,8 @@ def test_files_that_are_no_images_are_passed_over() -> None:
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "1"])
 def test_every_mode_is_read(mode: str) -> None:
     suffix = "jpg" if mode == "CMYK" else "png"
-    Image.new("L", (9, 8), 255).convert(mode).save(f"image.{suffix}")
+    white = Image.new(mode, (9, 8), 0xFFFF) if mode == "I;16" else Image.new("L", (9, 8), 255).convert(mode)
+    white.save(f"image.{suffix}")
     for channels in (1, 3):
         image = read_image(Path(f"image.{suffix}"), (channels, 8, 8))
         assert image.shape == (channels, 8, 8)

@@ -7,7 +7,7 @@ import torch
 from torchvision import datasets
 
 from arc_light.data.base import ImageDataModule, Images
-from arc_light.data.files import check_files, downloaded
+from arc_light.data.files import provide
 
 
 class CIFAR10DataModule(ImageDataModule):
@@ -36,9 +36,7 @@ class CIFAR10DataModule(ImageDataModule):
         known = datasets.CIFAR10
         md5 = dict([*known.train_list, *known.test_list, (known.meta["filename"], known.meta["md5"])])
         folder = self.data_dir / datasets.CIFAR10.base_folder
-        if not check_files(folder, md5):
-            downloaded(datasets.CIFAR10, self.data_dir, folder)
-            check_files(folder, md5)
+        provide(datasets.CIFAR10, self.data_dir, folder, md5)
 
     def load(self, train: bool) -> Images:
         """Read the official split."""

@@ -1,10 +1,12 @@
 """Data files of known content."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from torchvision.datasets.utils import check_integrity
 
 from arc_light.errors import InputError
@@ -25,18 +27,46 @@ def check_files(folder: Path, md5: Mapping[str, str]) -> bool:
     return len(found) == len(md5)
 
 
-def downloaded(dataset: Callable[..., Any], data_dir: Path, folder: Path) -> None:
-    """Have torchvision download a data set and check it.
+def provide(dataset: Callable[..., Any], data_dir: Path, folder: Path, md5: Mapping[str, str]) -> None:
+    """Check the files of a data set, and have torchvision download them where they are missing.
+
+    Of several processes, one downloads and the others wait for it.
 
     Raises:
-        InputError: there is no network, or what came is not what was asked for.
+        InputError: a file is damaged, there is no network, or what came is not what was asked for.
     """
-    new = [path for path in (folder, *folder.parents) if not path.exists()]
+    if check_files(folder, md5):
+        return
+    new = [path for path in (data_dir, *data_dir.parents) if not path.exists()]
     try:
-        dataset(data_dir, download=True)
+        data_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(data_dir / f".{dataset.__name__}.lock"):
+            if not check_files(folder, md5):
+                download(dataset, data_dir, folder, md5)
     except (OSError, RuntimeError) as error:
         for path in new:
-            with suppress(OSError):  # what has been downloaded stays
+            with suppress(OSError):  # others may have put something there
                 path.rmdir()
         way_out = f"put its files into {folder}, or train on the embedded digits (EXPERIMENT=digits_mlp)"
         raise InputError(f"{dataset.__name__} cannot be downloaded ({error}): {way_out}".replace("\n", " ")) from error
+
+
+def download(dataset: Callable[..., Any], data_dir: Path, folder: Path, md5: Mapping[str, str]) -> None:
+    """Download files aside, and put them in their place when all of them are whole.
+
+    Raises:
+        OSError: there is no network, or no space.
+        RuntimeError: what came is not what was asked for.
+    """
+    aside = data_dir / f".{dataset.__name__}"
+    shutil.rmtree(aside, ignore_errors=True)  # of a process that was killed
+    try:
+        dataset(aside, download=True)
+        came = aside / folder.relative_to(data_dir)
+        if not all(check_integrity(str(came / name), digest) for name, digest in md5.items()):
+            raise RuntimeError("files are missing or damaged")
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in md5:
+            (came / name).replace(folder / name)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

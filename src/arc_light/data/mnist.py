@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from torchvision import datasets
 
 from arc_light.data.base import ImageDataModule, Images
-from arc_light.data.files import check_files, downloaded
+from arc_light.data.files import provide
 
 
 class MNISTDataModule(ImageDataModule):
@@ -37,9 +37,7 @@ class MNISTDataModule(ImageDataModule):
     def prepare_data(self) -> None:
         """Download what is missing and check what is there."""
         folder = self.data_dir / "MNIST" / "raw"
-        if not check_files(folder, self.md5):
-            downloaded(datasets.MNIST, self.data_dir, folder)
-            check_files(folder, self.md5)
+        provide(datasets.MNIST, self.data_dir, folder, self.md5)
 
     def load(self, train: bool) -> Images:
         """Read the official split."""
