@@ -101,7 +101,14 @@ OPTIONS = {
     "--model.optimizer.weight_decay -1": ["--model.optimizer", "weight_decay value: -1"],
     "--model.lr_scheduler.warmup 2": ["--model.lr_scheduler.warmup 2", "<=1"],
     "--model.lr_scheduler StepLR": ["--model.lr_scheduler", "step_size"],
-    "--model.lr_scheduler StepLR --model.lr_scheduler.step_size 0": ["--model.lr_scheduler", "zero"],
+    "--model.lr_scheduler StepLR --model.lr_scheduler.step_size 0": ["--model.lr_scheduler.step_size 0", ">=1"],
+    "--model.lr_scheduler StepLR --model.lr_scheduler.step_size -1": ["--model.lr_scheduler.step_size -1", ">=1"],
+    "--model.lr_scheduler ExponentialLR --model.lr_scheduler.gamma -1": ["--model.lr_scheduler", "learning rate of -"],
+    "--model.optimizer SparseAdam": ["--model.optimizer", "dense gradients"],
+    "--model.optimizer.lr 1e300": ["--model.optimizer", "overflow"],
+    "--trainer.val_check_interval 0": ["--trainer.val_check_interval 0", ">="],
+    "--trainer.min_epochs -1": ["--trainer.min_epochs -1", ">=0"],
+    "--data.batch_size 99999999999999999999": ["--data.batch_size", "up to"],
     "--data.augment+=RandomFlip --data.augment.p 1.1": ["--data.augment.p 1.1", "<=1"],
     "--data.augment+=RandomCrop --data.augment.padding -1": ["--data.augment.padding -1", ">=0"],
     "--data.augment+=RandomCrop --data.augment.padding 9 --data.augment.reflect true": ["--data.augment", "9"],
@@ -189,6 +196,8 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("experiment", "folder"), [("mnist_mlp", "MNIST/raw"), ("cifar10_mlp", "cifar-10-batches-py")])
 def test_no_network(fit: Command, experiment: str, folder: str) -> None:
     Path("data", folder).mkdir(parents=True)
+    for name in ("MNIST", "CIFAR10"):
+        Path("data", f".{name}.lock").touch()  # which stays, for processes that download at the same time
     assert_refused(
         partial(fit, experiment=experiment),
         [],
@@ -305,6 +314,7 @@ DAMAGES = [empty, junk, cut, flip, another_zip, foreign, bare_tensor, with_code,
 def test_a_checkpoint_that_is_none(arc: Command, trained: Path, command: str, damage: Callable[[Path], None]) -> None:
     name = "last" if command == "resume" else "best"
     damage(trained / f"{name}.ckpt")
+    (trained / "previous.ckpt").unlink()
     image = write_image(Path("image.png"))
     more = {"predict": ["--input", image], "resume": ["--trainer.max_epochs=3"]}.get(command, [])
     assert_refused(arc, [command, "--run", trained, *more], f"{name}.ckpt: ")
@@ -419,7 +429,7 @@ def test_a_full_disk_at_the_start(fit: Command, written: str, monkeypatch: pytes
 
 def test_a_full_disk_when_a_checkpoint_is_written(arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (trained / "last.ckpt").read_bytes()
-    monkeypatch.setattr("fsspec.implementations.local.LocalFileOpener.write", full_disk)
+    monkeypatch.setattr("arc_light.checkpoints.save", full_disk)
     outcome = arc("resume", "--run", trained, "--trainer.max_epochs=3")
     assert outcome.status == 2
     assert outcome.err.count("\n") == 1

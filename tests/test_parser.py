@@ -51,9 +51,9 @@ def test_the_reason_is_the_first_that_is_no_tree() -> None:
 @pytest.mark.parametrize("option", ["-c", "--config"])
 def test_yaml_files_are_found_among_the_options(option: str) -> None:
     Path("a.yaml").write_text("x: 1")
-    Path("b.yaml").write_text("")
+    Path("b.yaml").write_text("y: 2")
     found = yaml_files([option, "a.yaml", "--trainer.max_epochs", "3", f"{option}=b.yaml", "--foo"])
-    assert found == {Path("a.yaml"): {"x": 1}, Path("b.yaml"): {}}
+    assert found == {Path("a.yaml"): {"x": 1}, Path("b.yaml"): {"y": 2}}
 
 
 def test_a_file_without_a_name_is_refused() -> None:

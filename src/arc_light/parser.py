@@ -2,14 +2,18 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 import yaml
+from jsonargparse import get_loader, set_loader, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
 from arc_light.errors import InputError
+from arc_light.strict_yaml import MOST_BYTES, check_yaml
 
 REASONS = (
     r"does not conform to restriction (?P<range>.+?)(?:\. Got value: .*)?$",
@@ -19,7 +23,12 @@ REASONS = (
     r"the following arguments are required: (?P<required>.+)",
     r"Expected a path but (?P<missing>\S+\.ya?ml) either",
     r"Expected a (?P<type>(?!path |dot import|<class 'NoneType'>).+?)(?:\. Got value: .*)?$",
-    r"(?P<import>Expected a dot import path string)",
+    r"(?P<denied>Importing '\S+' is not allowed)",
+    r"(?:correspond to|to be) a subclass of (?:<class ')?(?P<base>\w+)",
+    r"(?P<import>Expected a dot import path string|Not a valid subclass of|expects a function or a callable class)",
+    r"(?P<absent>No module named|has no attribute|keyword argument 'linked_targets')",  # the last: a function
+    r"Not of type \w+: (?P<type>int|float)\(\) argument",
+    r"(?P<mapping>Unable to load config)",
 )
 VALUES = (  # where jsonargparse says what was given, the most telling first
     r"Given value: NestedArg\(key='[^']*', val=(.*)\)$",
@@ -28,11 +37,21 @@ VALUES = (  # where jsonargparse says what was given, the most telling first
     r"(?:with base 10|string to float): (.*)$",
     r": (\S+) does not conform to restriction",
 )
+SAID = {
+    "denied": "expected the name of a class, and of none that comes with Python",
+    "import": "expected the name of a class",
+    "absent": "expected the name of a class",
+    "mapping": "expected options, or a YAML file of them",
+}
 TYPES = {"collections.abc.Sequence": "list", "collections.abc.Iterable": "list", "dict": "mapping", "str": "text"}
 
 
 class ExperimentParser(LightningArgumentParser):
     """A parser that raises an `InputError` of one line instead of printing its usage."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        restrict_jsonargparse()
+        super().__init__(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what is wrong; parsers of nested options hand it to the outer one."""
@@ -40,6 +59,25 @@ class ExperimentParser(LightningArgumentParser):
             super().error(message, ex)
         cause = reason(ex) if ex else ""
         raise InputError(f"{explain(message, cause)}; see --help for every option") from ex
+
+
+@cache
+def restrict_jsonargparse() -> None:
+    """Have jsonargparse import nothing of Python's own, build nothing where any value may stand, and read strictly.
+
+    Naming a module imports it, and so runs it; no model, data set or callback is in those of Python itself.
+    """
+    set_parsing_settings(
+        import_path_denylist=sorted(sys.stdlib_module_names),
+        instantiate_subclass_spec_in_any=False,
+    )
+    read = get_loader("yaml")
+
+    def read_strictly(text: str) -> Any:
+        check_yaml(text)
+        return read(text)
+
+    set_loader("yaml", read_strictly, exceptions=(yaml.YAMLError, ValueError))
 
 
 def yaml_files(args: Sequence[str]) -> dict[Path, dict[str, Any]]:
@@ -64,12 +102,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
         InputError: it is missing, not readable or not a mapping of options.
     """
     try:
-        options = yaml.safe_load(path.read_text()) or {}
+        if path.stat().st_size > MOST_BYTES or not path.is_file():
+            raise InputError(f"--config {path}: not a file of at most {MOST_BYTES:,} bytes")
+        text = path.read_text()
+        check_yaml(text)
+        options = yaml.safe_load(text)
     except FileNotFoundError as error:
         raise InputError(f"--config {path}: {no_such_file(path)}") from error
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise InputError(f"--config {path}: not a readable YAML file: {' '.join(str(error).split())}") from error
-    if not isinstance(options, dict):
+    if not isinstance(options, dict) or not options:
         raise InputError(f"--config {path}: not a YAML file of options, such as `trainer: {{max_epochs: 3}}`")
     return options
 
@@ -118,5 +160,7 @@ def _reasons(message: str, option: str) -> Iterator[str]:
         elif "type" in groups:
             name = re.sub(r"<class '([\w.]+)'>", r"\1", groups["type"]).replace("typing.", "")
             yield f"expected {TYPES.get(name, name)}"
-        elif "import" in groups:
-            yield "expected the name of a class"
+        elif "base" in groups:
+            yield f"expected the name of a class of {groups['base']}s"
+        else:
+            yield from (text for name, text in SAID.items() if name in groups)

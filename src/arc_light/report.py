@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from statistics import median
 from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
@@ -41,11 +42,11 @@ def print_summary(experiment: Experiment, seconds: float) -> None:
     if not epochs:
         return  # a trial such as fast_dev_run writes nothing down
     best = int(load_checkpoint(run.best)["epoch"]) if run.best.exists() else int(epochs[-1]["epoch"])
-    reached = next(row for row in epochs if int(row["epoch"]) == best) | {
+    reached = next((row for row in epochs if int(row["epoch"]) == best), epochs[-1]) | {
         k: v for k, v in rows[-1].items() if "test/" in k
     }
     print_metrics(reached)
-    throughput = sorted(float(row["images_per_second"]) for row in epochs)[len(epochs) // 2]
+    throughput = median(float(row.get("images_per_second", 0)) for row in epochs)
     print(f"best epoch  {best} of 0..{int(epochs[-1]['epoch'])}")
     print(f"wall time   {seconds:.1f} s")
     print(f"throughput  {throughput:,.0f} training images/s")

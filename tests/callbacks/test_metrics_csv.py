@@ -4,9 +4,11 @@ import csv
 from pathlib import Path
 
 import pytest
+import torch
 
 from arc_light.callbacks import MetricsCSV
 from arc_light.callbacks.metrics_csv import COLUMNS
+from arc_light.errors import InputError
 
 VAL = {"val/loss": 2.0, "val/acc": 0.5}
 TRAIN = {"train/loss": 1.0, "train/acc": 0.75, "lr": 0.1, "images_per_second": 9.0, "seconds": 3.0}
@@ -66,3 +68,18 @@ def test_a_resumed_run_keeps_the_rows_before(kept: int) -> None:
     assert [row["epoch"] for row in rows(Path("m.csv"))] == [str(epoch) for epoch in range(kept + 1)]
     assert rows(Path("m.csv"))[-1]["step"] == "99"
     assert not any(row["test/loss"] for row in rows(Path("m.csv")))
+
+
+def test_values_have_no_more_digits_than_float32_tells_apart() -> None:
+    table = MetricsCSV(Path("m.csv"))
+    table.log_metrics({**TRAIN, "lr": torch.tensor(0.008).item(), "epoch": 0}, 1)
+    assert rows(Path("m.csv"))[0]["lr"] == "0.008"
+
+
+@pytest.mark.parametrize(
+    "text", ["epoch,step,val/acc\n0,1,\n0,x,0.5\n", "a\n1\n", "epoch,step\n\0,1\n", '"', "epoch,step\n1,2,3\n"]
+)
+def test_a_damaged_table_is_refused(text: str) -> None:
+    Path("m.csv").write_text(text)
+    with pytest.raises(InputError, match=r"m\.csv: damaged"):
+        MetricsCSV(Path("m.csv"))

@@ -6,9 +6,11 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from arc_light.errors import InputError
 from arc_light.runs import write_whole
 
 PARTS = ("train/loss", "train/acc", "val/loss", "val/acc", "test/loss", "test/acc")
@@ -31,17 +33,16 @@ class MetricsCSV(Logger):
         self.rows: list[dict[str, Any]] = []
         self._epoch: dict[str, Any] = {}
         if path.is_file():
-            with path.open(newline="") as file:
-                self.rows = list(csv.DictReader(file))
+            self.rows = read_rows(path)
 
     def keep_before(self, epoch: int) -> None:
         """Drop the test's row and those of `epoch` and later, which will come again."""
-        self.rows = [row for row in self.rows if not row["test/loss"] and int(row["epoch"]) < epoch]
+        self.rows = [row for row in self.rows if not row.get("test/loss") and int(row["epoch"]) < epoch]
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Collect an epoch's metrics, and write its row when the last of them, the training's, are there."""
-        self._epoch |= {"step": step, **metrics, "epoch": int(metrics.get("epoch", 0))}
+        self._epoch |= {"step": step, **shortest(metrics), "epoch": int(metrics.get("epoch", 0))}
         if any(name.startswith(("train/", "test/")) for name in metrics):
             self.rows.append(self._epoch)
             self._epoch = {}
@@ -57,3 +58,26 @@ class MetricsCSV(Logger):
         writer.writeheader()
         writer.writerows(self.rows)
         write_whole(self.path, text.getvalue())
+
+
+def shortest(metrics: dict[str, float]) -> dict[str, float]:
+    """Give float32 values, which they were on the device, the fewest digits that tell them apart: 0.008, say."""
+    return {name: float(str(np.float32(value))) for name, value in metrics.items()}
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read a table, without its empty cells.
+
+    Raises:
+        InputError: it is none that a run wrote.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = [{name: cell for name, cell in row.items() if cell} for row in reader]
+        _ = [(reader.fieldnames or []).index(name) for name in COLUMNS]  # which are all there
+        for row in rows:
+            int(row["epoch"]), int(row["step"]), [float(cell) for cell in row.values()]
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: damaged: put the run's own table back, or delete it") from error
+    return rows

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from arc_light.data.augment import Augmentation
-from arc_light.data.batches import BatchSampler, ImageBatches
+from arc_light.data.batches import BatchLoader, BatchSampler, ImageBatches
 from arc_light.data.images import read_image
 from arc_light.data.splits import stratified_split
 from arc_light.errors import InputError
@@ -115,7 +115,7 @@ class ImageDataModule(LightningDataModule):
         batches = ImageBatches(*self.parts[part], draws, self.seed)
         train = part == "train" and not getattr(self.trainer, "overfit_batches", 0)
         ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
-        return DataLoader(
+        return BatchLoader(
             batches,
             batch_size=None,  # the sampler's keys are whole batches
             sampler=BatchSampler(len(batches), self.batch_size, self.seed, train, *ranks),

@@ -14,7 +14,7 @@ def built(option: str, build: Callable[..., Any], *args: Any) -> Any:
     """
     try:
         return build(*args)
-    except (ArithmeticError, TypeError, ValueError) as error:
+    except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"--model.{option}: {error}; see --help for its options") from error
 
 

@@ -120,7 +120,6 @@ Schedule = (
     | lr_scheduler.CosineAnnealingWarmRestarts
     | lr_scheduler.CyclicLR
     | lr_scheduler.ExponentialLR
-    | lr_scheduler.LambdaLR
     | lr_scheduler.LinearLR
     | lr_scheduler.MultiStepLR
     | lr_scheduler.OneCycleLR
