@@ -22,7 +22,7 @@ import torch  # noqa: E402
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 FEW_BATCHES = [f"--trainer.limit_{part}_batches=2" for part in ("train", "val", "test")]
-LOGGERS = ("", "lightning", "lightning.fabric", "lightning.pytorch", "wandb")
+LOGGERS = ("", "lightning", "lightning.fabric", "lightning.pytorch", "opentelemetry", "wandb")
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ def data(monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_nothing_is_missing() -> None:
     assert set(EXPECTED) <= set(EXPERIMENTS)
     assert {path.stem for path in CONFIGS.glob("logger/*.yaml")} == {"wandb", "tensorboard", "csv"}
+    assert {path.stem for path in CONFIGS.glob("debug/*.yaml")} == {"anomaly", "overfit", "profile"}
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -36,13 +37,13 @@ def test_trains_tests_evaluates_and_predicts(fit: Command, arc: Command, data: P
     assert (outcome.status, outcome.err) == (0, "")
     (run,) = Path("runs", experiment).iterdir()
     files = {path.name for path in run.iterdir()}
-    assert files == {"config.yaml", "environment.json", "best.ckpt", "last.ckpt", "metrics.csv"}
+    assert files == {"config.yaml", "environment.json", "best.ckpt", "last.ckpt", "previous.ckpt", "metrics.csv"}
     with (run / "metrics.csv").open() as file:
         epoch, test = csv.DictReader(file)
     assert all(float(epoch[f"{part}/{name}"]) >= 0 for part in ("train", "val") for name in ("loss", "acc"))
     assert 0 <= float(test["test/acc"]) <= 1
-    for name in ("best", "last"):
-        assert load_checkpoint(run / f"{name}.ckpt")["epoch"] == 0
+    for name, epochs in (("best", 0), ("last", 1)):
+        assert load_checkpoint(run / f"{name}.ckpt")["epoch"] == epochs
         torch.load(run / f"{name}.ckpt", weights_only=True)
     evaluated = arc("evaluate", "--run", run)
     assert (evaluated.status, evaluated.err) == (0, "")
@@ -50,6 +51,34 @@ def test_trains_tests_evaluates_and_predicts(fit: Command, arc: Command, data: P
     predicted = arc("predict", "--run", run, "--input", data / "cat")
     assert (predicted.status, predicted.err) == (0, "")
     assert len((run / "predictions.csv").read_text().splitlines()) == 5
+
+
+def debug(fit: Command, name: str, experiment: str) -> tuple[Path, list[dict[str, str]]]:
+    """Stack a file of configs/debug on an experiment, and return its run and the rows of its epochs."""
+    outcome = fit("-c", CONFIGS / "debug" / f"{name}.yaml", experiment=experiment)
+    assert (outcome.status, outcome.err) == (0, "")
+    (run,) = Path("runs", experiment).iterdir()
+    with (run / "metrics.csv").open() as file:
+        return run, list(csv.DictReader(file))[:-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name.startswith("digits")])
+def test_two_batches_are_learned_by_heart(fit: Command, experiment: str) -> None:
+    _, epochs = debug(fit, "overfit", experiment)
+    assert float(epochs[-1]["train/acc"]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["anomaly", "profile"])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_debugging_goes_with_every_experiment(fit: Command, data: Path, name: str, experiment: str) -> None:
+    assert len(debug(fit, name, experiment)[1]) == 1
+
+
+def test_the_profile_is_in_the_run(fit: Command) -> None:
+    run, _ = debug(fit, "profile", "digits_mlp")
+    assert "run_training_batch" in (run / "fit-profile.txt").read_text()
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -44,8 +44,9 @@ def test_the_callbacks_have_names_and_knobs() -> None:
     found = {type(callback).__name__ for callback in made.trainer.callbacks}
     assert {"EarlyStopping", "RunCheckpoint", "Throughput", "EpochProgress"} <= found
     assert made.trainer.early_stopping_callback.patience == 3
-    monitors = [callback.monitor for callback in made.trainer.checkpoint_callbacks]
-    assert sorted(monitors, key=str) == [None, "val/loss"]
+    best, last = made.trainer.checkpoint_callbacks
+    assert best.monitor == "val/loss"
+    assert last.timetable.minutes == 5
 
 
 def test_more_callbacks_are_added_and_none_is_lost() -> None:

@@ -7,22 +7,28 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from arc_light.errors import InputError
+from arc_light.errors import InputError, NotFiniteError, StoppedError
+from arc_light.memory import out_of_memory
 
 COMMANDS = {
     "fit": "train an experiment, then test its best checkpoint",
     "resume": "continue a run, up to a larger --trainer.max_epochs",
     "evaluate": "measure a run's best checkpoint on the validation and test images",
     "predict": "tell the classes of image files",
+    "tune": "find the largest batch size that fits, and a learning rate to try",
     "parity": "train an experiment by three loops, and compare every bit",
 }
 NOISE = (
     r".*does not have many workers",  # images in memory are fetched fastest without any
     r"Checkpoint directory .* exists and is not empty",  # it is the run's own
     r"The number of training batches .* is smaller than the logging interval",  # metrics are logged once an epoch
+    r"Detected pickle protocol",  # of a file that is refused
+    r"\s*Unable to serialize instance",  # a default of one of Lightning's callbacks
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own call
 )
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}  # full, or not to be written
+NAMES = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}  # that no file can have
+LONGEST = 450  # characters of a line of an error
 HELP = f"""usage: python -m arc_light COMMAND ...
 
 commands:
@@ -39,7 +45,8 @@ def main(args: Sequence[str] | None = None) -> None:
         args: the command and its options; None takes them from the command line.
 
     Raises:
-        SystemExit: with status 2 for bad input, after one line on stderr; with 130 when interrupted.
+        SystemExit: with status 2 for bad input, numbers that are not finite or too little memory, after one line on
+            stderr; with 130 or, when another signal than that of Ctrl-C asked to stop, 75.
     """
     command, *options = list(sys.argv[1:] if args is None else args) or ["--help"]
     if command in {"-h", "--help"}:
@@ -47,19 +54,35 @@ def main(args: Sequence[str] | None = None) -> None:
         return
     try:
         run(command, options)
+    except StoppedError as stop:
+        print(f"arc_light {command}: {'; '.join([str(stop), *stop.__notes__])}", file=sys.stderr)
+        raise SystemExit(stop.status) from stop
     except KeyboardInterrupt as interrupt:
-        print(f"arc_light {command}: interrupted{interrupt}", file=sys.stderr)
+        print(f"arc_light {command}: interrupted", file=sys.stderr)
         raise SystemExit(130) from interrupt
-    except InputError as error:
-        print(f"arc_light {command}: {error}", file=sys.stderr)
+    except (InputError, NotFiniteError) as error:
+        print(one_line(f"arc_light {command}: {error}"), file=sys.stderr)
+        raise SystemExit(2) from error
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        way_out = "use less data or a smaller model"
+        print(f"arc_light {command}: out of memory: {way_out}", file=sys.stderr)
         raise SystemExit(2) from error
     except OSError as error:
-        if error.errno not in DISK:
+        if error.errno not in DISK | NAMES:
             raise
         way_out = "free some space there, or write elsewhere with --runs"
         message = f"{error.filename or 'the disk'}: {error.strerror}: {way_out}"
-        print(f"arc_light {command}: {message}", file=sys.stderr)
+        print(one_line(f"arc_light {command}: {message}"), file=sys.stderr)
         raise SystemExit(2) from error
+
+
+def one_line(message: str) -> str:
+    """Put a message on one line, its beginning and end where it is long, with nothing in it that moves a cursor."""
+    line = " ".join(message.split())
+    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return line if len(line) <= LONGEST else f"{line[: LONGEST * 2 // 3]} ... {line[-LONGEST // 3 :]}"
 
 
 def run(command: str, options: Sequence[str]) -> None:
@@ -76,4 +99,5 @@ def run(command: str, options: Sequence[str]) -> None:
     with warnings.catch_warnings():
         for message in NOISE:
             warnings.filterwarnings("ignore", message)
+        warnings.filterwarnings("ignore", module=r"PIL\.")  # of an image that is refused, or read all the same
         main(options)

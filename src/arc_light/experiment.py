@@ -6,6 +6,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 from jsonargparse.typing import OpenUnitInterval, restricted_number_type
+from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
@@ -15,14 +16,26 @@ from lightning.pytorch.utilities import rank_zero_only
 import arc_light.data
 import arc_light.models
 import arc_light.optim  # these three make their classes known by short names
-from arc_light.callbacks import EMA, EpochProgress, MetricsCSV, RunCheckpoint, Throughput
-from arc_light.checks import check_monitor, check_name, check_trainer
+from arc_light.callbacks import (
+    EMA,
+    EpochProgress,
+    LastCheckpoint,
+    MetricsCSV,
+    RunCheckpoint,
+    StopNotFinite,
+    Throughput,
+)
+from arc_light.checkpoints import WholeCheckpointIO
+from arc_light.checks import check_fixed, check_keys, check_monitor, check_name, check_processes, check_trainer
 from arc_light.errors import InputError
+from arc_light.finite import FiniteCheck
 from arc_light.loggers import place
 from arc_light.loops import Loop
 from arc_light.loops.manual import optimize_manually
 from arc_light.parser import ExperimentParser, reason, yaml_files
 from arc_light.runs import Run
+from arc_light.signals import StopSignals
+from arc_light.values import check_values
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
 LINKED = ("num_classes", "input_shape")  # what a model learns from its data
@@ -41,7 +54,8 @@ class Experiment(LightningCLI):
     """
 
     def __init__(self, command: str, args: Sequence[str], where: Callable[[Namespace], Run] | None = None) -> None:
-        self.where = where
+        self.args, self.where = list(args), where
+        self.complete = False  # nothing is left but the test
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -50,7 +64,7 @@ class Experiment(LightningCLI):
             save_config_callback=None,
             auto_configure_optimizers=False,
             run=False,
-            args=list(args),
+            args=self.args,
             parser_class=ExperimentParser,
             parser_kwargs={
                 "prog": f"python -m arc_light {command}",
@@ -69,13 +83,16 @@ class Experiment(LightningCLI):
         parser.add_argument("--loop", type=Loop, default="automatic", help="Who takes the steps.")
         # [/part:loops]
         parser.add_argument("--ema", type=OpenUnitInterval | None, help="Decay of a moving average of the weights.")
+        parser.add_argument(
+            "--check_finite", type=bool, default=True, help="Stop at a loss or gradient that is infinite or nan."
+        )
         parser.add_argument("--runs", type=Path, default=Path("runs"), help="Where the directories of runs are.")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the named callbacks, link the model to its data, and leave sharing data between processes to the data."""
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.add_lightning_class_args(RunCheckpoint, "best_checkpoint")
-        parser.add_lightning_class_args(RunCheckpoint, "last_checkpoint")
+        parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         parser.set_defaults({"trainer.use_distributed_sampler": False})
@@ -83,7 +100,14 @@ class Experiment(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse, without the warning of LightningCLI about options in `sys.argv` too."""
         self.files = yaml_files(args)
-        self.config = parser.parse_args(args)
+        try:
+            self.config = parser.parse_args(args)
+        except RecursionError as error:
+            raise InputError("an option is nested too deeply; see --help for every option") from error
+        check_keys(self.files, self.config, parser.get_defaults())
+        check_values(self.config)
+        check_fixed(self.config)
+        check_processes(self.config)
         check_trainer(self.config)
 
     def before_instantiate_classes(self) -> None:
@@ -100,12 +124,14 @@ class Experiment(LightningCLI):
         self.config.best_checkpoint.dirpath = self.config.last_checkpoint.dirpath = str(self.run.path)
         for logger in as_list(self.config.trainer.logger):
             place(logger, self.run, self.config.experiment)
+        if isinstance(self.config.trainer.profiler, Namespace):
+            self.config.trainer.profiler.init_args.dirpath = str(self.run.path)
 
     def instantiate_classes(self) -> None:
         """Instantiate, and make what the data says part of the configuration."""
         try:
             super().instantiate_classes()
-        except (MisconfigurationException, TypeError, ValueError) as error:
+        except (ImportError, MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
             raise InputError(" ".join(reason(error).split())) from error
         for name, given in self.given.items():
             value = getattr(self.datamodule, name, None)
@@ -117,7 +143,9 @@ class Experiment(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what every run has: speed, progress and its own table of metrics."""
         config = self.config_init.trainer
-        callbacks: list[Callback] = [Throughput()]
+        self.plugins = as_list(config.plugins)
+        self.finite = FiniteCheck(self.config.check_finite or config.detect_anomaly)
+        callbacks: list[Callback] = [Throughput(), StopNotFinite(self.finite)]
         if self.config.ema is not None:
             callbacks.append(EMA(self.config.ema))
         if config.enable_progress_bar is not False:
@@ -127,6 +155,8 @@ class Experiment(LightningCLI):
             self.table = MetricsCSV(self.run.metrics)
             config.logger = [*as_list(config.logger), self.table]
             config.default_root_dir = str(self.run.path)
+            if not any(isinstance(plugin, CheckpointIO) for plugin in self.plugins):
+                config.plugins = [*self.plugins, WholeCheckpointIO()]
         # [part:loops]
         if self.config.loop == "manual":
             optimize_manually(self.model, config)
@@ -134,9 +164,14 @@ class Experiment(LightningCLI):
         return super().instantiate_trainer(**kwargs)
 
     @property
-    def plugins(self) -> list[Any]:
-        """List the plugins that the Trainer was given."""
-        return as_list(self.config_init.trainer.plugins)
+    def signals(self) -> StopSignals:
+        """Hear the signals that ask the run to stop."""
+        signals: StopSignals = self.config_init.last_checkpoint.signals
+        return signals
+
+    def only_test(self) -> None:
+        """Leave out the training, which is complete."""
+        self.complete = self.config_init.last_checkpoint.complete = True
 
     def load_data(self) -> None:
         """Read the data, which shows what is wrong with it before a run is made.
@@ -159,7 +194,7 @@ class Experiment(LightningCLI):
         if isinstance(self.datamodule, arc_light.data.ImageDataModule) and is_first_process():
             self.datamodule.check()
         if isinstance(self.model, arc_light.models.Classifier):
-            self.model.check()
+            self.model.check(self.trainer.strategy.root_device)
             for name in ("early_stopping", "best_checkpoint"):
                 check_monitor(name, self.config[name].monitor, self.model.metric_names)
 
@@ -183,6 +218,7 @@ class Experiment(LightningCLI):
         """Dump the whole configuration, as YAML."""
         config = self.config.clone()
         del config["config"]  # the files that it came from
+        config.best_checkpoint.dirpath = config.last_checkpoint.dirpath = None  # where the run is, wherever it is moved
         text: str = self.parser.dump(config, skip_none=False, skip_link_targets=False)
         return text
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from signal import SIGINT
 from time import perf_counter
 
 import yaml
@@ -9,16 +10,19 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
 from arc_light.checks import print_left_out
-from arc_light.errors import InputError
+from arc_light.diagnosis import explained, naming_operation
+from arc_light.errors import InputError, NotFiniteError, StoppedError
 from arc_light.experiment import Experiment, is_first_process
 from arc_light.loggers import close, log_config
 from arc_light.loops import by_hand
 from arc_light.report import print_header, print_summary
-from arc_light.runs import Run, environment, new_run, write_whole
+from arc_light.runs import Run, environment, loading, new_run, steps_kept, write_whole
+from arc_light.tuning import advising_batch_size
 
 LATE = {  # what is found out within the run only, and the option that it is about
     "val_check_interval": "--trainer.val_check_interval",
     "Tried to step": "--model.lr_scheduler",
+    "Early stopping conditioned on": "--trainer.callbacks",
 }
 
 
@@ -37,7 +41,7 @@ def main(args: Sequence[str]) -> None:
     try:
         train(experiment)
     except (InputError, OSError):
-        if not experiment.run.last.exists():
+        if not steps_kept(experiment.run):
             shutil.rmtree(experiment.run.path, ignore_errors=True)  # nothing has been trained
         raise
 
@@ -74,10 +78,14 @@ def train(experiment: Experiment, checkpoint: str | None = None) -> None:
     record(experiment)
     print_header(experiment)
     try:
-        run_loop(experiment, checkpoint)
-    except (KeyboardInterrupt, SystemExit) as stop:  # the second is Lightning's answer to the first
-        way_on = f"python -m arc_light resume --run {experiment.run.path}"
-        raise KeyboardInterrupt(f"; to continue: {way_on}") from stop
+        with experiment.signals:
+            run_loop(experiment, checkpoint)
+    except (StoppedError, KeyboardInterrupt, SystemExit) as cause:  # the last is Lightning's answer to a Ctrl-C
+        stop = cause if isinstance(cause, StoppedError) else StoppedError(SIGINT)
+        stop.add_note(f"to continue: python -m arc_light resume --run {experiment.run.path}")
+        raise stop from cause
+    except NotFiniteError as error:
+        raise explained(experiment, error) from error
     finally:
         close(experiment.trainer.loggers)
     print_summary(experiment, perf_counter() - start)
@@ -95,10 +103,11 @@ def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
         loop = by_hand.train_and_test
     # [/part:loops]
     try:
-        loop(experiment, checkpoint)
+        with advising_batch_size(experiment), naming_operation(experiment), loading(checkpoint):
+            loop(experiment, checkpoint)
     except MisconfigurationException as error:
         raise InputError(" ".join(str(error).split())) from error
-    except ValueError as error:
+    except (RuntimeError, ValueError) as error:
         option = next((option for text, option in LATE.items() if text in str(error)), None)
         if option is None:
             raise
@@ -120,4 +129,5 @@ def record(experiment: Experiment) -> None:
     write_whole(run.config, resolved)
     write_whole(run.path / "environment.json", environment())
     for logger in experiment.trainer.loggers:
-        log_config(logger, yaml.safe_load(resolved))
+        if logger is not experiment.table:  # without which there is no run
+            log_config(logger, yaml.safe_load(resolved))
