@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator, Sequence
 
-from arc_light_scaffold.python_source import names_in
+from arc_light_scaffold.python_source import names_in, parsed
 
 Words = re.Pattern[str]
 Definition = ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
@@ -16,8 +16,10 @@ def drop_entries(text: str, words: Words) -> str:
 
     Where an entry is a set, its own entries are looked at first. A table that would have no entry left stays as it is.
     """
+    if not words.search(text):
+        return text
     for tables_of in (_inner_sets, _tables):
-        spans = [span for table in tables_of(ast.parse(text)) for span in _spans(text, table, words)]
+        spans = [span for table in tables_of(parsed(text)) for span in _spans(text, table, words)]
         for start, end in sorted(spans, reverse=True):
             text = text[:start] + text[end:]
     return text
@@ -32,13 +34,14 @@ def drop_rows(text: str, words: Words) -> str:
 def drop_definitions(text: str, words: Words) -> str:
     """Leave out definitions at the top level that mention the words, and in turn those that use what they define."""
     gone: set[str] = set()
-    while True:
-        definitions = [node for node in ast.parse(text).body if isinstance(node, Definition)]
-        found = [node for node in definitions if _mentions(text, node, words) or gone & _used(node)]
+    while gone or words.search(text):
+        definitions = [node for node in parsed(text).body if isinstance(node, Definition)]
+        found = [node for node in definitions if _mentions(text, node, words) or (gone and gone & _used(node))]
         if not found:
-            return text
+            break
         gone |= {name for node in found for name in _defined(node)}
         text = _without(text, found)
+    return text
 
 
 def _tables(module: ast.Module) -> Iterator[Table]:
@@ -83,7 +86,8 @@ def _end(text: str, node: ast.expr) -> int:
 
 def _mentions(text: str, node: Definition, words: Words) -> bool:
     nodes = (node, *getattr(node, "decorator_list", ()))
-    return any(words.search(ast.get_source_segment(text, part) or "") for part in nodes)
+    first = min(part.lineno for part in nodes)
+    return bool(words.search("\n".join(text.split("\n")[first - 1 : node.end_lineno])))
 
 
 def _defined(node: Definition) -> set[str]:
@@ -93,7 +97,7 @@ def _defined(node: Definition) -> set[str]:
     return {target.id for target in targets if isinstance(target, ast.Name)}
 
 
-def _used(node: ast.stmt) -> set[str]:
+def _used(node: ast.stmt) -> frozenset[str]:
     """Name what a definition uses; fixtures are arguments, or texts in a decorator."""
     fixtures = {argument.arg for argument in ast.walk(node) if isinstance(argument, ast.arg)}
     leaves = [leaf for decorator in getattr(node, "decorator_list", ()) for leaf in ast.walk(decorator)]

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 
 WIDTH = 120  # of a line, as in pyproject.toml
 Import = ast.Import | ast.ImportFrom
@@ -18,10 +19,10 @@ def drop_imports(text: str, before: str, modules: set[str]) -> str:
     """
     if text == before and not any(module in text for module in modules):
         return text
-    used, used_before = names_in(ast.parse(text)), names_in(ast.parse(before))
+    used, used_before = names_in(parsed(text)), names_in(parsed(before))
     exported: set[str] = set()
     lines = text.splitlines(keepends=True)
-    for node in imports(ast.parse(text)):
+    for node in imports(parsed(text)):
         from_there = isinstance(node, ast.ImportFrom) and _is_in(node.module, modules)
         gone = {name for name in bound(node) if from_there or (name in used_before and name not in used)}
         if gone:
@@ -31,18 +32,25 @@ def drop_imports(text: str, before: str, modules: set[str]) -> str:
     return pruned if pruned == text else drop_imports(pruned, before, modules)
 
 
-def imports(tree: ast.AST) -> Iterator[Import]:
-    """Go through all imports, nested ones too."""
-    yield from (node for node in ast.walk(tree) if isinstance(node, Import))
+@cache
+def parsed(text: str) -> ast.Module:
+    """Parse a source, once."""
+    return ast.parse(text)
 
 
-def names_in(tree: ast.AST) -> set[str]:
+@cache
+def names_in(tree: ast.AST) -> frozenset[str]:
     """Collect the names that code uses, also in annotations that are text and in `__all__`."""
     nodes = list(ast.walk(tree))
     texts = [text for node in nodes for text in _texts_of_names(node)]
-    return {node.id for node in nodes if isinstance(node, ast.Name)}.union(
+    return frozenset(node.id for node in nodes if isinstance(node, ast.Name)).union(
         *(re.findall(r"\w+", text) for text in texts)
     )
+
+
+def imports(tree: ast.AST) -> Iterator[Import]:
+    """Go through all imports, nested ones too."""
+    yield from (node for node in ast.walk(tree) if isinstance(node, Import))
 
 
 def _texts_of_names(node: ast.AST) -> Iterator[str]:

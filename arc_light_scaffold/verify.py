@@ -8,7 +8,7 @@ import yaml
 
 from arc_light_scaffold.errors import TemplateError
 from arc_light_scaffold.manifest import Answers, Manifest
-from arc_light_scaffold.python_source import Import, bound, imports
+from arc_light_scaffold.python_source import Import, bound, imports, parsed
 
 
 def verify(files: Mapping[str, bytes], manifest: Manifest, answers: Answers) -> None:
@@ -53,7 +53,7 @@ def _parse_toml(text: str) -> None:
 
 def _missing(text: str, files: Mapping[str, bytes], package: str) -> Iterator[str]:
     """Name what is imported from the project's own modules, helpers of the tests included, but is not there."""
-    for node in imports(ast.parse(text)):
+    for node in imports(parsed(text)):
         modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names]
         for module in modules:
             path = _path_of(module, files)
@@ -74,7 +74,7 @@ def _path_of(module: str, files: Mapping[str, bytes]) -> str | None:
 @cache
 def _bound_in(text: str) -> set[str]:
     """Collect the names that a module binds anywhere."""
-    nodes = list(ast.walk(ast.parse(text)))
+    nodes = list(ast.walk(parsed(text)))
     names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     names |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     return names | {name for node in nodes if isinstance(node, Import) for name in bound(node)}

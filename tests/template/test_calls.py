@@ -1,6 +1,7 @@
 """All ways of calling cookiecutter give the same project."""
 
 import json
+import os
 import shutil
 import stat
 import subprocess
@@ -37,6 +38,22 @@ def assert_generates(home: Home, *arguments: object, folder: str = "projects") -
 
 def test_path(home: Home) -> None:
     assert_generates(home, ROOT)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("version", ["2.1.1", "2.2.3", "2.3.1", "2.4.0", "2.5.0", "2.6.0", "2.7.1"])
+def test_every_version_by_uvx(version: str, home: Home) -> None:
+    """The package registry is needed, as for set-up."""
+    uv = shutil.which("uv", path=os.pathsep.join([os.environ["PATH"], str(ROOT / ".cache" / "tools" / "bin")]))
+    if uv is None:
+        pytest.skip("there is no uv, which make setup installs")
+    answered = [f"{name}={value}" for name, value in ours().items()]
+    command = [uv, "tool", "run", "--from", f"cookiecutter=={version}", "cookiecutter", "--config-file", home.config]
+    done = subprocess.run(
+        [*command, str(ROOT), "--no-input", "-o", "projects", *answered], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert tree(Path("projects", EXPECTED)) == expected_tree()
 
 
 def test_relative_path_from_anywhere(home: Home, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

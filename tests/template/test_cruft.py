@@ -10,7 +10,7 @@ from projects import answers, planned, text_of, tree
 pytestmark = pytest.mark.slow  # every call clones the template
 CHANGES = {
     "Makefile": ("rm -rf .venv", "rm -rf -- .venv"),
-    "src/arc_light/errors.py": ("What goes wrong", "All that goes wrong"),
+    "src/arc_light/errors.py": ("What ends a command", "All that ends a command"),
     "src/arc_light/data/mnist.py": ('"""MNIST."""', '"""MNIST, as arc_light reads it."""'),
     "src/arc_light/data/digits.py": ("for a start", "for a quick start"),
 }
@@ -78,7 +78,7 @@ def test_check_and_diff(project: Path) -> None:
 def test_update_brings_the_new_version_in_the_user_s_words(project: Path) -> None:
     update(project)
     assert "rm -rf -- .venv" in (project / "Makefile").read_text()
-    assert (project / "src/leaf_counter/errors.py").read_text().startswith('"""All that goes wrong')
+    assert (project / "src/leaf_counter/errors.py").read_text().startswith('"""All that ends a command')
     assert "MNIST, as leaf_counter reads it" in (project / "src/leaf_counter/data/mnist.py").read_text()
     assert (project / "src/leaf_counter/networks/linear.py").read_text() == '"""Linear networks of Leaf Counter."""\n'
     cruft(project, "check", "--checkout", "v2")
@@ -100,7 +100,7 @@ def test_update_leaves_edits_of_the_user_s_own(project: Path) -> None:
     commit(project, "edits")
     update(project)
     assert readme.read_text() == "# Mine\n"
-    assert errors.read_text().startswith('"""All that goes wrong')
+    assert errors.read_text().startswith('"""All that ends a command')
     assert "class OwnError" in errors.read_text()
     assert (project / "src/leaf_counter/own.py").read_text() == "OWN = 1\n"
 
@@ -117,15 +117,15 @@ def test_update_does_not_bring_back_what_was_deleted(project: Path) -> None:
 
 def test_conflict_shows_both_sides(project: Path) -> None:
     path = project / "src/leaf_counter/errors.py"
-    path.write_text(path.read_text().replace("What goes wrong", "Whatever goes wrong"))
+    path.write_text(path.read_text().replace("What ends a command", "Whatever ends a command"))
     commit(project, "edit-of-the-same-line")
     output = update(project)
     rejected = [*project.rglob("*.rej")]
     text = path.read_text()
     assert rejected or {"<<<<<<<", ">>>>>>>"} <= set(text.split()), output
-    assert "Whatever goes wrong" in text
+    assert "Whatever ends a command" in text
     sides = text + "".join(rejection.read_text() for rejection in rejected)
-    assert "All that goes wrong" in sides
+    assert "All that ends a command" in sides
     assert "rm -rf -- .venv" in (project / "Makefile").read_text()
 
 
