@@ -58,5 +58,8 @@ def print_metrics(values: Mapping[str, Any]) -> None:
     names = list(dict.fromkeys(name.split("/")[1] for name in values if name.split("/")[0] in PARTS))
     print(f"\n{'':<12}" + "".join(f"{name:>10}" for name in names))
     for part, title in PARTS.items():
-        if any(f"{part}/{name}" in values for name in names):
-            print(f"{title:<12}" + "".join(f"{float(values[f'{part}/{name}']):>10.4f}" for name in names))
+        cells = [values.get(f"{part}/{name}") for name in names]
+        if any(cell is not None for cell in cells):
+            print(
+                f"{title:<12}" + "".join(f"{'' if cell is None else format(float(cell), '.4f'):>10}" for cell in cells)
+            )

@@ -66,7 +66,7 @@ def test_a_damaged_image_in_a_folder(parsed: Parsed, examples: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "metrics.csv"])
-@numbers(5, 60)
+@numbers(5, 30)
 def test_a_damaged_file_of_a_run(
     arc: Callable[..., Outcome], trained: Path, without_training: None, name: str, examples: int
 ) -> None:
