@@ -9,6 +9,7 @@ import pytest
 import yaml
 from conftest import CONFIGS, Outcome
 from failing_logger import FailingLogger
+from lightning.pytorch.loggers import CSVLogger
 
 from arc_light.errors import InputError
 from arc_light.loggers import log_config
@@ -45,6 +46,13 @@ def test_without_a_failure_it_is_as_before(capfd: pytest.CaptureFixture[str]) ->
     assert isinstance(logger, FailingLogger)
     assert type(logger).__name__ == "FailingLogger"
     assert capfd.readouterr().err == ""
+
+
+def test_its_name_on_the_command_line_stays_clear(fit: Command) -> None:
+    logger = CSVLogger("logs")
+    guard(logger)
+    outcome = fit("--trainer.logger=CSVLogger", "--trainer.logger.save_dir=logs")
+    assert outcome.status == 0, outcome.err
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1)])

@@ -16,7 +16,8 @@ def guard(logger: Logger) -> None:
     guarded: dict[str, Any] = {name: spared(getattr(own, name)) for name in METHODS}
     if hasattr(own, "experiment"):  # Lightning asks for it at the start of each fit
         guarded["experiment"] = property(spared(own.experiment.fget, DummyLogger().experiment))
-    logger.__class__ = type(own.__name__, (own,), {**guarded, "failed": False})
+    place = {"__module__": __name__, "__qualname__": f"guard.<locals>.{own.__name__}"}  # no option's second choice
+    logger.__class__ = type(own.__name__, (own,), {**guarded, **place, "failed": False})
 
 
 def spared(method: Callable[..., Any], otherwise: Any = None) -> Callable[..., Any]:
