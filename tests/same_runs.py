@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from arc_light.runs import load_checkpoint
+from arc_light.checkpoints import load_checkpoint
 
 TIMES = {"images_per_second", "seconds"}  # which differ from run to run
 COMPARED = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step", "averaging_state", "scaler")

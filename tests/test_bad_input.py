@@ -12,7 +12,7 @@ from conftest import CONFIGS, Outcome
 from fake_data import expect_cifar10, expect_mnist, write_cifar10, write_folder, write_image, write_mnist
 from torchvision import datasets
 
-from arc_light.runs import load_checkpoint
+from arc_light.checkpoints import load_checkpoint
 
 NOWHERE = "http://127.0.0.1:9/"  # nothing listens on the discard port
 Command = Callable[..., Outcome]
@@ -414,7 +414,7 @@ def full_disk(*args: object, **options: object) -> None:
     raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("written", ["pathlib.Path.mkdir", "pathlib.Path.write_text"])
+@pytest.mark.parametrize("written", ["pathlib.Path.mkdir", "os.fsync"])
 def test_a_full_disk_at_the_start(fit: Command, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("runs", "digits_mlp").mkdir(parents=True)
     with monkeypatch.context() as patched:
@@ -443,7 +443,7 @@ def test_a_full_disk_leaves_the_predictions_of_before(
     (trained / "predictions.csv").write_text("of before")
     image = write_image(Path("image.png"))
     with monkeypatch.context() as patched:
-        patched.setattr("pathlib.Path.write_text", full_disk)
+        patched.setattr("os.fsync", full_disk)
         assert_refused(arc, ["predict", "--run", trained, "--input", image], "No space left on device")
     assert (trained / "predictions.csv").read_text() == "of before"
 

@@ -10,7 +10,7 @@ import yaml
 from conftest import CONFIGS, Outcome
 from fake_data import expect_cifar10, expect_mnist, write_cifar10, write_folder, write_mnist
 
-from arc_light.runs import load_checkpoint
+from arc_light.checkpoints import load_checkpoint
 
 Command = Callable[..., Outcome]
 EXPERIMENTS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "trainer")

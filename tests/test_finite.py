@@ -17,10 +17,10 @@ from torch.amp import GradScaler
 from torch.utils.data import DataLoader, TensorDataset
 from unstable import BAD_BATCH
 
+from arc_light.checkpoints import load_checkpoint
 from arc_light.data import DigitsDataModule
 from arc_light.errors import NotFiniteError
 from arc_light.finite import EVERY, FiniteCheck, Place
-from arc_light.runs import load_checkpoint
 
 Command = Callable[..., Outcome]
 LOOPS: list[list[str]] = [

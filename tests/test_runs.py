@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from arc_light import runs
+from arc_light.checkpoints import load_checkpoint
 from arc_light.errors import InputError
-from arc_light.runs import environment, find_run, load_checkpoint, new_run, write_whole
+from arc_light.runs import environment, find_run, new_run, write_whole
 
 
 def make_run(name: str, experiment: str = "digits_mlp") -> Path:
@@ -71,13 +72,11 @@ def test_a_file_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) 
     path = Path("file.txt")
     write_whole(path, "first")
 
-    def half(self: Path, text: str) -> None:
-        with self.open("w") as file:
-            file.write(text[:2])
+    def full(file: int) -> None:
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "write_text", half)
+        patched.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space"):
             write_whole(path, "second")
     assert path.read_text() == "first"
@@ -85,11 +84,10 @@ def test_a_file_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_nobody_finds_a_file_half_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    written: list[Path] = []
-    write_text = Path.write_text
-    monkeypatch.setattr(Path, "write_text", lambda path, text: written.append(path) or write_text(path, text))
+    found: list[bool] = []
+    monkeypatch.setattr(os, "fsync", lambda file: found.append(Path("file.txt").exists()))
     write_whole(Path("file.txt"), "text")
-    assert Path("file.txt") not in written
+    assert found == [False]
     assert Path("file.txt").read_text() == "text"
 
 

@@ -12,10 +12,11 @@ import torch
 from conftest import CONFIGS, FEW_BATCHES, Outcome
 from PIL import Image
 
+from arc_light.checkpoints import load_checkpoint
 from arc_light.data import Batch
 from arc_light.memory import only_what_is_there, out_of_memory
 from arc_light.models import Classifier, MLPClassifier
-from arc_light.runs import find_run, load_checkpoint
+from arc_light.runs import find_run
 from arc_light.tuning import DECAY, LR_RANGE, Curve, unbiased
 
 Command = Callable[..., Outcome]

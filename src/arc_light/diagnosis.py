@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from itertools import islice
 
 from arc_light.anomaly import finding_operation
+from arc_light.checkpoints import steps_kept
 from arc_light.data import ImageDataModule
 from arc_light.data.batches import BatchSampler
 from arc_light.errors import NotFiniteError
 from arc_light.experiment import Experiment, is_first_process
 from arc_light.finite import Place
-from arc_light.runs import Run, steps_kept, write_whole
+from arc_light.runs import Run, write_whole
 
 FEW = 4  # images that are named in the error itself
 ADVICE = (

@@ -55,7 +55,6 @@ class Experiment(LightningCLI):
 
     def __init__(self, command: str, args: Sequence[str], where: Callable[[Namespace], Run] | None = None) -> None:
         self.args, self.where = list(args), where
-        self.complete = False  # nothing is left but the test
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -169,9 +168,14 @@ class Experiment(LightningCLI):
         signals: StopSignals = self.config_init.last_checkpoint.signals
         return signals
 
+    @property
+    def complete(self) -> bool:
+        """Say whether nothing is left but the test."""
+        return bool(self.config_init.last_checkpoint.complete)
+
     def only_test(self) -> None:
         """Leave out the training, which is complete."""
-        self.complete = self.config_init.last_checkpoint.complete = True
+        self.config_init.last_checkpoint.complete = True
 
     def load_data(self) -> None:
         """Read the data, which shows what is wrong with it before a run is made.

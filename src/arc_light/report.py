@@ -7,8 +7,8 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
+from arc_light.checkpoints import load_checkpoint
 from arc_light.experiment import Experiment
-from arc_light.runs import load_checkpoint
 
 PARTS = {"train": "train", "val": "validation", "test": "test"}
 

@@ -4,15 +4,13 @@ import json
 import os
 import platform
 import subprocess
-import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from traceback import extract_tb
-from typing import Any
+from typing import BinaryIO
 from uuid import uuid4
 
 import torch
@@ -20,7 +18,6 @@ import torch
 from arc_light.errors import InputError
 
 PACKAGES = ("torch", "torchvision", "lightning", "torchmetrics", "jsonargparse", "numpy", "wandb")
-RESTORING = {"checkpoint_connector.py", "progress.py"}  # Lightning's modules that do, and that count on from there
 
 
 @dataclass(frozen=True)
@@ -81,16 +78,28 @@ def find_run(path: Path) -> Run:
     return Run(max(runs, key=lambda run: (run.name[:15], (run / "config.yaml").stat().st_mtime_ns)))
 
 
-def steps_kept(run: Run) -> int:
-    """Count the optimizer steps that the run can be resumed after."""
-    return int(load_checkpoint(run.last)["global_step"]) if run.last.exists() else 0
-
-
 def write_whole(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with written_whole(path, path.with_name(f".{path.name}.{os.getpid()}")) as file:
+        file.write(text.encode())
+
+
+@contextmanager
+def written_whole(path: Path, temporary: Path, predecessor: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a file beside its place, have the disk confirm what is written to it, and only then put it there.
+
+    Args:
+        path: its place.
+        temporary: where it is until it is whole.
+        predecessor: where the file that it replaces goes; None keeps none.
+    """
     try:
-        temporary.write_text(text)
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        if predecessor is not None and path.exists():
+            path.replace(predecessor)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -111,61 +120,3 @@ def _git(folder: Path, *command: str) -> str | None:
         ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None  # no git, or not a clone
-
-
-def load_checkpoint(path: Path) -> Mapping[str, Any]:
-    """Read a checkpoint without running code from it, every byte checked.
-
-    Raises:
-        InputError: it is missing, damaged, or not one of Lightning's.
-    """
-    try:
-        damaged = damaged_part(path)
-        checkpoint: Any = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such checkpoint: train first, or give another run") from error
-    except Exception as error:  # a damaged file makes zipfile, pickle and torch raise about anything
-        raise InputError(f"{path}: not a readable checkpoint: use another one, or train again") from error
-    if damaged:
-        raise InputError(f"{path}: damaged (in {damaged}): use another checkpoint, or train again")
-    if not is_lightnings(checkpoint):
-        raise InputError(f"{path}: not a checkpoint of this project: use one that a run wrote")
-    return dict(checkpoint)
-
-
-def is_lightnings(checkpoint: Any) -> bool:
-    """Tell whether what was read has the parts of Lightning's checkpoints."""
-    kinds = {"state_dict": dict, "hyper_parameters": dict, "epoch": int, "global_step": int}
-    if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(k), kind) for k, kind in kinds.items()):
-        return False
-    weights = checkpoint["state_dict"].items()
-    return all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights)
-
-
-@contextmanager
-def loading(path: Path | str | None) -> Iterator[None]:
-    """Say of errors in Lightning's restoring that they come from the checkpoint.
-
-    Raises:
-        InputError: the checkpoint has parts that the run cannot take over.
-    """
-    try:
-        yield
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        modules = {Path(frame.filename).name for frame in extract_tb(error.__traceback__)}
-        if path is not None and modules & RESTORING:
-            raise InputError(f"{path}: does not fit the run: use one of the run's own checkpoints") from error
-        raise
-
-
-def damaged_part(path: Path) -> str | None:
-    """Name the part of a checkpoint that is not what was written, which torch itself does not notice.
-
-    Raises:
-        zipfile.BadZipFile: it is compressed or has parts within parts, as none of torch's is: it could fill the memory.
-    """
-    with zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-        if any(part.compress_type for part in parts) or sum(part.file_size for part in parts) > path.stat().st_size:
-            raise zipfile.BadZipFile
-        return archive.testzip()

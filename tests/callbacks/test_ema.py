@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from arc_light.callbacks import EMA
+from arc_light.checkpoints import load_checkpoint
 from arc_light.experiment import Experiment
-from arc_light.runs import load_checkpoint
 
 
 def test_it_is_what_is_kept_and_tested(fit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:

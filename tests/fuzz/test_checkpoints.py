@@ -16,8 +16,9 @@ from fake_data import write_image
 from fuzz.tries import TOUCH, assert_clear, assert_refused, damaged, numbers, replaced, tries
 from hypothesis import strategies as st
 
+from arc_light.checkpoints import load_checkpoint
 from arc_light.errors import InputError
-from arc_light.runs import Run, load_checkpoint
+from arc_light.runs import Run
 
 Command = Callable[[bytes], Outcome]
 COMMANDS = ["evaluate", "predict", "resume"]

@@ -18,6 +18,7 @@ from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from arc_light.callbacks import EMA, LastCheckpoint, MetricsCSV, RunCheckpoint, StopNotFinite, Throughput
+from arc_light.checkpoints import load_checkpoint
 from arc_light.cli import NOISE
 from arc_light.commands.fit import run_loop
 from arc_light.data import ImageDataModule, Images, RandomCrop, RandomFlip
@@ -27,7 +28,7 @@ from arc_light.loops.parity import Outcome
 from arc_light.loops.trace import trace
 from arc_light.models import Classifier, MLPClassifier, ResNetClassifier
 from arc_light.optim import OneCycle, WarmupCosineLR
-from arc_light.runs import Run, load_checkpoint
+from arc_light.runs import Run
 from arc_light.signals import StopSignals
 
 HANDWRITTEN, MANUAL, AUTOMATIC = "handwritten", "manual", "automatic"

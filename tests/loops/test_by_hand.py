@@ -13,8 +13,8 @@ import torch
 from loops.cases import AUTOMATIC, HANDWRITTEN, MANUAL
 from PIL import Image
 
+from arc_light.checkpoints import load_checkpoint
 from arc_light.models import MLPClassifier
-from arc_light.runs import load_checkpoint
 
 LOOPS = [HANDWRITTEN, MANUAL, AUTOMATIC]
 Fit = Callable[..., Any]

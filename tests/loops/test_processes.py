@@ -10,7 +10,7 @@ import torch
 from loops.cases import AUTOMATIC, HANDWRITTEN, MANUAL
 from torch import Tensor
 
-from arc_light.runs import load_checkpoint
+from arc_light.checkpoints import load_checkpoint
 
 ROOT = Path(__file__).parents[2]
 BATCHES, EPOCHS = 7, 3

@@ -8,8 +8,9 @@ import torch
 from loops.cases import AUTOMATIC, Case, experiment_of, one_thread, run_quietly
 from torch import Tensor
 
+from arc_light.checkpoints import load_checkpoint
 from arc_light.loops.trace import Trace, fingerprint, trace
-from arc_light.runs import Run, load_checkpoint
+from arc_light.runs import Run
 
 
 @pytest.mark.parametrize(

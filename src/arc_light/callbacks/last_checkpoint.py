@@ -9,9 +9,8 @@ from lightning.fabric.utilities.types import _Stateful
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.trainer.states import TrainerFn
-from torchmetrics import Metric
 
-from arc_light.random_state import of_all_processes, random_state, set_random_state
+from arc_light.process_state import of_all_processes, process_state, set_process_state
 from arc_light.signals import StopSignals
 
 
@@ -93,12 +92,11 @@ class LastCheckpoint(Checkpoint):
         if trainer.fit_loop._should_accumulate():
             return
         stop, due = self.signals.received is not None, self.timetable.due(trainer.global_step)
-        if trainer.world_size > 1:
-            stop, due = (trainer.strategy.reduce_boolean_decision(wanted, all=False) for wanted in (stop, due))
-        if (stop or due) and can_resume_here(trainer):
-            self._save(trainer)
-        if stop:
-            self.signals.stop()
+        if any_process(trainer, stop or due):
+            if can_resume_here(trainer):
+                self._save(trainer)
+            if any_process(trainer, stop):
+                self.signals.stop()
 
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
         """Stop if a signal asked for it; what is evaluated now will be evaluated again."""
@@ -116,8 +114,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add what Lightning leaves out."""
-        mine = {"random": random_state(), "metrics": metric_states(pl_module)}
-        checkpoint["processes"] = of_all_processes(mine)
+        checkpoint["processes"] = of_all_processes(process_state(pl_module))
         checkpoint["finished"] = self._finished
         if self._between_epochs:
             begin_next_epoch(checkpoint["loops"]["fit_loop"])
@@ -130,17 +127,21 @@ class LastCheckpoint(Checkpoint):
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Put back what was added; what Lightning does up to the first batch draws the same numbers again."""
         if self._loaded is not None:
-            set_metric_states(pl_module, self._loaded["metrics"])
-            set_random_state(self._loaded["random"])
+            set_process_state(pl_module, self._loaded)
             self._loaded = None
         trainer.should_stop = self.complete
 
     def _save(self, trainer: Trainer, between_epochs: bool = False, finished: bool = False) -> None:
-        if self.path is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+        if self.path is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
             self._between_epochs, self._finished = between_epochs, finished
             trainer.save_checkpoint(self.path)
             self._between_epochs = self._finished = False
         self.timetable.keep()
+
+
+def any_process(trainer: Trainer, wanted: bool) -> bool:
+    """Tell whether this or another process wants something."""
+    return wanted if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(wanted, all=False)
 
 
 def can_resume_here(trainer: Trainer) -> bool:
@@ -161,18 +162,3 @@ def begin_next_epoch(loop: dict[str, Any]) -> None:
     batches = loop["epoch_loop.batch_progress"]
     batches["current"] = dict.fromkeys(batches["current"], 0)
     batches["is_last_batch"] = False
-
-
-def metric_states(module: LightningModule) -> dict[str, Any]:
-    """Copy what the metrics have counted so far."""
-    metrics = {name: part for name, part in module.named_modules() if isinstance(part, Metric)}
-    return {name: {"state": metric.metric_state, "updates": metric._update_count} for name, metric in metrics.items()}
-
-
-def set_metric_states(module: LightningModule, states: dict[str, Any]) -> None:
-    """Have the metrics count on from there."""
-    for name, saved in states.items():
-        metric: Any = module.get_submodule(name)
-        for key, value in saved["state"].items():
-            setattr(metric, key, value.to(metric.device) if hasattr(value, "to") else value)
-        metric._update_count = saved["updates"]

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from arc_light.checkpoints import load_checkpoint, loading
 from arc_light.commands.options import OptionParser, checkpoint_path, run_and_rest
 from arc_light.experiment import Experiment
 from arc_light.report import print_metrics
-from arc_light.runs import load_checkpoint, loading
 from arc_light.tuning import advising_batch_size
 
 

@@ -9,6 +9,7 @@ import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
+from arc_light.checkpoints import loading, steps_kept
 from arc_light.checks import print_left_out
 from arc_light.diagnosis import explained, naming_operation
 from arc_light.errors import InputError, NotFiniteError, StoppedError
@@ -16,7 +17,7 @@ from arc_light.experiment import Experiment, is_first_process
 from arc_light.loggers import close, log_config
 from arc_light.loops import by_hand
 from arc_light.report import print_header, print_summary
-from arc_light.runs import Run, environment, loading, new_run, steps_kept, write_whole
+from arc_light.runs import Run, environment, new_run, write_whole
 from arc_light.tuning import advising_batch_size
 
 LATE = {  # what is found out within the run only, and the option that it is about

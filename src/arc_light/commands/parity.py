@@ -6,13 +6,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import get_args
 
+from arc_light.checkpoints import load_checkpoint
 from arc_light.commands.fit import check, run_loop
 from arc_light.errors import InputError
 from arc_light.experiment import Experiment
 from arc_light.loops import Loop
 from arc_light.loops.parity import Outcome, table, verdict
 from arc_light.loops.trace import trace
-from arc_light.runs import Run, load_checkpoint
+from arc_light.runs import Run
 
 DETERMINISTIC = ("--trainer.deterministic", "true")
 QUIET = ("--trainer.logger", "false", "--trainer.enable_progress_bar", "false")

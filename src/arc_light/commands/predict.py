@@ -14,10 +14,11 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 import arc_light.data
 import arc_light.models
+from arc_light.checkpoints import load_checkpoint
 from arc_light.commands.options import OptionParser, checkpoint_path, run_and_rest
 from arc_light.errors import InputError
 from arc_light.memory import advice, out_of_memory
-from arc_light.runs import load_checkpoint, write_whole
+from arc_light.runs import write_whole
 
 Prediction = list[tuple[str, float]]  # classes and probabilities, the most probable first
 

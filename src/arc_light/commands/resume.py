@@ -7,11 +7,11 @@ from typing import Any
 
 import yaml
 
+from arc_light.checkpoints import load_checkpoint
 from arc_light.commands.fit import check, train
 from arc_light.commands.options import OptionParser, run_and_rest
 from arc_light.errors import InputError
 from arc_light.experiment import Experiment
-from arc_light.runs import load_checkpoint
 
 KEPT = (  # as the run was begun
     "model",

@@ -61,7 +61,7 @@ def wandb_mode() -> str | None:
 
 def set_up() -> None:
     """Keep W&B quiet, and have it wait for its server only so long, unless its user says how long."""
-    import wandb  # noqa: PLC0415
+    import wandb  # noqa: PLC0415  # as above
 
     given = wandb.setup(wandb.Settings(silent=True, console="off")).settings.model_fields_set
     limits: Any = {name: seconds for name, seconds in PATIENCE.items() if name not in given}
@@ -75,7 +75,7 @@ def log_config(logger: WandbLogger, config: dict[str, Any]) -> None:
     Raises:
         InputError: W&B refuses an option of the logger.
     """
-    import wandb  # noqa: PLC0415
+    import wandb  # noqa: PLC0415  # as above
 
     try:
         logger.log_hyperparams(config)
@@ -93,8 +93,8 @@ def log_config(logger: WandbLogger, config: dict[str, Any]) -> None:
 
 def leave() -> BaseException | None:
     """Leave W&B's run and its service, which has written everything when it has ended; return what went wrong."""
-    import wandb  # noqa: PLC0415
-    from wandb.sdk.lib.module import unset_globals  # noqa: PLC0415
+    import wandb  # noqa: PLC0415  # as above
+    from wandb.sdk.lib.module import unset_globals  # noqa: PLC0415  # as above
 
     failure: BaseException | None = None
     for step in (wandb.finish, wandb.teardown, unset_globals):  # the third as the first may fail to

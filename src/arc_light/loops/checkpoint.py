@@ -8,10 +8,9 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor
 
-from arc_light.callbacks.last_checkpoint import metric_states, set_metric_states
 from arc_light.loops.handwritten import Training
 from arc_light.loops.watch import Watch
-from arc_light.random_state import random_state, set_random_state
+from arc_light.process_state import process_state, set_process_state
 
 AVERAGED = "module."  # what AveragedModel puts before the names of its model's tensors
 
@@ -32,7 +31,7 @@ def checkpoint_of(training: Training, data: LightningDataModule) -> dict[str, An
         "scaler": training.scaler.state_dict(),
         "stopping": _state(training.stopping),
         "keeping": _state(training.keeping),
-        "processes": [{"random": random_state(), "metrics": metric_states(training.model)}],
+        "processes": [process_state(training.model)],
         "finished": training.finished,
         **_hyper_parameters(training.model),
         **_hyper_parameters(data),
@@ -54,8 +53,7 @@ def continue_from(training: Training, checkpoint: Mapping[str, Any], best: Mappi
     for watch, name in ((training.stopping, "stopping"), (training.keeping, "keeping")):
         watch.best, watch.waited = torch.tensor(checkpoint[name]["best"]), checkpoint[name]["waited"]
     (process,) = checkpoint["processes"]
-    set_metric_states(training.model, process["metrics"])
-    set_random_state(process["random"])
+    set_process_state(training.model, process)
 
 
 def _weights(training: Training) -> dict[str, Any]:
