@@ -1,7 +1,8 @@
 """`predict`: the classes of image files, read as in training."""
 
 import csv
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,30 @@ def test_a_users_own_classes_are_named(fit: Command, arc: Command) -> None:
     root.rename("moved")
     assert arc("predict", "--run", run, "--input", "moved").status == 0
     assert all(row["class_1"] == Path(row["file"]).parent.name for row in predictions(run))
+
+
+@pytest.fixture
+def own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Write a module with a model of the user's own, and take it out of this process afterwards."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    Path("own_model.py").write_text("from arc_light.models import MLPClassifier\nclass Mine(MLPClassifier): pass")
+    yield "own_model.Mine"
+    sys.modules.pop("own_model", None)
+
+
+def test_a_users_own_model_is_found_again(arc: Command, fit: Command, own_model: str, digits: dict[str, int]) -> None:
+    assert fit(f"--model={own_model}").status == 0
+    del sys.modules["own_model"]
+    assert arc("predict", "--input", "digits").status == 0
+
+
+@pytest.mark.parametrize("module", ["gone", "antigravity"])
+def test_a_model_that_cannot_be_imported(arc: Command, trained: Path, digits: dict[str, int], module: str) -> None:
+    text = (trained / "config.yaml").read_text()
+    (trained / "config.yaml").write_text(text.replace("arc_light.models", module))
+    outcome = arc("predict", "--run", trained, "--input", "digits")
+    assert outcome.status == 2
+    assert outcome.err.startswith(f"arc_light predict: {trained / 'config.yaml'}: its model and data cannot be")
+    assert outcome.err.count("\n") == 1
+    assert module in outcome.err
+    assert "antigravity" not in sys.modules

@@ -3,17 +3,19 @@
 import csv
 import io
 import os
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from lightning.pytorch import LightningDataModule, LightningModule
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 import arc_light.data
-import arc_light.models
 from arc_light.checkpoints import load_checkpoint
 from arc_light.commands.options import OptionParser, checkpoint_path, run_and_rest
 from arc_light.errors import InputError
@@ -40,6 +42,7 @@ def main(args: Sequence[str]) -> None:
         raise InputError(f"{' '.join(wrong)}: no such option or value; see --help for every option")
     paths = image_files(options.input)
     checkpoint = checkpoint_path(run, options.checkpoint)
+    import_classes(run.config)
     size = options.batch_size or restored(checkpoint)[1].batch_size
     predictions = predict(checkpoint, paths, options.top, size)
     if predictions is None:
@@ -100,6 +103,32 @@ def predictions_of(checkpoint: Path, paths: Sequence[Path], top: int, batch_size
         for names, values in zip(classes.tolist(), probabilities.tolist(), strict=True):
             predictions.append([(data.classes[name], value) for name, value in zip(names, values, strict=True)])
     return predictions
+
+
+def import_classes(config: Path) -> None:
+    """Import the modules of the run's model and data, for Lightning restores classes that are there already only.
+
+    Raises:
+        InputError: the configuration names none, or one that cannot be imported.
+    """
+    try:
+        options = yaml.safe_load(config.read_text())
+        for part in ("model", "data"):
+            import_module_of(options[part]["class_path"])
+    except Exception as error:  # of a damaged file, or of a module of the user's own
+        raise InputError(f"{config}: its model and data cannot be imported: {error}; start where it trained") from error
+
+
+def import_module_of(class_path: str) -> None:
+    """Import the module of a class, but none of Python's own, which have no models and act when imported.
+
+    Raises:
+        ImportError: it is one of those, or there is none.
+    """
+    module = class_path.rpartition(".")[0]
+    if module.partition(".")[0] in sys.stdlib_module_names:
+        raise ImportError(f"{class_path} is Python's own")
+    import_module(module)
 
 
 def restored(checkpoint: Path) -> tuple[Any, Any]:
