@@ -24,9 +24,9 @@ def print_header(experiment: Experiment) -> None:
     print(
         f"{experiment.config.experiment}: {model} of {parameters:,} parameters on "
         f"{type(experiment.datamodule).__name__} ({', '.join(sizes)} images), "
-        f"{trainer.strategy.root_device}, {trainer.precision}, run {experiment.run.name}",
-        flush=True,
+        f"{trainer.strategy.root_device}, {trainer.precision}, run {experiment.run.name}"
     )
+    print(f"machine: {experiment.config_init.machine.describe(experiment.config)}", flush=True)
 
 
 @rank_zero_only

@@ -29,7 +29,8 @@ class Classifier(LightningModule):
         optimizer: builds the optimizer from parameter groups; one-dimensional parameters have no weight decay.
         lr_scheduler: builds the schedule, or None for a constant rate.
         label_smoothing: part of the target that is spread over all classes, 0..1 (arXiv:1512.00567, section 7).
-        channels_last: keep images and weights with the channels innermost, which suits convolutions in bf16.
+        channels_last: keep images and weights with the channels innermost, which suits convolutions in bf16; on the
+            command line, null leaves it to the machine.
         test_time_flip: outside training, average the logits of an image and of its mirror image.
         compile: compile the network in place with torch.compile.
     """
@@ -43,7 +44,7 @@ class Classifier(LightningModule):
         optimizer: OptimizerCallable = lambda groups: SGD(groups, lr=0.01),
         lr_scheduler: LRSchedulerCallable | None = None,
         label_smoothing: ClosedUnitInterval = 0.0,
-        channels_last: bool = False,
+        channels_last: bool | None = False,
         test_time_flip: bool = False,
         compile: bool = False,
     ) -> None:
