@@ -36,21 +36,21 @@ class Machine:
         torch.set_num_threads(self.threads or min(torch.get_num_threads(), allowed_cores()))
         torch.set_float32_matmul_precision(self.matmul_precision or ("high" if device == "cuda" else "highest"))
 
-    def describe(self, config: Namespace) -> str:
+    def describe(self, precision: str, channels_last: bool) -> str:
         """Say in a line what was chosen."""
-        layout = "channels last" if config.model.init_args.get("channels_last") else "channels first"
+        layout = "channels last" if channels_last else "channels first"
         products = f"float32 products in {torch.get_float32_matmul_precision()} precision"
         memory = "freed memory is kept" if self.allocator == "keep" else "freed memory is returned"
         threads = torch.get_num_threads()
         cores = f"{threads} thread{'s' if threads > 1 else ''}"
-        return f"{cores}, {config.trainer.precision}, {layout}, {products}, {memory}"
+        return f"{cores}, {precision}, {layout}, {products}, {memory}"
 
 
 def choose(config: Namespace) -> str:
     """Fill in precision and memory format where they are left to the machine, and return the type of its device."""
     device = device_type(config.trainer.accelerator)
     fast = native_bf16(device)
-    if config.trainer.precision is None:
+    if config.trainer.precision is None and not config.trainer.plugins:  # one of which may be a precision
         config.trainer.precision = "bf16-mixed" if fast else "32-true"
     if config.model.init_args.get("channels_last", False) is None:
         config.model.init_args.channels_last = fast

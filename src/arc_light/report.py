@@ -26,7 +26,8 @@ def print_header(experiment: Experiment) -> None:
         f"{type(experiment.datamodule).__name__} ({', '.join(sizes)} images), "
         f"{trainer.strategy.root_device}, {trainer.precision}, run {experiment.run.name}"
     )
-    print(f"machine: {experiment.config_init.machine.describe(experiment.config)}", flush=True)
+    channels_last = experiment.config.model.init_args.get("channels_last", False)
+    print(f"machine: {experiment.config_init.machine.describe(trainer.precision, channels_last)}", flush=True)
 
 
 @rank_zero_only
