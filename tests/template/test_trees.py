@@ -119,7 +119,7 @@ def test_targets_of_the_makefile_are_phony_and_have_help(choices: tuple[str, str
     assert targets == set(re.findall(r"^([a-z-]+):.*## ", text, re.M))
 
 
-@pytest.mark.parametrize("names", [{}, SHORT, LONG], ids=["ours", "short", "long"])
+@pytest.mark.parametrize("names", [{}, *(pytest.param(names, marks=pytest.mark.slow) for names in (SHORT, LONG))])
 def test_ruff(names: dict[str, str], tmp_path: Path) -> None:
     for choices in PAIRS if names else COMBINATIONS:
         written(tmp_path / "-".join(choices), *choices, **names)
