@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from arc_light.errors import InputError
+from arc_light.loops.direct import DirectBatches
 from arc_light.loops.schedule import Schedule, unpacked
 
 
@@ -58,6 +59,7 @@ class ManualOptimization(LightningModule):
         super().setup(stage)
         if stage == "fit":
             self.trainer.accumulate_grad_batches = self.manual_window
+            self.trainer.fit_loop.epoch_loop.__class__ = DirectBatches
 
     def teardown(self, stage: str) -> None:
         """Leave the Trainer as it was."""
