@@ -5,14 +5,23 @@ from functools import partial
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.loops.fetchers import _DataFetcher, _PrefetchDataFetcher
 from lightning.pytorch.loops.optimization.manual import ManualResult
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies import SingleDeviceStrategy
+from torch import Tensor
 
 Listeners = Sequence[Callable[..., Any]]
-HOOKS = ("on_train_batch_start", "on_train_batch_end")
+HOOKS = (
+    "on_train_batch_start",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+)
 TRANSFER = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 
 
@@ -50,6 +59,7 @@ class DirectBatches(_TrainingEpochLoop):
             and isinstance(data_fetcher, _PrefetchDataFetcher)
             and not overrides(model, "on_train_batch_start", LightningModule)
         )
+        self._plain = self._direct and type(trainer.precision_plugin) is Precision
         selector: Any = trainer._data_connector._datahook_selector
         self._before, self._to_device, self._after = (getattr(selector.get_instance(hook), hook) for hook in TRANSFER)
 
@@ -64,25 +74,52 @@ class DirectBatches(_TrainingEpochLoop):
         batch = self._after(self._to_device(self._before(batch, 0), strategy.root_device, 0), 0)
         self.batch_progress.increment_ready()
         connector.on_batch_start(batch)
-        self._tell("on_train_batch_start", batch, number)
-        self.batch_progress.increment_started()
-        outputs = self._train(batch, number)
+        outputs = None if batch is None else self._train(batch, number)
         self.batch_progress.increment_processed()
         self._tell("on_train_batch_end", outputs, batch, number)
-        connector.on_batch_end()
+        self._results.batch = self._results.batch_size = None
+        if self._results:
+            connector.on_batch_end()
         self.batch_progress.increment_completed()
-        connector.update_train_step_metrics()
+        if self._results:
+            connector.update_train_step_metrics()
 
     def _train(self, batch: Any, number: int) -> dict[str, Any]:
         """Have the model take its step."""
-        model, loop = self.trainer.lightning_module, self.manual_optimization
-        loop.on_run_start()  # which counts the optimizer's steps
+        self._tell("on_train_batch_start", batch, number)
+        self.batch_progress.increment_started()
+        model, counting = self.trainer.lightning_module, self.manual_optimization
+        counting.on_run_start()
         model._current_fx_name = "training_step"
         output = self.trainer.strategy.training_step(batch, number)
-        loop.on_run_end()
+        model._current_fx_name = None
+        counting.on_run_end()
         return ManualResult.from_training_step_output(output).asdict()
 
+    def backward(self, loss: Tensor) -> None:
+        """Compute gradients, for a training step, and let callbacks look at them."""
+        model = self.trainer.lightning_module
+        if not self._plain:
+            model.manual_backward(loss)
+            return
+        self._tell("on_before_backward", loss)
+        model.backward(loss)
+        self._tell("on_after_backward")
+
+    def step(self, optimizer: LightningOptimizer) -> None:
+        """Change the weights, for a training step."""
+        if not self._plain:
+            optimizer.step()
+            return
+        before: Any = partial(self._tell, "on_before_optimizer_step", optimizer.optimizer)
+        optimizer._on_before_step()
+        optimizer.optimizer.step(before)
+        optimizer._on_after_step()
+
     def _tell(self, hook: str, *args: Any) -> None:
-        self.trainer.lightning_module._current_fx_name = hook
+        """Call those who listen."""
+        model = self.trainer.lightning_module
+        before, model._current_fx_name = model._current_fx_name, hook
         for listener in self._listeners[hook]:
             listener(*args)
+        model._current_fx_name = before
