@@ -8,9 +8,11 @@ import torch
 import yaml
 from conftest import CONFIGS, Outcome, fit_options
 from fake_data import write_folder
+from lightning.pytorch.profilers import SimpleProfiler
 
 from arc_light.experiment import Experiment
 from arc_light.models import ResNetClassifier
+from arc_light.profiling import NoProfiler
 
 Command = Callable[..., Outcome]
 
@@ -55,6 +57,13 @@ def test_more_callbacks_are_added_and_none_is_lost() -> None:
     )
     found = {type(callback).__name__ for callback in made.trainer.callbacks}
     assert {"EarlyStopping", "RunCheckpoint"} <= found
+
+
+def test_nothing_is_profiled_unless_asked_for() -> None:
+    assert isinstance(experiment().trainer.profiler, NoProfiler)
+    with experiment().trainer.profiler.profile("a hook") as nothing:
+        assert nothing is None
+    assert isinstance(experiment("--trainer.profiler=simple").trainer.profiler, SimpleProfiler)
 
 
 def test_the_resolved_config_can_be_read_again() -> None:

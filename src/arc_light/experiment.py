@@ -34,6 +34,7 @@ from arc_light.loops import Loop
 from arc_light.loops.manual import optimize_manually
 from arc_light.machine import Machine, choose
 from arc_light.parser import ExperimentParser, reason, yaml_files
+from arc_light.profiling import NoProfiler
 from arc_light.runs import Run
 from arc_light.signals import StopSignals
 from arc_light.values import check_values
@@ -154,6 +155,7 @@ class Experiment(LightningCLI):
         if config.enable_progress_bar is not False:
             callbacks.append(EpochProgress())
         config.callbacks = [*as_list(config.callbacks), *callbacks]
+        config.profiler = config.profiler or NoProfiler()
         if self.where is not None:
             self.table = MetricsCSV(self.run.metrics)
             config.logger = [*as_list(config.logger), self.table]

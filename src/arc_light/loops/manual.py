@@ -1,10 +1,10 @@
 """The training loop as Lightning's manual optimization, on top of any model made for the automatic one."""
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any, cast
 
 from lightning.pytorch import LightningModule
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.strategies import ParallelStrategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from arc_light.errors import InputError
+from arc_light.loops.direct import DirectBatches
 from arc_light.loops.schedule import Schedule, unpacked
 
 
@@ -30,16 +31,13 @@ def optimize_manually(model: LightningModule, options: Any) -> None:
         raise InputError(f"--loop manual: {name} optimizes manually already: use --loop automatic")
     if is_overridden("optimizer_step", model):
         raise InputError(f"--loop manual: {name}.optimizer_step is not called there: use --loop automatic")
+    takes_batch_idx: Any = is_param_in_hook_signature(model.training_step, "batch_idx", min_args=2)
     model.__class__ = type(f"Manual{name}", (ManualOptimization, type(model)), {})
     model.automatic_optimization = False
+    model.manual_takes_batch_idx = takes_batch_idx
     model.manual_window = options.accumulate_grad_batches
     model.manual_clip, model.manual_clip_algorithm = options.gradient_clip_val, options.gradient_clip_algorithm
     options.accumulate_grad_batches, options.gradient_clip_val = 1, None
-
-
-def takes_batch_idx(training_step: Callable[..., Any]) -> bool:
-    """Say whether it is one of `batch` and `batch_idx`; Lightning calls those of `batch` alone, too."""
-    return is_param_in_hook_signature(training_step, "batch_idx", min_args=2)
 
 
 class ManualOptimization(LightningModule):
@@ -48,21 +46,29 @@ class ManualOptimization(LightningModule):
     What it adds begins with `manual_`, as Lightning's `manual_backward` does, so that nothing of the model is hidden.
     """
 
+    manual_takes_batch_idx: bool  # or its training step is one of the batch alone
     manual_window: int  # batches to a step
     manual_clip: float | None  # largest norm or value of the gradient
     manual_clip_algorithm: str | None  # "norm", which is also None, or "value"
     manual_schedule: Schedule
 
     def setup(self, stage: str) -> None:
-        """Have the Trainer count steps, which it does by the option that it refuses at the start of a manual run."""
+        """Have the Trainer count steps, by the option that it refuses at the start of a manual run, and save time."""
         super().setup(stage)
         if stage == "fit":
             self.trainer.accumulate_grad_batches = self.manual_window
+            self.trainer.fit_loop.epoch_loop.__class__ = DirectBatches
 
     def teardown(self, stage: str) -> None:
         """Leave the Trainer as it was."""
         self.trainer.accumulate_grad_batches = 1
+        self.trainer.fit_loop.epoch_loop.__class__ = _TrainingEpochLoop
         super().teardown(stage)
+
+    @property
+    def manual_batches(self) -> DirectBatches:
+        """Return the Trainer's loop over batches."""
+        return cast("DirectBatches", self.trainer.fit_loop.epoch_loop)
 
     def configure_optimizers(self, *args: Any, **kwargs: Any) -> Any:
         """Build the optimizer, and keep from the Trainer what it would not do with the schedule."""
@@ -78,8 +84,8 @@ class ManualOptimization(LightningModule):
         Raises:
             InputError: the model's own training step skips the batch.
         """
-        step = super().training_step
-        output: Any = step(batch, batch_idx) if takes_batch_idx(step) else step(batch)
+        numbered = (batch, batch_idx) if self.manual_takes_batch_idx else (batch,)
+        output: Any = super().training_step(*numbered)
         if output is None:
             raise InputError("--loop manual: training_step returned None to skip a batch: use --loop automatic")
         loss = output if isinstance(output, Tensor) else output["loss"]
@@ -97,12 +103,12 @@ class ManualOptimization(LightningModule):
         strategy = self.trainer.strategy
         waits = isinstance(strategy, ParallelStrategy) and not full
         with cast("ParallelStrategy", strategy).block_backward_sync() if waits else nullcontext():
-            self.manual_backward(loss)
+            self.manual_batches.backward(loss)
 
     def manual_step(self, batch_idx: int) -> None:
         """Change the weights by their gradients."""
         optimizer: Any = self.optimizers()
-        optimizer.step()
+        self.manual_batches.step(optimizer)
         self.on_before_zero_grad(optimizer.optimizer)
         self.optimizer_zero_grad(self.current_epoch, batch_idx, optimizer.optimizer)
         if self.manual_schedule.due("step", batch_idx + 1):

@@ -58,6 +58,13 @@ class Classifier(LightningModule):
         self.test_time_flip, self.compile_network = test_time_flip, compile
         self.train_metrics, self.val_metrics, self.test_metrics = (LossAndAccuracy() for _ in range(3))
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; the one that Lightning sets twice at every hook is not looked for among the parameters."""
+        if name == "_current_fx_name":
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
     def setup(self, stage: str) -> None:
         """Lay out and compile the network, once it is on its device."""
         if self.memory_format == torch.channels_last:
