@@ -45,4 +45,4 @@ class Options:
     @property
     def factors(self) -> list[int]:
         """List the multiples, 1, 10, ..., up to the largest."""
-        return [10**i for i in range(len(str(self.largest)))]
+        return [1] if self.quick else [10**i for i in range(len(str(self.largest)))]

@@ -12,6 +12,10 @@ from benchmarks.tables import Table
 ROWS = {
     "start": ["fit of one step, digits, CSV logger", "--help"],
     "step": ["handwritten", "manual", "automatic", "Lightning, same features"],
+    "memory": ["one epoch", "the imports alone", "the files of the data"],
+    "loader": ["mnist_mlp", "cifar10_resnet"],
+    "scale": ["400"],
+    "folder": ["40"],
     "mnist": ["test accuracy, lowest", "whole process", "its imports alone", "without them"],
 }
 
