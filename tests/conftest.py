@@ -67,6 +67,7 @@ def global_state() -> Iterator[None]:
     """Restore what torch, numpy, random and logging keep for the whole process."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+    products = torch.get_float32_matmul_precision()
     deterministic = torch.are_deterministic_algorithms_enabled()
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
     yield
@@ -75,6 +76,7 @@ def global_state() -> Iterator[None]:
     torch.set_rng_state(states[2])
     torch.set_num_threads(threads)
     torch.set_default_dtype(dtype)
+    torch.set_float32_matmul_precision(products)
     torch.use_deterministic_algorithms(deterministic)
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)

@@ -14,7 +14,15 @@ from arc_light.checkpoints import load_checkpoint
 
 Command = Callable[..., Outcome]
 EXPERIMENTS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "trainer")
-EXPECTED = ("digits_mlp", "mnist_mlp", "mnist_resnet", "cifar10_mlp", "cifar10_resnet", "folder_resnet")
+EXPECTED = (
+    "digits_mlp",
+    "mnist_mlp",
+    "mnist_resnet",
+    "cifar10_mlp",
+    "cifar10_resnet",
+    "cifar10_speedrun",
+    "folder_resnet",
+)
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ import ctypes
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,6 +25,18 @@ def test_another_c_library_is_left_alone(error: type[Exception], monkeypatch: py
 
     monkeypatch.setattr(ctypes, "CDLL", absent)
     runtime.keep_memory()
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"), [(runtime.keep_memory, runtime.KEEP), (runtime.return_memory, runtime.RETURN)]
+)
+def test_the_allocator_is_told(
+    change: Callable[[], None], expected: dict[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[int, int] = {}
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=told.__setitem__))
+    change()
+    assert told == expected
 
 
 def test_nothing_of_it_loads_torch() -> None:

@@ -45,6 +45,7 @@ def tune(arc: Command, *args: object) -> Outcome:
     return arc("tune", *EXPERIMENT, *args)
 
 
+@pytest.mark.slow
 def test_it_says_what_fits_and_how_to_set_it(arc: Command, temporary: Path) -> None:
     outcome = tune(arc, "--model=hungry.Hungry", "--model.fits=150")
     assert (outcome.status, outcome.err) == (0, "")

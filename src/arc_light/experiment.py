@@ -32,6 +32,7 @@ from arc_light.finite import FiniteCheck
 from arc_light.loggers import place
 from arc_light.loops import Loop
 from arc_light.loops.manual import optimize_manually
+from arc_light.machine import Machine, choose
 from arc_light.parser import ExperimentParser, reason, yaml_files
 from arc_light.runs import Run
 from arc_light.signals import StopSignals
@@ -85,6 +86,7 @@ class Experiment(LightningCLI):
         parser.add_argument(
             "--check_finite", type=bool, default=True, help="Stop at a loss or gradient that is infinite or nan."
         )
+        parser.add_argument("--machine", type=Machine, default=Machine(), help="How the machine is used.")
         parser.add_argument("--runs", type=Path, default=Path("runs"), help="Where the directories of runs are.")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -111,6 +113,7 @@ class Experiment(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         """Fill in what follows from the rest, and put everything that writes into the run's directory."""
+        self.device = choose(self.config)
         self.given = {name: self.config.model.init_args.get(name) for name in LINKED}
         if self.config.data.init_args.get("seed", 0) is None:
             self.config.data.init_args.seed = self.config.seed_everything
@@ -130,6 +133,7 @@ class Experiment(LightningCLI):
         """Instantiate, and make what the data says part of the configuration."""
         try:
             super().instantiate_classes()
+            self.config_init.machine.prepare(self.device)
         except (ImportError, MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
             raise InputError(" ".join(reason(error).split())) from error
         for name, given in self.given.items():

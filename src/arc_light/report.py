@@ -24,9 +24,10 @@ def print_header(experiment: Experiment) -> None:
     print(
         f"{experiment.config.experiment}: {model} of {parameters:,} parameters on "
         f"{type(experiment.datamodule).__name__} ({', '.join(sizes)} images), "
-        f"{trainer.strategy.root_device}, {trainer.precision}, run {experiment.run.name}",
-        flush=True,
+        f"{trainer.strategy.root_device}, {trainer.precision}, run {experiment.run.name}"
     )
+    channels_last = experiment.config.model.init_args.get("channels_last", False)
+    print(f"machine: {experiment.config_init.machine.describe(trainer.precision, channels_last)}", flush=True)
 
 
 @rank_zero_only

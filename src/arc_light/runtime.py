@@ -3,12 +3,15 @@
 import ctypes
 import gc
 import os
+from collections.abc import Mapping
 
-MALLOC_OPTIONS = {  # of glibc's malloc.h
-    -1: 2**31 - 1,  # M_TRIM_THRESHOLD: give nothing back to the system
-    -2: 64 * 2**20,  # M_TOP_PAD: ask it for 64 MiB at least
-    -3: 2**30,  # M_MMAP_THRESHOLD: reuse blocks of up to 1 GiB
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
+KEEP = {
+    M_TRIM_THRESHOLD: 2**31 - 1,  # give nothing back to the system
+    M_TOP_PAD: 64 * 2**20,  # ask it for 64 MiB at least
+    M_MMAP_THRESHOLD: 2**30,  # reuse blocks of up to 1 GiB
 }
+RETURN = {M_TRIM_THRESHOLD: 2**17, M_TOP_PAD: 0, M_MMAP_THRESHOLD: 2**17}  # what glibc begins with
 
 
 def prepare() -> None:
@@ -21,9 +24,19 @@ def prepare() -> None:
 
 def keep_memory() -> None:
     """Have glibc keep freed tensors; it would return each large one to the system, only to fault it in again."""
+    set_malloc(KEEP)
+
+
+def return_memory() -> None:
+    """Have glibc return freed tensors to the system, as it does by itself."""
+    set_malloc(RETURN)
+
+
+def set_malloc(options: Mapping[int, int]) -> None:
+    """Set options of glibc's allocator; another C library has none and is left alone."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
-        return  # another C library
-    for option, value in MALLOC_OPTIONS.items():
+        return
+    for option, value in options.items():
         mallopt(option, value)

@@ -11,7 +11,7 @@ from conftest import Outcome
 Command = Callable[..., Outcome]
 
 
-def tested(run: Path) -> tuple[str, str]:
+def as_measured(run: Path) -> tuple[str, str]:
     with (run / "metrics.csv").open(newline="") as file:
         *_, test = csv.DictReader(file)
     return f"{float(test['test/loss']):.4f}", f"{float(test['test/acc']):.4f}"
@@ -25,7 +25,7 @@ def test_measures_what_fit_measured(arc: Command, trained: Path) -> None:
     before = {path: path.read_bytes() for path in trained.iterdir()}
     outcome = arc("evaluate", "--run", trained)
     assert (outcome.status, outcome.err) == (0, "")
-    assert table(outcome)["test"] == tested(trained)
+    assert table(outcome)["test"] == as_measured(trained)
     assert set(table(outcome)) == {"loss", "validation", "test"}
     assert {path: path.read_bytes() for path in trained.iterdir()} == before
 
@@ -34,11 +34,11 @@ def test_measures_what_fit_measured(arc: Command, trained: Path) -> None:
 def test_the_newest_run_is_the_default(arc: Command, trained: Path, where: list[str]) -> None:
     shutil.copytree(trained, trained.with_name("20000101-000000-aaaaaa"))
     (trained.with_name("20000101-000000-aaaaaa") / "best.ckpt").unlink()  # were it taken, it would fail
-    assert table(arc("evaluate", *where))["test"] == tested(trained)
+    assert table(arc("evaluate", *where))["test"] == as_measured(trained)
 
 
 def test_a_moved_run_is_enough(arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = tested(trained)
+    expected = as_measured(trained)
     Path("elsewhere").mkdir()
     shutil.move(trained, Path("elsewhere", "my run"))
     monkeypatch.chdir("elsewhere")
@@ -54,4 +54,4 @@ def test_any_checkpoint(arc: Command, trained: Path, checkpoint: str) -> None:
 
 def test_options_of_the_experiment_can_be_given(arc: Command, trained: Path) -> None:
     outcome = arc("evaluate", "--run", trained, "--data.batch_size=7", "--trainer.accelerator=cpu")
-    assert table(outcome)["test"][1] == tested(trained)[1]
+    assert table(outcome)["test"][1] == as_measured(trained)[1]

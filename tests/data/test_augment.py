@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from arc_light.data import Augmentation, Cutout, RandomCrop, RandomFlip, RandomResizedCrop
+from arc_light.data import AlternatingFlip, Augmentation, Cutout, RandomCrop, RandomFlip, RandomResizedCrop
 
 Reference = Callable[[Tensor, list[float]], Tensor]
 
@@ -87,6 +87,7 @@ CASES = {
     "flip": (RandomFlip(), flip(0.5)),
     "flip always": (RandomFlip(p=1.0), flip(1.0)),
     "flip never": (RandomFlip(p=0.0), flip(0.0)),
+    "flip in turn": (AlternatingFlip(), flip(0.5)),
     "crop": (RandomCrop(padding=3), crop(3, reflect=False)),
     "crop by more than the image": (RandomCrop(padding=9), crop(9, reflect=False)),
     "crop by nothing": (RandomCrop(padding=0), crop(0, reflect=False)),

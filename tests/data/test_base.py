@@ -6,7 +6,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from arc_light.data import Augmentation, Cutout, DigitsDataModule, ImageDataModule, Images, RandomCrop, RandomFlip
+from arc_light.data import (
+    AlternatingFlip,
+    Augmentation,
+    Cutout,
+    DigitsDataModule,
+    ImageDataModule,
+    Images,
+    RandomCrop,
+    RandomFlip,
+)
 
 EVERYTHING: Sequence[Augmentation] = (RandomFlip(), RandomCrop(1), Cutout(2))
 
@@ -145,3 +154,14 @@ def test_the_test_digits_are_the_same_for_every_seed() -> None:
     assert torch.equal(*(DigitsDataModule(seed=seed).load(train=False).images for seed in (1, 2)))
     shares = torch.bincount(DigitsDataModule().load(train=False).labels)
     assert shares.tolist() == [36, 36, 35, 37, 36, 36, 36, 36, 35, 36]
+
+
+def test_images_are_mirrored_in_every_other_epoch() -> None:
+    data = fitted(augment=[RandomCrop(0), AlternatingFlip()], batch_size=7)
+    plain = data.normalised(data.parts["train"].images)
+    upright, mirrored = rows(plain), rows(plain.flip(-1))
+    seen = [rows(epoch_of(data, epoch)[0]) for epoch in range(3)]
+    assert seen[0] == seen[2]
+    assert not seen[0] & seen[1]
+    assert seen[0] | seen[1] == upright | mirrored
+    assert 10 < len(seen[0] & upright) < len(upright) - 10

@@ -129,7 +129,8 @@ def test_its_process_killed_in_a_resumed_run(fit: Command, arc: Command, monkeyp
     assert len(rows(only_run())) == 4
 
 
-@pytest.mark.parametrize("size", [*(pytest.param(size, marks=pytest.mark.slow) for size in (0, 7)), 3000])
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [0, 7, 3000])
 def test_its_disk_full(size: int, fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     limit_files_of_service(monkeypatch, size)
     outcome = fit(*LOGGER, "--trainer.max_epochs=2")

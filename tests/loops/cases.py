@@ -21,13 +21,13 @@ from arc_light.callbacks import EMA, LastCheckpoint, MetricsCSV, RunCheckpoint, 
 from arc_light.checkpoints import load_checkpoint
 from arc_light.cli import NOISE
 from arc_light.commands.fit import run_loop
-from arc_light.data import ImageDataModule, Images, RandomCrop, RandomFlip
+from arc_light.data import AlternatingFlip, ImageDataModule, Images, RandomCrop, RandomFlip
 from arc_light.finite import FiniteCheck
 from arc_light.loops.manual import optimize_manually
 from arc_light.loops.parity import Outcome
 from arc_light.loops.trace import trace
-from arc_light.models import Classifier, MLPClassifier, ResNetClassifier
-from arc_light.optim import OneCycle, WarmupCosineLR
+from arc_light.models import Classifier, FastResNetClassifier, MLPClassifier, ResNetClassifier
+from arc_light.optim import ConvMuon, OneCycle, WarmupCosineLR, WarmupLinearLR
 from arc_light.runs import Run
 from arc_light.signals import StopSignals
 
@@ -36,11 +36,13 @@ OPTIMIZERS: dict[str, Any] = {
     "sgd": partial(SGD, lr=0.05),
     "nesterov": partial(SGD, lr=0.05, momentum=0.9, nesterov=True),
     "adamw": partial(AdamW, lr=0.01),
+    "muon": ConvMuon,
 }
 SCHEDULES: dict[str, Any] = {
     "none": None,
     "step": partial(StepLR, step_size=1, gamma=0.5),
     "one_cycle": OneCycle,
+    "warmup_linear": WarmupLinearLR,
     "warmup_cosine": partial(WarmupCosineLR, warmup=0.3),
     "plateau": partial(ReduceLROnPlateau, mode="min", patience=0, threshold=10.0),  # no epoch is that much better
 }
@@ -48,11 +50,12 @@ PRECISIONS = {"fp32": None, "bf16": "bf16-mixed", "fp16": "16-mixed"}
 MODELS: dict[str, Any] = {
     "mlp": partial(MLPClassifier, hidden_sizes=[16], dropout=0.3),
     "resnet": partial(ResNetClassifier, depth=8, width=2, channels_last=True),
+    "fast_resnet": partial(FastResNetClassifier, widths=[4, 8], test_time_flip=True),
 }
 FACTORS = {
     "model": list(MODELS),
-    "optimizer": list(OPTIMIZERS),
-    "schedule": list(SCHEDULES),
+    "optimizer": ["sgd", "nesterov", "adamw"],
+    "schedule": ["none", "step", "one_cycle", "warmup_cosine", "plateau"],
     "clip": ["none", "norm", "value"],
     "accumulate": [1, 3],
     "precision": list(PRECISIONS),
@@ -99,7 +102,7 @@ class BlobsDataModule(ImageDataModule):
 
 
 def data_of(case: Case) -> BlobsDataModule:
-    augment = [RandomFlip(), RandomCrop(1)]
+    augment = [RandomFlip(), RandomCrop(1), AlternatingFlip()]
     return BlobsDataModule(7, 0.25, augment, case.workers, seed=1)
 
 

@@ -53,6 +53,13 @@ def test_pairs(case: Case, tmp_path: Path) -> None:
         assert_same_bits(train_all(case, tmp_path), case)
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_recipe_for_short_runs(precision: str, tmp_path: Path) -> None:
+    case = Case(model="fast_resnet", optimizer="muon", schedule="warmup_linear", precision=precision)
+    with one_thread():
+        assert_same_bits(train_all(case, tmp_path), case)
+
+
 @pytest.mark.filterwarnings(NO_STEP)
 def test_steps_that_overflow_are_skipped_by_all(tmp_path: Path) -> None:
     case = Case(precision="fp16", schedule="warmup_cosine", epochs=4)

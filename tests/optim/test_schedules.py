@@ -9,7 +9,7 @@ import torch
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
-from arc_light.optim import OneCycle, RunLengthLR, WarmupCosineLR
+from arc_light.optim import OneCycle, RunLengthLR, WarmupCosineLR, WarmupLinearLR
 
 LR = 0.4
 
@@ -48,6 +48,11 @@ def test_warmup_and_cosine(options: dict[str, float], total: int) -> None:
     initial = defaults.pop("initial")
     expected = [closed(lambda x: initial + (1 - initial) * x, progress=i / total, **defaults) for i in range(total)]
     assert rates(lambda sgd: WarmupCosineLR(sgd, **options), total) == pytest.approx(expected)
+
+
+def test_warmup_and_a_line() -> None:
+    made = rates(lambda sgd: WarmupLinearLR(sgd, warmup=0.5, initial=0.2, final=0.1), 8)
+    assert made == pytest.approx([LR * factor for factor in (0.2, 0.4, 0.6, 0.8, 1.0, 0.775, 0.55, 0.325)])
 
 
 @pytest.mark.parametrize("options", [{}, {"warmup": 0.5, "initial": 0.2, "final": 0.1}])

@@ -56,6 +56,7 @@ def test_every_version_by_uvx(version: str, home: Home) -> None:
     assert tree(Path("projects", EXPECTED)) == expected_tree()
 
 
+@pytest.mark.slow
 def test_relative_path_from_anywhere(home: Home, repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = Path.cwd()
     monkeypatch.chdir(repository.parent)
@@ -70,11 +71,13 @@ def test_url_of_a_repository(home: Home, repository: Path) -> None:
     assert_generates(home, repository.as_uri())
 
 
+@pytest.mark.slow
 def test_bare_repository(home: Home, repository: Path) -> None:
     git(Path.cwd(), "clone", "--quiet", "--bare", str(repository), "arc-light.git")
     assert_generates(home, Path("arc-light.git").absolute().as_uri())
 
 
+@pytest.mark.slow
 def test_checkout_of_a_tag(home: Home, repository: Path) -> None:
     later = Path(shutil.copytree(repository, "later.git"))
     commit(later, "v2", {"Makefile": "all:\n"})
@@ -89,6 +92,7 @@ def test_zip_that_has_lost_permissions(home: Home) -> None:
     assert_generates(home, "arc-light.zip")
 
 
+@pytest.mark.slow
 def test_template_with_the_line_ends_of_windows(home: Home) -> None:
     template = copy_template(Path("windows"))
     for path in template.rglob("*"):
@@ -97,11 +101,13 @@ def test_template_with_the_line_ends_of_windows(home: Home) -> None:
     assert_generates(home, "windows")
 
 
+@pytest.mark.slow
 def test_unusual_folders(home: Home) -> None:
     template = template_repository(Path("eine Vorlage für Bäume 'x'"))
     assert_generates(home, template, folder='Meine Projekte/東京 "a"')
 
 
+@pytest.mark.slow
 def test_template_that_cannot_be_written_to(home: Home) -> None:
     template = copy_template(Path("template"))
     folders = [template, *(path for path in template.rglob("*") if path.is_dir())]
@@ -114,6 +120,7 @@ def test_template_that_cannot_be_written_to(home: Home) -> None:
             folder.chmod(0o755)
 
 
+@pytest.mark.slow
 def test_files_that_git_does_not_track_are_not_generated(home: Home, repository: Path) -> None:
     template = Path(shutil.copytree(repository, "template"))
     for path in ("src/arc_light/scratch.py", "tests/test_scratch.py", "notes.txt"):
@@ -121,6 +128,7 @@ def test_files_that_git_does_not_track_are_not_generated(home: Home, repository:
     assert_generates(home, template)
 
 
+@pytest.mark.slow
 def test_replay(home: Home) -> None:
     assert_generates(home, ROOT)
     replayed = home.generate(ROOT, "--replay", "-o", "again")
@@ -143,6 +151,7 @@ def test_hooks_that_are_not_allowed_say_so(home: Home) -> None:
     assert "--accept-hooks yes" in Path("projects", EXPECTED, "README.md").read_text()
 
 
+@pytest.mark.slow
 def test_answers_given_at_the_prompts(home: Home) -> None:
     lines = ["Leaf Counter", "", "", "Counts the leaves of a tree", "Zoë O'Brien", "zoe@example.org", "2031"]
     words = [sys.executable, "-m", "cookiecutter", str(ROOT), "--config-file", home.config, "-o", "projects"]
@@ -164,6 +173,7 @@ def test_first_commit(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(git(project, "-c", "core.quotePath=off", "ls-files").splitlines()) == set(expected_tree())
 
 
+@pytest.mark.slow
 def test_first_commit_is_by_the_person_that_git_knows(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     home.path.mkdir()
     (home.path / ".gitconfig").write_text("[user]\nname = Known\nemail = known@example.org\n[commit]\ngpgSign = true\n")
@@ -173,7 +183,9 @@ def test_first_commit_is_by_the_person_that_git_knows(home: Home, monkeypatch: p
     assert git(Path("projects", EXPECTED), "log", "--format=%an <%ae>") == "Known <known@example.org>\n"
 
 
-@pytest.mark.parametrize("failing", ["write_bytes", "chmod", "git"])
+@pytest.mark.parametrize(
+    "failing", [*(pytest.param(name, marks=pytest.mark.slow) for name in ("write_bytes", "chmod")), "git"]
+)
 def test_failure_half_way_leaves_nothing_behind(failing: str, home: Home) -> None:
     template = template_repository(Path("template"))
     writing = template / "arc_light_scaffold" / "write.py"
@@ -199,6 +211,7 @@ def test_manifest_that_does_not_fit_leaves_nothing_behind(home: Home, capfd: pyt
     assert list(Path("projects").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_permissions_are_those_of_the_user(home: Home) -> None:
     assert_generates(home, ROOT)
     modes = {stat.S_IMODE(path.stat().st_mode) for path in Path("projects", EXPECTED).rglob("*") if path.is_file()}

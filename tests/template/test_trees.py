@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from projects import COMBINATIONS, OURS, ROOT, answers, planned, run, text_of, written
+from projects import COMBINATIONS, OURS, PAIRS, ROOT, answers, planned, run, text_of, written
 
 from arc_light_scaffold.manifest import Manifest
 
@@ -119,29 +119,35 @@ def test_targets_of_the_makefile_are_phony_and_have_help(choices: tuple[str, str
     assert targets == set(re.findall(r"^([a-z-]+):.*## ", text, re.M))
 
 
-@pytest.mark.parametrize("names", [{}, SHORT, LONG], ids=["ours", "short", "long"])
+@pytest.mark.parametrize("names", [{}, *(pytest.param(names, marks=pytest.mark.slow) for names in (SHORT, LONG))])
 def test_ruff(names: dict[str, str], tmp_path: Path) -> None:
-    for choices in COMBINATIONS:
+    for choices in PAIRS if names else COMBINATIONS:
         written(tmp_path / "-".join(choices), *choices, **names)
     run(RUFF, "check", "--no-cache", "--output-format=concise", cwd=tmp_path)
     run(RUFF, "format", "--check", "--no-cache", cwd=tmp_path)
 
 
 def test_every_module_can_be_imported(tmp_path: Path) -> None:
-    """In one process for all combinations, each under a name of its own, where importing torch is most of the time."""
-    names = [f"{OURS['package_name']}_{i}" for i in range(len(COMBINATIONS))]
-    for name, choices in zip(names, COMBINATIONS, strict=True):
-        written(tmp_path / name, *choices, package_name=name)
+    """Each combination in a fork of the process that imported the first, and torch with it, which takes the time."""
+    folders = [written(tmp_path / "-".join(choices), *choices) for choices in COMBINATIONS]
     code = """
-import importlib, pkgutil, sys, warnings
+import importlib, os, pkgutil, sys, warnings
 warnings.simplefilter("ignore")
-for name in sys.argv[1:]:
-    sys.path.insert(0, f"{name}/src")
-    for module in pkgutil.walk_packages(importlib.import_module(name).__path__, f"{name}."):
+package, *folders = sys.argv[1:]
+for folder in folders:
+    if folder != folders[0] and os.fork():
+        assert os.wait()[1] == 0, folder
+        continue
+    for name in [name for name in sys.modules if name.split(".")[0] == package]:
+        del sys.modules[name]
+    sys.path.insert(0, f"{folder}/src")
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    if folder != folders[0]:
+        os._exit(0)
 """
-    subprocess.run([sys.executable, "-c", code, *names], cwd=tmp_path, check=True)
+    subprocess.run([sys.executable, "-c", code, OURS["package_name"], *folders], check=True)
 
 
 @pytest.mark.slow

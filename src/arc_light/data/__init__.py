@@ -1,6 +1,6 @@
 """Data sets: images in memory, whole batches at a time."""
 
-from arc_light.data.augment import Augmentation, Cutout, RandomCrop, RandomFlip, RandomResizedCrop
+from arc_light.data.augment import AlternatingFlip, Augmentation, Cutout, RandomCrop, RandomFlip, RandomResizedCrop
 from arc_light.data.base import Batch, ImageDataModule, Images
 from arc_light.data.cifar10 import CIFAR10DataModule
 from arc_light.data.digits import DigitsDataModule
@@ -8,6 +8,7 @@ from arc_light.data.folder import ImageFolderDataModule
 from arc_light.data.mnist import MNISTDataModule
 
 __all__ = [
+    "AlternatingFlip",
     "Augmentation",
     "Batch",
     "CIFAR10DataModule",

@@ -16,10 +16,12 @@ from torch.nn import functional as F
 class Augmentation(ABC):
     """A random change of each image on its own (abstract).
 
-    `draws` says how many numbers, uniform in [0, 1), an image needs.
+    `draws` says how many numbers, uniform in [0, 1), an image needs. Where it `alternates`, they are drawn once and go
+    half way round, from 0.2 to 0.7 say, with each epoch.
     """
 
     draws: int
+    alternates = False
 
     @abstractmethod
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
@@ -36,7 +38,23 @@ class RandomFlip(Augmentation):
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
         """Mirror the images whose draw is below `p`."""
-        return torch.where((draws[:, 0] < self.p).view(-1, 1, 1, 1), images.flip(-1), images)
+        return mirrored(images, draws[:, 0] < self.p)
+
+
+class AlternatingFlip(Augmentation):
+    """Mirror each image in every other epoch, half of them first (Jordan 2024, arXiv:2404.00498, section 3.6)."""
+
+    draws = 1
+    alternates = True
+
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Mirror the images whose draw is in the lower half now."""
+        return mirrored(images, draws[:, 0] < 0.5)
+
+
+def mirrored(images: Tensor, chosen: Tensor) -> Tensor:
+    """Mirror left and right the chosen ones, bool [B], of images, [B, C, H, W]."""
+    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 class RandomCrop(Augmentation):

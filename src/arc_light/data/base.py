@@ -101,7 +101,7 @@ class ImageDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffle the training images anew in each epoch."""
-        return self._loader("train", sum(augmentation.draws for augmentation in self.augment))
+        return self._loader("train", [change.alternates for change in self.augment for _ in range(change.draws)])
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Go through the validation images in order."""
@@ -111,8 +111,8 @@ class ImageDataModule(LightningDataModule):
         """Go through the test images in order."""
         return self._loader("test")
 
-    def _loader(self, part: str, draws: int = 0) -> DataLoader[Any]:
-        batches = ImageBatches(*self.parts[part], draws, self.seed)
+    def _loader(self, part: str, alternates: Sequence[bool] = ()) -> DataLoader[Any]:
+        batches = ImageBatches(*self.parts[part], alternates, self.seed)
         train = part == "train" and not getattr(self.trainer, "overfit_batches", 0)
         ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
         return BatchLoader(

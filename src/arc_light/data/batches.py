@@ -1,6 +1,6 @@
 """Images in memory, fetched a whole batch at a time, in an order that follows from seed and epoch alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -22,13 +22,15 @@ class ImageBatches(Dataset[tuple[Tensor, ...]]):
     Args:
         images: uint8 [N, C, H, W].
         labels: int64 [N].
-        draws: how many random numbers each image needs in an epoch; 0 leaves them out of the batch.
+        alternates: for each random number that an image needs in an epoch, whether it is the one of the epoch before,
+            half way round; none leaves them out of the batch.
         seed: of those numbers.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, draws: int = 0, seed: int = 0) -> None:
+    def __init__(self, images: Tensor, labels: Tensor, alternates: Sequence[bool] = (), seed: int = 0) -> None:
         self.images, self.labels, self.seed = images, labels, seed
-        self._draws = torch.empty(len(labels), draws)
+        self.alternates = torch.tensor(alternates, dtype=torch.bool)
+        self._draws = torch.empty(len(labels), len(alternates))
         self._epoch = -1
 
     def __len__(self) -> int:
@@ -45,6 +47,9 @@ class ImageBatches(Dataset[tuple[Tensor, ...]]):
         """Draw for all images at once, so that an image's numbers do not depend on the batch it is in."""
         if epoch != self._epoch:
             self._draws.uniform_(generator=generator(self.seed, epoch, 1))
+            if self.alternates.any():
+                first = torch.rand(self._draws.shape, generator=generator(self.seed, 0, 2))
+                self._draws = torch.where(self.alternates, (first + epoch % 2 / 2) % 1, self._draws)
             self._epoch = epoch
         return self._draws
 

@@ -29,7 +29,9 @@ class Classifier(LightningModule):
         optimizer: builds the optimizer from parameter groups; one-dimensional parameters have no weight decay.
         lr_scheduler: builds the schedule, or None for a constant rate.
         label_smoothing: part of the target that is spread over all classes, 0..1 (arXiv:1512.00567, section 7).
-        channels_last: keep images and weights with the channels innermost, which suits convolutions in bf16.
+        channels_last: keep images and weights with the channels innermost, which suits convolutions in bf16; on the
+            command line, null leaves it to the machine.
+        test_time_flip: outside training, average the logits of an image and of its mirror image.
         compile: compile the network in place with torch.compile.
     """
 
@@ -42,7 +44,8 @@ class Classifier(LightningModule):
         optimizer: OptimizerCallable = lambda groups: SGD(groups, lr=0.01),
         lr_scheduler: LRSchedulerCallable | None = None,
         label_smoothing: ClosedUnitInterval = 0.0,
-        channels_last: bool = False,
+        channels_last: bool | None = False,
+        test_time_flip: bool = False,
         compile: bool = False,
     ) -> None:
         super().__init__()
@@ -52,7 +55,7 @@ class Classifier(LightningModule):
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.label_smoothing = label_smoothing
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.compile_network = compile
+        self.test_time_flip, self.compile_network = test_time_flip, compile
         self.train_metrics, self.val_metrics, self.test_metrics = (LossAndAccuracy() for _ in range(3))
 
     def setup(self, stage: str) -> None:
@@ -64,7 +67,10 @@ class Classifier(LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images, float [B, C, H, W], to logits, [B, num_classes]."""
-        logits: Tensor = self.network(images.to(self.dtype).contiguous(memory_format=self.memory_format))
+        images = images.to(self.dtype).contiguous(memory_format=self.memory_format)
+        logits: Tensor = self.network(images)
+        if self.test_time_flip and not self.training:
+            logits = (logits + self.network(images.flip(-1))) / 2
         return logits
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -2,15 +2,26 @@
 
 from arc_light.optim.built import built, finite
 from arc_light.optim.groups import parameter_groups
-from arc_light.optim.schedules import BY_STEP, OneCycle, ReduceLROnPlateau, RunLengthLR, Schedule, WarmupCosineLR
+from arc_light.optim.muon import ConvMuon
+from arc_light.optim.schedules import (
+    BY_STEP,
+    OneCycle,
+    ReduceLROnPlateau,
+    RunLengthLR,
+    Schedule,
+    WarmupCosineLR,
+    WarmupLinearLR,
+)
 
 __all__ = [
     "BY_STEP",
+    "ConvMuon",
     "OneCycle",
     "ReduceLROnPlateau",
     "RunLengthLR",
     "Schedule",
     "WarmupCosineLR",
+    "WarmupLinearLR",
     "built",
     "finite",
     "parameter_groups",

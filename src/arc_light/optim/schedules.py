@@ -16,7 +16,7 @@ def cosine(start: float, end: float, progress: float) -> float:
 
 
 class RunLengthLR(LRScheduler):
-    """Up to the optimizer's own `lr`, then down along a cosine to the end of the run (abstract).
+    """Up to the optimizer's own `lr`, then down to the end of the run, along a cosine unless `fall` differs (abstract).
 
     `total_steps` belongs to the run, not to the schedule's state: a run that is resumed with more epochs
     gets the same curve stretched over its new length.
@@ -37,7 +37,11 @@ class RunLengthLR(LRScheduler):
         """Say the factor on `lr` at `progress`, 0 at the first step and 1 after the last."""
         if progress < self.warmup:
             return self.rise(progress / self.warmup)
-        return cosine(1.0, self.final, (progress - self.warmup) / max(1.0 - self.warmup, 1e-12))
+        return self.fall((progress - self.warmup) / max(1.0 - self.warmup, 1e-12))
+
+    def fall(self, progress: float) -> float:
+        """Say the factor after the warm-up, from 1 at 0 to `final` at 1."""
+        return cosine(1.0, self.final, progress)
 
     def get_lr(self) -> list[float | Tensor]:
         """Compute the learning rate of every parameter group for the coming step."""
@@ -49,8 +53,8 @@ class RunLengthLR(LRScheduler):
         return {key: value for key, value in super().state_dict().items() if key != "total_steps"}
 
 
-class WarmupCosineLR(RunLengthLR):
-    """Linear warm-up, then a cosine (Loshchilov & Hutter 2017, arXiv:1608.03983).
+class WarmupLR(RunLengthLR):
+    """Linear warm-up, then down (abstract): a subclass says along which curve.
 
     Args:
         optimizer: its `lr` is the highest rate.
@@ -71,6 +75,18 @@ class WarmupCosineLR(RunLengthLR):
     def rise(self, progress: float) -> float:
         """Rise linearly."""
         return self.initial + (1.0 - self.initial) * progress
+
+
+class WarmupCosineLR(WarmupLR):
+    """Linear warm-up, then a cosine (Loshchilov & Hutter 2017, arXiv:1608.03983); see `WarmupLR` for its options."""
+
+
+class WarmupLinearLR(WarmupLR):
+    """Linear warm-up, then a straight line; see `WarmupLR` for its options."""
+
+    def fall(self, progress: float) -> float:
+        """Fall linearly."""
+        return 1.0 + (self.final - 1.0) * progress
 
 
 class OneCycle(RunLengthLR):

@@ -1,0 +1,81 @@
+"""What suits the machine that a run is on, each of which an option overrules."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jsonargparse import Namespace
+from jsonargparse.typing import PositiveInt
+
+from arc_light import runtime
+
+QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor time in a period, and the period
+
+
+@dataclass(frozen=True)
+class Machine:
+    """How a run uses its machine.
+
+    Args:
+        allocator: "keep" has glibc keep freed memory for the next tensors, "system" is its own way.
+        threads: of operations on a CPU; null is one for each core that this process may use.
+        matmul_precision: of products of float32 matrices, see torch.set_float32_matmul_precision; null is "high", which
+            is TF32, with CUDA and "highest" without.
+    """
+
+    allocator: Literal["keep", "system"] = "keep"
+    threads: PositiveInt | None = None
+    matmul_precision: Literal["highest", "high", "medium"] | None = None
+
+    def prepare(self, device: str) -> None:
+        """Set this process up for work on a device, which it names by its type."""
+        if self.allocator == "system":
+            runtime.return_memory()
+        torch.set_num_threads(self.threads or min(torch.get_num_threads(), allowed_cores()))
+        torch.set_float32_matmul_precision(self.matmul_precision or ("high" if device == "cuda" else "highest"))
+
+    def describe(self, precision: str, channels_last: bool) -> str:
+        """Say in a line what was chosen."""
+        layout = "channels last" if channels_last else "channels first"
+        products = f"float32 products in {torch.get_float32_matmul_precision()} precision"
+        memory = "freed memory is kept" if self.allocator == "keep" else "freed memory is returned"
+        threads = torch.get_num_threads()
+        cores = f"{threads} thread{'s' if threads > 1 else ''}"
+        return f"{cores}, {precision}, {layout}, {products}, {memory}"
+
+
+def choose(config: Namespace) -> str:
+    """Fill in precision and memory format where they are left to the machine, and return the type of its device."""
+    device = device_type(config.trainer.accelerator)
+    fast = native_bf16(device)
+    if config.trainer.precision is None and not config.trainer.plugins:  # one of which may be a precision
+        config.trainer.precision = "bf16-mixed" if fast else "32-true"
+    if config.model.init_args.get("channels_last", False) is None:
+        config.model.init_args.channels_last = fast
+    return device
+
+
+def device_type(accelerator: object) -> str:
+    """Name the type of device that the Trainer will choose."""
+    if accelerator in {"auto", "gpu"}:
+        found = torch.accelerator.current_accelerator(check_available=True)
+        return found.type if found else "cpu"
+    return str(accelerator)
+
+
+def native_bf16(device: str) -> bool:
+    """Say whether a device has instructions for bfloat16: it is slow where they are emulated."""
+    if device == "cuda":
+        return torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
+    return device == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+
+
+def allowed_cores() -> int:
+    """Count the cores that a container's quota amounts to; without a quota there is no bound."""
+    try:
+        quota, period = QUOTA.read_text().split()
+        return max(1, math.ceil(int(quota) / int(period)))
+    except (OSError, ValueError):
+        return 2**16

@@ -1,0 +1,87 @@
+"""Muon for the filters of convolutions."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, NonNegativeInt
+from torch import Tensor
+from torch.optim import Optimizer
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of x, x³ and x⁵ that drive singular values towards 1 fastest
+
+
+class ConvMuon(Optimizer):
+    """SGD with Nesterov momentum whose steps are orthogonal matrices for filters (Jordan et al. 2024, "Muon").
+
+    https://kellerjordan.github.io/posts/muon. torch's own Muon takes matrices only. The filters of convolutions, one
+    row each, keep the norm √rows; the head and vectors (biases, norms) take SGD's own steps, each at their own rate.
+
+    Args:
+        params: parameters or groups of them.
+        lr: rate of filters: the largest change of a singular value in a step.
+        momentum: of filters.
+        head_lr: rate of matrices.
+        vector_lr: rate of vectors.
+        sgd_momentum: of matrices and vectors.
+        weight_decay: of matrices.
+        steps: Newton-Schulz iterations.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: NonNegativeFloat = 0.24,
+        momentum: ClosedUnitInterval = 0.6,
+        head_lr: NonNegativeFloat = 0.67,
+        vector_lr: NonNegativeFloat = 0.05,
+        sgd_momentum: ClosedUnitInterval = 0.85,
+        weight_decay: NonNegativeFloat = 0.0,
+        steps: NonNegativeInt = 5,
+    ) -> None:
+        groups = [group if isinstance(group, dict) else {"params": [group]} for group in params]
+        parameters = [parameter for group in groups for parameter in group["params"]]
+        filters, matrices, vectors = (
+            [p for p in parameters if p.ndim in sizes] for sizes in (range(3, 6), range(2, 3), range(2))
+        )
+        kinds = [
+            {"params": filters, "lr": float(lr), "momentum": float(momentum), "weight_decay": 0.0},
+            {"params": matrices, "lr": float(head_lr), "weight_decay": float(weight_decay)},
+            {"params": vectors, "lr": float(vector_lr), "weight_decay": 0.0},
+        ]
+        super().__init__([kind for kind in kinds if kind["params"]], {"momentum": float(sgd_momentum)})
+        self.steps = int(steps)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Take a step; a closure computes the loss and its gradients before."""
+        with torch.enable_grad():
+            loss = closure() if closure else None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._change(parameter, parameter.grad, group)
+        return loss
+
+    def _change(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+        gradient = gradient.add(parameter, alpha=group["weight_decay"])
+        state = self.state[parameter]
+        velocity = state.setdefault("momentum_buffer", torch.zeros_like(parameter))
+        velocity.mul_(group["momentum"]).add_(gradient)
+        update = gradient.add_(velocity, alpha=group["momentum"])
+        if parameter.ndim > 2:
+            parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
+            update = orthogonal(update.flatten(1), self.steps).view_as(update)
+        parameter.sub_(update, alpha=group["lr"])
+
+
+def orthogonal(matrix: Tensor, steps: int) -> Tensor:
+    """Bring all singular values of a matrix, [M, N], near 1 and keep its singular vectors, by Newton-Schulz."""
+    a, b, c = NEWTON_SCHULZ
+    tall = matrix.size(0) > matrix.size(1)
+    x = (matrix.T if tall else matrix).bfloat16()
+    x = x / (x.norm() + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.T if tall else x).to(matrix.dtype)

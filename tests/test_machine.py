@@ -1,0 +1,100 @@
+"""What is left to the machine, and what overrules it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from conftest import Outcome
+
+from arc_light import machine, runtime
+
+Command = Callable[..., Outcome]
+LEFT_OPEN = ("--trainer.precision=null", "--model.channels_last=null", "--trainer.fast_dev_run=true")
+
+
+@pytest.fixture
+def allocator(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note when memory would be returned, which the other tests would feel."""
+    calls: list[str] = []
+    monkeypatch.setattr(runtime, "return_memory", lambda: calls.append("returned"))
+    return calls
+
+
+def told(outcome: Outcome) -> str:
+    (line,) = (line for line in outcome.out.splitlines() if line.startswith("machine: "))
+    return line
+
+
+@pytest.mark.parametrize(
+    ("fast", "expected"), [(True, "bf16-mixed, channels last"), (False, "32-true, channels first")]
+)
+def test_precision_and_layout_follow_from_the_machine(
+    fit: Command, fast: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "native_bf16", lambda device: fast)
+    outcome = fit(*LEFT_OPEN)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert expected in told(outcome)
+
+
+def test_what_was_chosen_is_written_down(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "native_bf16", lambda device: True)
+    assert fit(*LEFT_OPEN[:2]).status == 0
+    (file,) = Path("runs").glob("*/*/config.yaml")
+    config = yaml.safe_load(file.read_text())
+    assert config["trainer"]["precision"] == "bf16-mixed"
+    assert config["model"]["init_args"]["channels_last"] is True
+
+
+def test_options_have_the_last_word(fit: Command, allocator: list[str]) -> None:
+    options = ["--machine.threads=1", "--machine.matmul_precision=medium", "--machine.allocator=system"]
+    outcome = fit(*options, *LEFT_OPEN[:2], "--trainer.precision=32-true", "--model.channels_last=true")
+    expected = "machine: 1 thread, 32-true, channels last, float32 products in medium precision"
+    assert told(outcome) == f"{expected}, freed memory is returned"
+    assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == (1, "medium")
+    assert allocator == ["returned"]
+
+
+def test_left_alone_it_is_as_torch_has_it(fit: Command, allocator: list[str]) -> None:
+    threads = torch.get_num_threads()
+    assert told(fit()).endswith("channels first, float32 products in highest precision, freed memory is kept")
+    assert torch.get_num_threads() == threads
+    assert not allocator
+
+
+@pytest.mark.parametrize(
+    ("quota", "cores"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", 2**16), ("", 2**16)]
+)
+def test_a_containers_quota_bounds_the_threads(quota: str, cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("cpu.max").write_text(f"{quota}\n")
+    monkeypatch.setattr(machine, "QUOTA", Path("cpu.max"))
+    assert machine.allowed_cores() == cores
+
+
+def test_without_a_quota_there_is_no_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "QUOTA", Path("none"))
+    assert machine.allowed_cores() == 2**16
+
+
+@pytest.mark.parametrize("option", ["threads=0", "threads=two", "allocator=none", "matmul_precision=low", "cores=2"])
+def test_bad_options(fit: Command, option: str) -> None:
+    outcome = fit(f"--machine.{option}")
+    assert outcome.status == 2
+    assert outcome.err.count("\n") == 1
+    assert f"--machine.{option.partition('=')[0]}" in outcome.err
+
+
+@pytest.mark.parametrize(("amx", "avx"), [(True, False), (False, True), (False, False)])
+def test_instructions_for_bf16(amx: bool, avx: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx)
+    assert machine.native_bf16("cpu") is (amx or avx)
+    assert machine.native_bf16("mps") is False
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+def test_with_a_gpu_it_is_the_gpus() -> None:
+    assert machine.device_type("auto") == "cuda"
+    assert machine.native_bf16("cuda") is torch.cuda.is_bf16_supported(including_emulation=False)
