@@ -79,6 +79,12 @@ lint: $(READY) ## check style and types
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
+# [part:template]
+.PHONY: bench
+bench: $(READY) ## measure speed and memory against peers, all or ONLY="start step", with further options in ARGS
+	@$(BIN)/python -m benchmarks $(ONLY) $(ARGS)
+
+# [/part:template]
 lock: $(READY) ## choose the newest versions that fit together
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-emit-index-url --group dev -o requirements.lock pyproject.toml
 

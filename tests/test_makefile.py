@@ -46,6 +46,7 @@ def test_help_lists_every_target_from_its_comment() -> None:
         (["resume", "RUN=x", "ARGS=--trainer.max_epochs 9"], 'resume --run "x" --trainer.max_epochs 9'),
         (["tune", "ARGS=--ema 0.9"], "tune -c configs/trainer.yaml -c configs/digits_mlp.yaml --ema 0.9"),
         (["test"], "-m pytest"),
+        (["bench", "ONLY=start step", "ARGS=--quick"], "-m benchmarks start step --quick"),  # [part:template]
     ],
 )
 def test_a_target_runs(args: list[str], command: str) -> None:

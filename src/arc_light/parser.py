@@ -14,6 +14,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from arc_light.errors import InputError
 from arc_light.strict_yaml import MOST_BYTES, check_yaml
+from arc_light.superseded import last_logger, without_superseded_logger
 
 REASONS = (
     r"does not conform to restriction (?P<range>.+?)(?:\. Got value: .*)?$",
@@ -52,6 +53,16 @@ class ExperimentParser(LightningArgumentParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         restrict_jsonargparse()
         super().__init__(*args, **kwargs)
+        self.last_logger: str | None = None
+
+    def parse_args(self, args: Sequence[str], *others: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Parse options, and files among them."""
+        self.last_logger = last_logger(args)
+        return super().parse_args(args, *others, **kwargs)
+
+    def parse_string(self, content: str, *args: Any, **kwargs: Any) -> Any:
+        """Parse the content of a file of options."""
+        return super().parse_string(without_superseded_logger(content, self.last_logger), *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Raise what is wrong; parsers of nested options hand it to the outer one."""

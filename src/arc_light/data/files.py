@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,18 @@ def check_files(folder: Path, md5: Mapping[str, str]) -> bool:
     """
     found = {name: digest for name, digest in md5.items() if (folder / name).exists()}
     for name, digest in found.items():
-        if not check_integrity(str(folder / name), digest):
+        state = (folder / name).stat()
+        if not has_sum((folder / name).absolute(), digest, state.st_size, state.st_mtime_ns):
             raise InputError(
                 f"{folder / name}: damaged (its MD5 sum is not {digest}): delete it to have it downloaded again"
             )
     return len(found) == len(md5)
+
+
+@cache
+def has_sum(path: Path, digest: str, size: int, time: int) -> bool:  # noqa: ARG001  # size and time are the key
+    """Check the MD5 sum of a file, once for each size and time of a change, ns: the Trainer asks several times."""
+    return bool(check_integrity(str(path), digest))
 
 
 def provide(dataset: Callable[..., Any], data_dir: Path, folder: Path, md5: Mapping[str, str]) -> None:

@@ -1,7 +1,6 @@
 """The user's own images, one folder a class."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,7 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
 from arc_light.data.base import ImageDataModule, Images
-from arc_light.data.images import read_image
+from arc_light.data.folder_cache import ImageCache
 from arc_light.data.splits import stratified_split
 from arc_light.errors import InputError
 
@@ -30,6 +29,7 @@ class ImageFolderDataModule(ImageDataModule):
         image_size: height and width that the images are scaled and cropped to, in pixels.
         channels: 3 for colour, 1 for grey.
         test_fraction: part of the images that is kept for the test where there is no `test` folder.
+        cache_dir: where scaled images are kept for the next start, until their files change; null keeps none.
         **kwargs: see `ImageDataModule`.
 
     Raises:
@@ -42,10 +42,12 @@ class ImageFolderDataModule(ImageDataModule):
         image_size: PositiveInt = 64,
         channels: Literal[1, 3] = 3,
         test_fraction: OpenUnitInterval = 0.1,
+        cache_dir: Path | str | None = ".cache/images",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.root, self.test_fraction = Path(root), test_fraction
+        self.cache_dir = Path(cache_dir) if cache_dir else None
         self.input_shape = (channels, int(image_size), int(image_size))  # plain, to be written down
 
     @cached_property
@@ -70,16 +72,16 @@ class ImageFolderDataModule(ImageDataModule):
         """Read the training or the test images."""
         own = self._own_folder("test")
         if own:
-            return self._read(self._files(self._training_folder if train else own))
+            return self._read("train" if train else "test", self._files(self._training_folder if train else own))
         files = self._files(self._training_folder)
         parts = stratified_split(torch.tensor([label for _, label in files]), self.test_fraction, seed=0)
-        return self._read([files[i] for i in parts[0 if train else 1]])
+        return self._read("train" if train else "test", [files[i] for i in parts[0 if train else 1]])
 
     def load_train_and_val(self) -> dict[str, Images]:
         """Use the `val` folder where there is one, and measure the training images."""
         own = self._own_folder("val")
         parts = (
-            {"train": self.load(train=True), "val": self._read(self._files(own))}
+            {"train": self.load(train=True), "val": self._read("val", self._files(own))}
             if own
             else super().load_train_and_val()
         )
@@ -112,14 +114,9 @@ class ImageFolderDataModule(ImageDataModule):
         except FileNotFoundError as error:
             raise InputError(f"{folder}: {str(error).splitlines()[0].rstrip('. ')}: {LAYOUT}") from error
 
-    def _read(self, files: list[tuple[str, int]]) -> Images:
-        images = torch.empty(len(files), *self.input_shape, dtype=torch.uint8)
-
-        def read(index: int) -> None:
-            images[index] = read_image(Path(files[index][0]), self.input_shape)
-
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(read, range(len(files))))
+    def _read(self, part: str, files: Sequence[tuple[str, int]]) -> Images:
+        cache = ImageCache(self.cache_dir, self.root, part, self.input_shape)
+        images = cache.read([Path(path) for path, _ in files])
         return Images(images, torch.tensor([label for _, label in files]))
 
 

@@ -1,0 +1,93 @@
+"""The command line of the benchmarks: `python -m benchmarks [NAME ...]`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+from benchmarks.machine import describe
+from benchmarks.options import Options
+
+BENCHMARKS = {  # a module each, with a function `tables(options)`; nothing else has to know of it
+    "start": "whole process of a fit of one step, against LightningCLI",
+    "step": "1,000 steps of each loop, against Lightning",
+    "mnist": "whole process up to the tutorial's accuracy, against its loop",
+    "memory": "peak memory of a run, against Lightning's",
+    "loader": "images/s of the data path, against what a model takes",
+    "scale": "data in memory, up to 100 times MNIST's size",
+    "folder": "up to 100,000 image files: first and second start, against torchvision",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises what is wrong instead of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(message)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run benchmarks and print their tables.
+
+    Args:
+        args: names and options; None takes them from the command line.
+
+    Raises:
+        SystemExit: with status 2 after one line, where there is no such benchmark.
+    """
+    options = parse(args)
+    for line in describe():
+        print(line)
+    print(f"\n{options.rates.table()}", flush=True)
+    for name in options.names:
+        for table in import_module(f"benchmarks.{name}").tables(options):
+            print(f"\n{table}", flush=True)
+
+
+def parse(args: Sequence[str] | None) -> Options:
+    """Read names and options.
+
+    Raises:
+        SystemExit: with status 2 after one line, where there is no such benchmark or option.
+    """
+    listed = "\n".join(f"  {name:<10}{text}" for name, text in BENCHMARKS.items())
+    parser = Parser(
+        "python -m benchmarks",
+        description=f"{__doc__}\n\nbenchmarks, all of them by default:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each, of which the median counts")
+    parser.add_argument("--largest", type=int, default=100, help="multiple of MNIST's size, and of 1,000 files")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, once: only to see that everything runs")
+    parser.add_argument("--picture", type=Path, help="where `mnist` draws accuracy over time, as PNG")
+    try:
+        given = parser.parse_args(args)
+        return Options(**{**vars(given), "names": checked(given.names)})
+    except ValueError as error:
+        print(f"benchmarks: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
+
+
+def checked(names: Sequence[str]) -> Sequence[str]:
+    """Return the names of all benchmarks, if none is given.
+
+    Raises:
+        ValueError: there is no such benchmark.
+    """
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        raise ValueError(f"no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
+    return names or list(BENCHMARKS)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""Folders of image files: the first start, the second from the cache, and one after a change."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.options import Options
+from benchmarks.ours_data import data_path, figure, peak_mib
+from benchmarks.processes import ROOT, Process, python
+from benchmarks.tables import Table
+
+STOCK = ROOT / "benchmarks" / "peers" / "stock_folder.py"
+FILES, CLASSES, SIDE, BATCH = 1_000, 10, 28, 128  # files for each multiple; pixels
+
+Runs = dict[str, list[Process]]
+
+
+def tables(options: Options) -> Iterator[Table]:
+    """Ours reads all images at once, torchvision each when it is asked for."""
+    title = f"Folder: seconds up to the first batch, and to go on to the end of the epoch; PNG files of {SIDE} pixels"
+    table = Table(title, ["files", "start", "first batch, s", "rest of the epoch, s", "peak memory, MiB"])
+    for factor in options.factors:
+        count = 40 if options.quick else FILES * factor
+        with TemporaryDirectory() as folder:
+            write_files(Path(folder, "images"), count)
+            runs = starts(Path(folder), count, options.repeats)
+        for start, of_kind in runs.items():
+            seconds = [figure(of_kind, "setup") + figure(of_kind, "first batch"), figure(of_kind, "epoch")]
+            table.add(f"{count:,}", start, *(f"{value:.2f}" for value in seconds), f"{peak_mib(of_kind):,.0f}")
+    yield table
+
+
+def starts(folder: Path, count: int, repeats: int) -> Runs:
+    """Start without a cache, with one, after a change, and with torchvision."""
+    root, cache = folder / "images", folder / "cache"
+    ours = partial(data_path, experiment="mnist_mlp", root=str(root), cache=str(cache), batches=count)
+    runs: Runs = {name: [] for name in ("first", "second", "one file changed", "torchvision")}
+    for _ in range(repeats):
+        for path in cache.glob("*"):
+            path.unlink()
+        for name in ("first", "second", "one file changed"):
+            if name == "one file changed":
+                next(root.glob("*/*")).touch()
+            runs[name].append(ours())
+        runs["torchvision"].append(python(STOCK, root, BATCH))
+    return runs
+
+
+def write_files(root: Path, count: int) -> None:
+    """Write images of noise."""
+    random = np.random.default_rng(0)
+    for i in range(count):
+        path = root / f"{i % CLASSES}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(random.integers(256, size=(SIDE, SIDE, 3), dtype=np.uint8)).save(path, compress_level=1)

@@ -1,0 +1,34 @@
+"""The data path against what a model takes: which of the two the other waits for."""
+
+from collections.abc import Iterator
+from functools import partial
+
+from benchmarks.options import Options
+from benchmarks.ours_data import data_path, figure
+from benchmarks.processes import interleaved
+from benchmarks.tables import Table
+
+SIZES = {"mnist_mlp": (60_000, 784, 400), "cifar10_resnet": (50_000, 3072, 20)}  # images, bytes of one, steps
+
+
+def tables(options: Options) -> Iterator[Table]:
+    """Measure both for shipped experiments, on random images."""
+    table = Table(
+        "Data path: images/s of loader, augmentation and normalisation, against a training step's",
+        ["experiment", "data path", "training step", "times faster", "of copying memory"],
+    )
+    for name, (images, size, steps) in SIZES.items():
+        request = {"experiment": name, "images": 1_000, "batches": 5, "steps": 1}
+        if not options.quick:
+            request |= {"images": images, "batches": 300, "steps": steps}
+        runs = interleaved(options.repeats, ours=partial(data_path, **request))["ours"]
+        speed, appetite = figure(runs, "images/s"), figure(runs, "appetite")
+        moved = speed * size * (2 + 2 * 4)  # bytes read and written once as bytes and once as float32
+        table.add(
+            name,
+            f"{speed:,.0f}",
+            f"{appetite:,.0f}",
+            f"{speed / appetite:.1f}",
+            f"{moved / options.rates.bandwidth:.1%}",
+        )
+    yield table

@@ -1,0 +1,85 @@
+"""MNIST, from start to exit, up to the accuracy that the tutorial's loop ends with."""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from statistics import median
+
+from benchmarks import ours
+from benchmarks.mnist_files import Files, mnist_files
+from benchmarks.options import Options
+from benchmarks.processes import ROOT, Process, interleaved, python
+from benchmarks.tables import Table
+
+TUTORIAL = ROOT / "benchmarks" / "peers" / "tutorial_loop.py"
+ACCURACY, MOST_EPOCHS = 0.9176, 20
+QUARTER = ("--trainer.max_epochs", 1, "--trainer.limit_train_batches", 0.25)
+IMPORTS = "import torch; from torch.utils.data import DataLoader; from torchvision import datasets, transforms"
+
+Curve = Sequence[tuple[float, float]]  # seconds of training, accuracy
+
+
+def tables(options: Options) -> Iterator[Table]:
+    """Compare with the tutorial's loop, with and without what both import."""
+    with mnist_files(options) as files:
+        runs = interleaved(
+            options.repeats,
+            ours=partial(ours.fit, "mnist_mlp", *files.options, *QUARTER),
+            peer=partial(python, TUTORIAL, files.folder, ACCURACY, 1 if options.quick else MOST_EPOCHS),
+            our_imports=ours.imports,
+            peer_imports=partial(python, "-c", IMPORTS),
+        )
+        if options.picture:
+            draw(options.picture, shipped_curve(files), tutorial_curve(runs["peer"][0]))
+    yield whole_process(files, runs)
+
+
+def whole_process(files: Files, runs: dict[str, list[Process]]) -> Table:
+    """Make the table."""
+    seconds = {kind: median(run.seconds for run in runs[kind]) for kind in runs}
+    reached = {"ours": [float(run.metrics[-1]["test/acc"]) for run in runs["ours"]]}
+    reached["peer"] = [tutorial_curve(run)[-1][1] for run in runs["peer"]]
+    epochs = median(len(tutorial_curve(run)) for run in runs["peer"])
+    title = f"{files.name} to {ACCURACY:.2%} test accuracy, seconds: mnist_mlp, a quarter of an epoch, against the"
+    table = Table(f"{title} tutorial's loop, {epochs:.0f} epochs", ["", "ours", "tutorial", "times faster"])
+    table.add("test accuracy, lowest", *(f"{min(reached[kind]):.2%}" for kind in ("ours", "peer")), "")
+    table.add("whole process", *compared(seconds["ours"], seconds["peer"]))
+    table.add("its imports alone", *compared(seconds["our_imports"], seconds["peer_imports"]))
+    rest = (seconds[kind] - seconds[f"{imports}_imports"] for kind, imports in (("ours", "our"), ("peer", "peer")))
+    table.add("without them", *compared(*rest))
+    return table
+
+
+def compared(ours_s: float, peer_s: float) -> tuple[str, str, str]:
+    """Show both, and how many times faster ours is."""
+    return f"{ours_s:.2f}", f"{peer_s:.2f}", f"{peer_s / ours_s:.1f}"
+
+
+def tutorial_curve(run: Process) -> Curve:
+    """Read what the tutorial's loop printed."""
+    found = re.findall(r"^epoch \d+ (\S+) (\S+)$", run.output, re.MULTILINE)
+    return [(float(seconds), float(accuracy)) for seconds, accuracy in found]
+
+
+def shipped_curve(files: Files) -> Curve:
+    """Train mnist_mlp as it is shipped, and read its validation accuracy."""
+    rows = [row for row in ours.fit("mnist_mlp", *files.options).metrics if row["val/acc"]]
+    seconds = accumulate(float(row["seconds"]) for row in rows)
+    return [(at, float(row["val/acc"])) for at, row in zip(seconds, rows, strict=True)]
+
+
+def draw(path: Path, shipped: Curve, tutorial: Curve) -> None:
+    """Draw accuracy over the seconds of training."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  # not needed otherwise
+
+    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for curve, label in ((shipped, "mnist_mlp, validation"), (tutorial, "tutorial's loop, test")):
+        axes.plot(*zip(*curve, strict=True), marker=".", label=label)
+    axes.axhline(ACCURACY, color="grey", linewidth=0.8, linestyle="--")
+    axes.set(xlabel="seconds of training and evaluation", ylabel="accuracy", ylim=(0.8, 1))
+    axes.legend(loc="lower right")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=100)

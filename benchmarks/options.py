@@ -1,0 +1,48 @@
+"""What the benchmarks are told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from benchmarks.rates import Rates, measure_rates
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which benchmarks run, and how thoroughly.
+
+    Args:
+        names: of the benchmarks.
+        repeats: runs of each, of which the median counts; a quick run has one.
+        largest: greatest multiple of MNIST's size, and of 1,000 files.
+        quick: tiny sizes, only to see that everything runs.
+        picture: where to draw accuracy over time.
+
+    Raises:
+        ValueError: a number is less than 1.
+    """
+
+    names: Sequence[str]
+    repeats: int = 5
+    largest: int = 100
+    quick: bool = False
+    picture: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name in ("repeats", "largest"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"argument --{name}: {getattr(self, name)}: expected a value >=1")
+        if self.quick:
+            object.__setattr__(self, "repeats", 1)
+
+    @cached_property
+    def rates(self) -> Rates:
+        """Measure the machine's own limits, once."""
+        return measure_rates(self.quick)
+
+    @property
+    def factors(self) -> list[int]:
+        """List the multiples, 1, 10, ..., up to the largest."""
+        return [1] if self.quick else [10**i for i in range(len(str(self.largest)))]

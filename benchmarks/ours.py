@@ -1,0 +1,26 @@
+"""Our side: the command line, as a user calls it."""
+
+from functools import partial
+
+from benchmarks.processes import ROOT, Process, python
+
+CONFIGS = ROOT / "configs"
+IMPORTS = """
+from arc_light import cli, plots, runtime
+from arc_light.ending import QuickEnd
+end = QuickEnd()
+runtime.prepare()
+plots.load_late()
+import arc_light.commands.fit
+end.succeeded = True
+"""
+
+
+def fit(experiment: str, *options: object) -> Process:
+    """Train and test an experiment as it is shipped, with the CSV logger."""
+    files = ["-c", CONFIGS / "trainer.yaml", "-c", CONFIGS / f"{experiment}.yaml"]
+    return python("-m", "arc_light", "fit", *files, "--trainer.logger", CONFIGS / "logger" / "csv.yaml", *options)
+
+
+imports = partial(python, "-c", IMPORTS)
+show_help = partial(python, "-m", "arc_light", "--help")

@@ -1,0 +1,1 @@
+"""What a user would write without this project, each a script that stands alone."""

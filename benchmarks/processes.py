@@ -1,0 +1,95 @@
+"""Child processes, measured from start to exit.
+
+This process itself imports no torch: what a child is charged for begins with the memory of its parent.
+"""
+
+import csv
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Thread
+from time import perf_counter
+
+ROOT = Path(__file__).parents[1]
+UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, in which the system counts memory
+FOR_OURS = ("OMP_WAIT_POLICY",)  # what make sets and a peer would not have
+
+
+@dataclass(frozen=True)
+class Process:
+    """What a process took, and what it left.
+
+    Args:
+        seconds: from start to exit.
+        peak_bytes: the most memory that it had, libraries included.
+        output: what it printed.
+        metrics: rows of metrics.csv, if it made a run.
+    """
+
+    seconds: float
+    peak_bytes: int
+    output: str
+    metrics: Sequence[Mapping[str, str]]
+
+
+def python(*args: object) -> Process:
+    """Run Python in an empty folder, on a terminal, as a user would.
+
+    Raises:
+        RuntimeError: it ended with another status than 0.
+    """
+    with TemporaryDirectory() as folder:
+        terminal, end = pty.openpty()
+        start = perf_counter()
+        child = subprocess.Popen(
+            [sys.executable, *map(str, args)], cwd=folder, env=environment(), stdin=end, stdout=end, stderr=end
+        )
+        os.close(end)
+        output: list[bytes] = []
+        reader = Thread(target=read, args=(terminal, output))
+        reader.start()
+        _, status, usage = os.wait4(child.pid, 0)
+        seconds = perf_counter() - start
+        child.returncode = os.waitstatus_to_exitcode(status)
+        reader.join()
+        text = b"".join(output).decode(errors="replace").replace("\r\n", "\n")
+        if child.returncode:
+            raise RuntimeError(f"{' '.join(map(str, args))} ended with status {child.returncode}:\n{text}")
+        return Process(seconds, usage.ru_maxrss * UNIT, text, read_metrics(Path(folder)))
+
+
+def environment() -> dict[str, str]:
+    """Take over the environment, but for what is set there for us only."""
+    kept = {name: value for name, value in os.environ.items() if name not in FOR_OURS}
+    return kept | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "TERM": "xterm", "COLUMNS": "100"}
+
+
+def read(terminal: int, output: list[bytes]) -> None:
+    """Read what is written to a terminal until its other end is closed."""
+    with suppress(OSError):  # how Linux says so
+        while data := os.read(terminal, 65536):
+            output.append(data)
+    os.close(terminal)
+
+
+def read_metrics(folder: Path) -> list[dict[str, str]]:
+    """Read the table of the run that was made there, ours or Lightning's."""
+    for path in (*folder.glob("runs/*/*/metrics.csv"), *folder.glob("lightning_logs/*/metrics.csv")):
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    return []
+
+
+def interleaved(repeats: int, **kinds: Callable[[], Process]) -> dict[str, list[Process]]:
+    """Run each kind once, and again, so that whatever else the machine does meets all of them."""
+    runs: dict[str, list[Process]] = {kind: [] for kind in kinds}
+    for _ in range(repeats):
+        for kind, run in kinds.items():
+            runs[kind].append(run())
+    return runs

@@ -1,0 +1,82 @@
+"""The machine's own limits: how fast it multiplies matrices and moves memory, in a process of its own.
+
+Usage: python -m benchmarks.rates SIDE MEGABYTES
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from benchmarks.processes import python
+from benchmarks.tables import Table
+
+QUICK, THOROUGH = (256, 8), (4096, 512)  # side of matrices; megabytes to copy
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What the machine can do at best.
+
+    Args:
+        device: its name.
+        fp32: floating-point operations per second of a product of float32 matrices.
+        bf16: likewise of bfloat16.
+        bandwidth: bytes per second, read and written, of a copy.
+    """
+
+    device: str
+    fp32: float
+    bf16: float
+    bandwidth: float
+
+    def table(self) -> Table:
+        """Show them."""
+        table = Table(f"Limits of {self.device}", ["TFLOP/s, float32 matmul", "TFLOP/s, bfloat16 matmul", "GB/s, copy"])
+        table.add(f"{self.fp32 / 1e12:.3f}", f"{self.bf16 / 1e12:.3f}", f"{self.bandwidth / 1e9:.1f}")
+        return table
+
+
+def measure_rates(quick: bool) -> Rates:
+    """Measure in a child process, with memory and threads set as our runs have them."""
+    output = python("-m", "benchmarks.rates", *(QUICK if quick else THOROUGH)).output
+    return Rates(**json.loads(output.splitlines()[-1]))
+
+
+def best(work: Callable[[], object], device: str, repeats: int = 5) -> float:
+    """Time work, seconds, at its fastest: a limit is what nothing disturbed."""
+    from time import perf_counter  # noqa: PLC0415
+
+    import torch  # noqa: PLC0415  # the parent needs none
+
+    times = []
+    for _ in range(repeats):
+        start = perf_counter()
+        work()
+        if device != "cpu":
+            torch.accelerator.synchronize()
+        times.append(perf_counter() - start)
+    return min(times)
+
+
+def main(side: int, megabytes: int) -> None:
+    """Print the rates as JSON."""
+    from arc_light import runtime  # noqa: PLC0415
+
+    runtime.prepare()
+    import torch  # noqa: PLC0415
+
+    device = str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
+    name = torch.cuda.get_device_name() if device == "cuda" else device
+    rates: dict[str, object] = {"device": name}
+    for kind, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        a, b = (torch.randn(side, side, dtype=dtype, device=device) for _ in range(2))
+        rates[kind] = 2 * side**3 / best(lambda a=a, b=b: a @ b, device)  # type: ignore[misc]
+    source = torch.zeros(megabytes * 2**20, dtype=torch.uint8, device=device)
+    target = torch.zeros_like(source)
+    rates["bandwidth"] = 2 * source.numel() / best(lambda: target.copy_(source), device)
+    print(json.dumps(rates))
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

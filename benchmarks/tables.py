@@ -1,0 +1,33 @@
+"""Tables, in Markdown, that a person can read as they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Table:
+    """A title, names of columns, and rows of text; what is in a cell but the first of a row is a figure.
+
+    Args:
+        title: a sentence that says what is measured, in which unit.
+        columns: their names.
+        rows: their cells.
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: list[Sequence[str]] = field(default_factory=list)
+
+    def add(self, *cells: str) -> None:
+        """Add a row."""
+        self.rows.append(cells)
+
+    def __str__(self) -> str:
+        """Write it in Markdown."""
+        widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
+        rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
+        lines = [
+            [cell.ljust(widths[0]) if i == 0 else cell.rjust(widths[i]) for i, cell in enumerate(row)]
+            for row in (self.columns, rule, *self.rows)
+        ]
+        return "\n".join([self.title, "", *(f"| {' | '.join(line)} |" for line in lines)])

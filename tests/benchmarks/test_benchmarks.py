@@ -1,0 +1,61 @@
+"""Every benchmark runs, with tiny sizes, and prints the rows that it should; nothing is said of speed."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.__main__ import BENCHMARKS, main
+from benchmarks.options import Options
+from benchmarks.tables import Table
+
+ROWS = {
+    "start": ["fit of one step, digits, CSV logger", "--help"],
+    "step": ["handwritten", "manual", "automatic", "Lightning, same features"],
+    "memory": ["one epoch", "the imports alone", "the files of the data"],
+    "loader": ["mnist_mlp", "cifar10_resnet"],
+    "scale": ["400"],
+    "folder": ["40"],
+    "mnist": ["test accuracy, lowest", "whole process", "its imports alone", "without them"],
+}
+
+
+@pytest.mark.parametrize("args", [["start", "sprint"], ["--repeats", "0"], ["--repeats", "x"], ["--fast"]])
+def test_bad_input_is_one_line(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(args)
+    assert stop.value.code == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert re.fullmatch(r"benchmarks: .*\n", err)
+    assert args[-1] in err
+
+
+def test_a_table_is_markdown() -> None:
+    table = Table("Title", ["", "s"])
+    table.add("one", "1.0")
+    assert str(table) == "Title\n\n|     |   s |\n| --- | --: |\n| one | 1.0 |"
+
+
+def test_factors() -> None:
+    assert [Options([], largest=largest).factors for largest in (1, 9, 10, 100)] == [[1], [1], [1, 10], [1, 10, 100]]
+
+
+def test_all_are_tried() -> None:
+    assert set(ROWS) == set(BENCHMARKS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_it_prints_its_rows(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--picture", "accuracy.png"] if name == "mnist" else []
+    main([name, "--quick", *options])
+    out, _ = capsys.readouterr()
+    assert all(version in out for version in ("torch", "lightning", "Python"))
+    assert "TFLOP/s" in out
+    cells = [line.strip("| ").split("|") for line in out.splitlines() if line.startswith("|")]
+    assert set(ROWS[name]) <= {row[0].strip() for row in cells}
+    figures = [cell.strip(" %") for row in cells for cell in row[1:] if re.match(r" *[\d.]+", cell)]
+    assert figures
+    assert all(float(figure.replace(",", "")) >= 0 for figure in figures)
+    assert Path("accuracy.png").exists() == (name == "mnist")
