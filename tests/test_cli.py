@@ -73,7 +73,7 @@ def test_the_module_is_a_program() -> None:
 def test_two_processes_write_one_run_and_test_its_best_checkpoint() -> None:
     """The second epoch destroys the model, so that a process with the last weights would be found out."""
     whole = [option for option in fit_options("digits_mlp") if option not in FEW_BATCHES]
-    leap = ["--model.lr_scheduler=StepLR", "--model.lr_scheduler.step_size=1", "--model.lr_scheduler.gamma=1e6"]
+    leap = ["--model.lr_scheduler=StepLR", "--model.lr_scheduler.step_size=1", "--model.lr_scheduler.gamma=1e4"]
     done = call("fit", *whole, *leap, "--trainer.max_epochs=2", "--trainer.devices=2", "--trainer.strategy=ddp")
     assert done.status == 0, done.err
     (run,) = Path("runs", "digits_mlp").iterdir()
