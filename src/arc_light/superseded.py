@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from arc_light.strict_yaml import MOST_BYTES, check_yaml
+
 OPTION = "--trainer.logger"
 UNREADABLE = (AttributeError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError)  # the parser will say so
 
@@ -21,14 +23,14 @@ def last_logger(args: Sequence[str]) -> str | None:
         elif name == OPTION:
             found = value if equals else following
     with suppress(*UNREADABLE):
-        return class_name(yaml.safe_load(found)) if found else None
+        return class_name(read(found)) if found else None
     return None
 
 
 def without_superseded_logger(content: str, logger: str | None) -> str:
     """Take a logger of another class out of the content of a file of options."""
     with suppress(*UNREADABLE):
-        options = yaml.safe_load(content)
+        options = read(content)
         if logger not in {None, class_name(options["trainer"]["logger"])}:
             del options["trainer"]["logger"]
             return str(yaml.safe_dump(options, sort_keys=False))
@@ -38,5 +40,16 @@ def without_superseded_logger(content: str, logger: str | None) -> str:
 def class_name(logger: Any) -> str:
     """Name a logger's class, which is given by itself, with its options or in a file."""
     if isinstance(logger, str) and logger.endswith((".yaml", ".yml")):
-        logger = yaml.safe_load(Path(logger).read_text(encoding="utf-8"))
+        with Path(logger).open(encoding="utf-8") as file:
+            logger = read(file.read(MOST_BYTES))
     return str(logger["class_path"] if isinstance(logger, dict) else logger).rpartition(".")[2]
+
+
+def read(text: str) -> Any:
+    """Read YAML.
+
+    Raises:
+        yaml.YAMLError: it is none, or what the parser will refuse.
+    """
+    check_yaml(text)
+    return yaml.safe_load(text)
