@@ -14,6 +14,8 @@ BENCHMARKS = {  # a module each, with a function `tables(options)`; nothing else
     "start": "whole process of a fit of one step, against LightningCLI",
     "step": "1,000 steps of each loop, against Lightning",
     "mnist": "whole process up to the tutorial's accuracy, against its loop",
+    "cifar10": "cifar10_speedrun with a seed for each repeat",
+    "knobs": "what allocator, threads, precision and memory format bring",
     "memory": "peak memory of a run, against Lightning's",
     "loader": "images/s of the data path, against what a model takes",
     "scale": "data in memory, up to 100 times MNIST's size",

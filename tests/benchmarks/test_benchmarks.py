@@ -12,6 +12,8 @@ from benchmarks.tables import Table
 ROWS = {
     "start": ["fit of one step, digits, CSV logger", "--help"],
     "step": ["handwritten", "manual", "automatic", "Lightning, same features"],
+    "cifar10": ["0", "mean"],
+    "knobs": ["as chosen", "--machine.allocator system", "--trainer.precision 32-true"],
     "memory": ["one epoch", "the imports alone", "the files of the data"],
     "loader": ["mnist_mlp", "cifar10_resnet"],
     "scale": ["400"],

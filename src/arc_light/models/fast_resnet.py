@@ -19,4 +19,4 @@ class FastResNetClassifier(Classifier):
 
     def __init__(self, widths: Sequence[PositiveInt] = (64, 256, 256), **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.network = FastResNet(self.input_shape[0], self.num_classes, widths)
+        self.network = FastResNet(self.input_shape, self.num_classes, widths)

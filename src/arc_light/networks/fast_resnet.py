@@ -12,18 +12,25 @@ class FastResNet(nn.Sequential):
     """A whitening layer and three stages of two convolutions (Jordan 2024, arXiv:2404.00498, section 3).
 
     Args:
-        in_channels: channels of an image.
+        input_shape: channels, height and width of an image.
         num_classes: width of the head.
         widths: channels of each stage; each halves the resolution.
+
+    Raises:
+        ValueError: there are too many stages for images of this size.
     """
 
-    def __init__(self, in_channels: int, num_classes: int, widths: Sequence[int] = (64, 256, 256)) -> None:
+    def __init__(self, input_shape: Sequence[int], num_classes: int, widths: Sequence[int] = (64, 256, 256)) -> None:
+        in_channels, height, width = input_shape
+        if min(height, width) - 1 < 2 ** len(widths):  # the whitening layer takes a pixel of each side
+            size = f"images of {height} by {width}"
+            raise ValueError(f"widths {list(widths)}: too many stages for {size}: leave one out")
         whitening = WhiteningConv2d(in_channels)
         layers: list[nn.Module] = [whitening, nn.GELU()]
         channels = whitening.out_channels
-        for width in widths:
-            layers.append(Stage(channels, width))
-            channels = width
+        for stage_width in widths:
+            layers.append(Stage(channels, stage_width))
+            channels = stage_width
         super().__init__(*layers, Head(channels, num_classes))
 
 

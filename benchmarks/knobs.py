@@ -1,0 +1,40 @@
+"""What each choice for the machine brings: a run as it is, against runs that differ in one of them."""
+
+from collections.abc import Iterator
+from functools import partial
+from statistics import median
+
+from benchmarks import ours
+from benchmarks.options import Options
+from benchmarks.processes import ROOT, Process, interleaved
+from benchmarks.tables import Table
+
+KNOBS = {
+    "as chosen": (),
+    "--machine.allocator system": ("--machine.allocator", "system"),
+    "--machine.threads 1": ("--machine.threads", 1),
+    "--trainer.precision 32-true": ("--trainer.precision", "32-true"),
+    "--model.channels_last false": ("--model.channels_last", "false"),
+    "both, as torch has them": ("--trainer.precision", "32-true", "--model.channels_last", "false"),
+}
+FEW = ("--trainer.max_epochs", 2, "--trainer.limit_val_batches", 1, "--trainer.limit_test_batches", 1)
+INSTEAD = ("--data", "DigitsDataModule", "--trainer.limit_train_batches", 1)  # in a quick run
+
+
+def tables(options: Options) -> Iterator[Table]:
+    """Train a few batches of cifar10_resnet with each; the first epoch warms up."""
+    data = INSTEAD if options.quick else ("--data.data_dir", ROOT / "data", "--trainer.limit_train_batches", 20)
+    kinds = {name: partial(ours.fit, "cifar10_resnet", *data, *FEW, *knob) for name, knob in KNOBS.items()}
+    runs = interleaved(options.repeats, **kinds)
+    speeds = {name: median(last_speed(run) for run in runs[name]) for name in runs}
+    table = Table(
+        "Choices for the machine: training images/s of cifar10_resnet", ["", "images/s", "as chosen is faster by"]
+    )
+    for name, speed in speeds.items():
+        table.add(name, f"{speed:,.0f}", f"{speeds['as chosen'] / speed:.2f}")
+    yield table
+
+
+def last_speed(run: Process) -> float:
+    """Read the speed of the last epoch, images/s."""
+    return [float(row["images_per_second"]) for row in run.metrics if row["images_per_second"]][-1]
