@@ -15,7 +15,6 @@ FIT_OPTIONS += --loop $(LOOP)
 # [/part:loops]
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS ?= never
-export OMP_WAIT_POLICY ?= passive
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 # [part:wandb]
 export WANDB_CACHE_DIR ?= $(CURDIR)/.cache/wandb
@@ -68,6 +67,7 @@ parity: $(READY) ## train an EXPERIMENT by three loops and compare every bit
 	@$(RUN_PYTHON) parity $(OPTIONS) $(ARGS)
 
 # [/part:loops]
+test test-slow: export OMP_WAIT_POLICY ?= passive# for there are more threads than cores
 test: $(READY) ## run the fast tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" $(ARGS)
 

@@ -18,7 +18,7 @@ from time import perf_counter
 
 ROOT = Path(__file__).parents[1]
 UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, in which the system counts memory
-FOR_OURS = ("OMP_WAIT_POLICY",)  # what make sets and a peer would not have
+FOR_OURS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # what ours sets for itself
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,11 @@ RETURN = {M_TRIM_THRESHOLD: 2**17, M_TOP_PAD: 0, M_MMAP_THRESHOLD: 2**17}  # wha
 
 def prepare() -> None:
     """Set what has to be set before torch is loaded; what the user has set in the environment stays."""
-    # threads that wait without spinning cost nothing when alone, and a tenth of the time on a busy machine
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # waiting threads sleep, so that they leave the cores to others, but not before they have looked for some
+        # microseconds whether the next operation comes: small ones take twice the time if threads have to be woken up
+        os.environ["OMP_WAIT_POLICY"] = "passive"
+        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     gc.set_threshold(100_000, 20, 100)  # the imports make many objects and no garbage
     keep_memory()
 
