@@ -15,7 +15,7 @@ from benchmarks.tables import Table
 
 TUTORIAL = ROOT / "benchmarks" / "peers" / "tutorial_loop.py"
 ACCURACY, MOST_EPOCHS = 0.9176, 20
-QUARTER = ("--trainer.max_epochs", 1, "--trainer.limit_train_batches", 0.25)
+QUARTER = ("--trainer.max_epochs", 1, "--trainer.limit_train_batches", 0.25, "--data.batch_size", 128)
 IMPORTS = "import torch; from torch.utils.data import DataLoader; from torchvision import datasets, transforms"
 
 Curve = Sequence[tuple[float, float]]  # seconds of training, accuracy
@@ -42,7 +42,8 @@ def whole_process(files: Files, runs: dict[str, list[Process]]) -> Table:
     reached = {"ours": [float(run.metrics[-1]["test/acc"]) for run in runs["ours"]]}
     reached["peer"] = [tutorial_curve(run)[-1][1] for run in runs["peer"]]
     epochs = median(len(tutorial_curve(run)) for run in runs["peer"])
-    title = f"{files.name} to {ACCURACY:.2%} test accuracy, seconds: mnist_mlp, a quarter of an epoch, against the"
+    ours_is = "mnist_mlp, a quarter of an epoch in 128s"
+    title = f"{files.name} to {ACCURACY:.2%} test accuracy, seconds: {ours_is}, against the"
     table = Table(f"{title} tutorial's loop, {epochs:.0f} epochs", ["", "ours", "tutorial", "times faster"])
     table.add("test accuracy, lowest", *(f"{min(reached[kind]):.2%}" for kind in ("ours", "peer")), "")
     table.add("whole process", *compared(seconds["ours"], seconds["peer"]))
