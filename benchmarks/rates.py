@@ -7,7 +7,9 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from time import perf_counter
 
+from arc_light import runtime
 from benchmarks.processes import python
 from benchmarks.tables import Table
 
@@ -45,8 +47,6 @@ def measure_rates(quick: bool) -> Rates:
 
 def best(work: Callable[[], object], device: str, repeats: int = 5) -> float:
     """Time work, seconds, at its fastest: a limit is what nothing disturbed."""
-    from time import perf_counter  # noqa: PLC0415
-
     import torch  # noqa: PLC0415  # the parent needs none
 
     times = []
@@ -61,17 +61,15 @@ def best(work: Callable[[], object], device: str, repeats: int = 5) -> float:
 
 def main(side: int, megabytes: int) -> None:
     """Print the rates as JSON."""
-    from arc_light import runtime  # noqa: PLC0415
-
     runtime.prepare()
-    import torch  # noqa: PLC0415
+    import torch  # noqa: PLC0415  # after its environment is set
 
     device = str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     name = torch.cuda.get_device_name() if device == "cuda" else device
     rates: dict[str, object] = {"device": name}
     for kind, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
         a, b = (torch.randn(side, side, dtype=dtype, device=device) for _ in range(2))
-        rates[kind] = 2 * side**3 / best(lambda a=a, b=b: a @ b, device)  # type: ignore[misc]
+        rates[kind] = 2 * side**3 / best(lambda a=a, b=b: a @ b, device)  # type: ignore[misc]  # mypy infers no lambda with defaults
     source = torch.zeros(megabytes * 2**20, dtype=torch.uint8, device=device)
     target = torch.zeros_like(source)
     rates["bandwidth"] = 2 * source.numel() / best(lambda: target.copy_(source), device)

@@ -79,6 +79,11 @@ def test_without_a_quota_there_is_no_bound(monkeypatch: pytest.MonkeyPatch) -> N
     assert machine.allowed_cores() == 2**16
 
 
+def test_an_accelerator_given_by_its_class(fit: Command) -> None:
+    outcome = fit('--trainer.accelerator={"class_path": "lightning.pytorch.accelerators.CPUAccelerator"}')
+    assert (outcome.status, outcome.err) == (0, "")
+
+
 @pytest.mark.parametrize("option", ["threads=0", "threads=two", "allocator=none", "matmul_precision=low", "cores=2"])
 def test_bad_options(fit: Command, option: str) -> None:
     outcome = fit(f"--machine.{option}")

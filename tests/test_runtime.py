@@ -33,11 +33,15 @@ def test_threads_sleep_soon_unless_told_otherwise(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("error", [AttributeError, OSError, TypeError])
 def test_another_c_library_is_left_alone(error: type[Exception], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
     def absent(name: object) -> None:
+        asked.append(name)
         raise error
 
     monkeypatch.setattr(ctypes, "CDLL", absent)
     runtime.keep_memory()
+    assert asked == [None]
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,8 @@ def check_trainer(config: Namespace) -> None:
     if epochs is not None and epochs < 1 and epochs != -1:
         raise InputError(f"--trainer.max_epochs {epochs}: expected a value >=1, or -1 for no end")
     accelerator, present = config.trainer.accelerator, [name for name, a in ACCELERATORS.items() if a.is_available()]
-    if accelerator not in {"auto", *present, *(["gpu"] if len(present) > 1 else [])}:
+    known = ["auto", *present, *(["gpu"] if len(present) > 1 else [])]
+    if isinstance(accelerator, str) and accelerator not in known:
         raise InputError(f"--trainer.accelerator {accelerator}: this machine has {', '.join(present)}; use auto or cpu")
 
 

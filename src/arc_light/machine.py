@@ -58,11 +58,11 @@ def choose(config: Namespace) -> str:
 
 
 def device_type(accelerator: object) -> str:
-    """Name the type of device that the Trainer will choose."""
-    if accelerator in {"auto", "gpu"}:
-        found = torch.accelerator.current_accelerator(check_available=True)
-        return found.type if found else "cpu"
-    return str(accelerator)
+    """Name the type of device that the Trainer will choose; an accelerator given by its class is taken for the best."""
+    if isinstance(accelerator, str) and accelerator not in {"auto", "gpu"}:
+        return accelerator
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return found.type if found else "cpu"
 
 
 def native_bf16(device: str) -> bool:

@@ -55,7 +55,7 @@ class ExperimentParser(LightningArgumentParser):
         super().__init__(*args, **kwargs)
         self.last_logger: str | None = None
 
-    def parse_args(self, args: Sequence[str], *others: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def parse_args(self, args: Sequence[str], *others: Any, **kwargs: Any) -> Any:  # type: ignore[override]  # the base takes deprecated arguments, too
         """Parse options, and files among them."""
         self.last_logger = last_logger(args)
         return super().parse_args(args, *others, **kwargs)

@@ -3,7 +3,7 @@
 import gzip
 import shutil
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import sleep
 
@@ -41,18 +41,23 @@ def left() -> set[str]:
     return {str(path.relative_to("data")) for path in Path("data").rglob("*") if path.suffix != ".lock"}
 
 
-DATA = [("mnist", pack_mnist), ("cifar10", pack_cifar10)]
+PACK = {"mnist": pack_mnist, "cifar10": pack_cifar10}
+Served = tuple[Packed, Sums, set[str]]  # what the mirror has, the sums of the data's files, and the files themselves
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "pack"), DATA)
-def test_processes_at_once(
-    name: str, pack: Callable[[], tuple[Packed, Sums]], mirror: Mirror, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packed, sums = pack()
+def served(name: str, mirror: Mirror) -> Served:
+    """Put a data set on the mirror, which waits half way, and take it from here."""
+    packed, sums = PACK[name]()
     expected = left()
     shutil.rmtree("data")
     mirror.go_on.clear()
+    return packed, sums, expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PACK)
+def test_processes_at_once(name: str, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed, sums, expected = served(name, mirror)
     processes = [begin(name, mirror.url, packed, sums) for _ in range(2)]
     while len(list(Path().glob("*.ready"))) < 2 or not mirror.half_way.is_set():
         assert all(process.exitcode is None for process in processes)
@@ -71,14 +76,9 @@ def test_processes_at_once(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "pack"), DATA)
-def test_one_is_killed_half_way(
-    name: str, pack: Callable[[], tuple[Packed, Sums]], mirror: Mirror, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packed, sums = pack()
-    expected = left()
-    shutil.rmtree("data")
-    mirror.go_on.clear()
+@pytest.mark.parametrize("name", PACK)
+def test_one_is_killed_half_way(name: str, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed, sums, expected = served(name, mirror)
     process = begin(name, mirror.url, packed, sums)
     assert mirror.half_way.wait(60)
     process.kill()
@@ -90,11 +90,9 @@ def test_one_is_killed_half_way(
     assert left() == expected
 
 
-@pytest.mark.parametrize(("name", "pack"), DATA)
-def test_a_download_that_breaks_off_leaves_nothing(
-    name: str, pack: Callable[[], tuple[Packed, Sums]], mirror: Mirror, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    packed, sums = pack()
+@pytest.mark.parametrize("name", PACK)
+def test_a_download_that_breaks_off_leaves_nothing(name: str, mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed, sums = PACK[name]()
     shutil.rmtree("data")
     EXPECT[name](monkeypatch, mirror.url, packed, sums)
     last = Path("mirror", packed[-1][0])

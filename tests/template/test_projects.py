@@ -18,7 +18,7 @@ WHATEVER_IS_LEFT_OUT = [
 ]
 
 
-def tests_of(start: str, logger: str, loops: str) -> str:
+def chosen_tests(start: str, logger: str, loops: str) -> str:
     """Choose which of a project's own tests are run."""
     if (start, loops) == ("everything", "yes"):
         return " ".join(SPELLED)
@@ -55,7 +55,7 @@ def make(project: Path, *words: str) -> str:
 def test_own_tests_and_training(choices: tuple[str, str, str]) -> None:
     start, logger, _ = choices
     project = installed(written(Path("leaf-counter").absolute(), *choices))
-    tested = make(project, "test", f"ARGS=-n 0 {tests_of(*choices)}")
+    tested = make(project, "test", f"ARGS=-n 0 {chosen_tests(*choices)}")
     assert " passed" in tested
     assert "failed" not in tested
     output = make(project, "train", "ARGS=--trainer.max_epochs 1")
