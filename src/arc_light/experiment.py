@@ -1,116 +1,38 @@
-"""An experiment: model, data and trainer, put together from YAML files and options by LightningCLI."""
+"""An experiment: model, data and trainer, put together by LightningCLI from what was chosen."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace
-from jsonargparse.typing import OpenUnitInterval, restricted_number_type
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 import arc_light.data
 import arc_light.models
 import arc_light.optim  # these three make their classes known by short names
-from arc_light.callbacks import (
-    EMA,
-    EpochProgress,
-    LastCheckpoint,
-    MetricsCSV,
-    RunCheckpoint,
-    StopNotFinite,
-    Throughput,
-)
+from arc_light.callbacks import EMA, EpochProgress, MetricsCSV, StopNotFinite, Throughput
 from arc_light.checkpoints import WholeCheckpointIO
-from arc_light.checks import check_fixed, check_keys, check_monitor, check_name, check_processes, check_trainer
+from arc_light.checks import check_monitor, check_name
+from arc_light.configuration import LINKED, Configuration
 from arc_light.errors import InputError
 from arc_light.finite import FiniteCheck
 from arc_light.loggers import place
-from arc_light.loops import Loop
 from arc_light.loops.manual import optimize_manually
-from arc_light.machine import Machine, choose
-from arc_light.parser import ExperimentParser, reason, yaml_files
+from arc_light.machine import choose
+from arc_light.parser import reason
 from arc_light.profiling import NoProfiler
-from arc_light.runs import Run
 from arc_light.signals import StopSignals
-from arc_light.values import check_values
-
-Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
-LINKED = ("num_classes", "input_shape")  # what a model learns from its data
 
 
-class Experiment(LightningCLI):
-    """The parsed and instantiated experiment, ready to run.
-
-    Args:
-        command: the subcommand that it is parsed for, to be named in its help.
-        args: options, `-c` YAML files among them.
-        where: chooses the run's directory when the options are known; None keeps the experiment from writing.
+class Experiment(Configuration):
+    """The parsed and instantiated experiment, ready to run; see `Configuration` for its arguments.
 
     Raises:
         InputError: an option or a file is wrong, or model and data contradict each other.
     """
-
-    def __init__(self, command: str, args: Sequence[str], where: Callable[[Namespace], Run] | None = None) -> None:
-        self.args, self.where = list(args), where
-        super().__init__(
-            LightningModule,
-            LightningDataModule,
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_callback=None,
-            auto_configure_optimizers=False,
-            run=False,
-            args=self.args,
-            parser_class=ExperimentParser,
-            parser_kwargs={
-                "prog": f"python -m arc_light {command}",
-                "usage": "%(prog)s [-c FILE ...] [--OPTION VALUE ...]",
-                "allow_abbrev": False,
-            },
-        )
-
-    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what belongs to the experiment as a whole."""
-        parser.add_argument("--seed_everything", type=Seed, default=42, help="Seed of everything random, below 2**32.")
-        parser.add_argument(
-            "--experiment", type=str | None, help="Its name; by default that of the YAML file with its model."
-        )
-        # [part:loops]
-        parser.add_argument("--loop", type=Loop, default="automatic", help="Who takes the steps.")
-        # [/part:loops]
-        parser.add_argument("--ema", type=OpenUnitInterval | None, help="Decay of a moving average of the weights.")
-        parser.add_argument(
-            "--check_finite", type=bool, default=True, help="Stop at a loss or gradient that is infinite or nan."
-        )
-        parser.add_argument("--machine", type=Machine, default=Machine(), help="How the machine is used.")
-        parser.add_argument("--runs", type=Path, default=Path("runs"), help="Where the directories of runs are.")
-
-    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the named callbacks, link the model to its data, and leave sharing data between processes to the data."""
-        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
-        parser.add_lightning_class_args(RunCheckpoint, "best_checkpoint")
-        parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
-        for name in LINKED:
-            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        parser.set_defaults({"trainer.use_distributed_sampler": False})
-
-    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, without the warning of LightningCLI about options in `sys.argv` too."""
-        self.files = yaml_files(args)
-        try:
-            self.config = parser.parse_args(args)
-        except RecursionError as error:
-            raise InputError("an option is nested too deeply; see --help for every option") from error
-        check_keys(self.files, self.config, parser.get_defaults())
-        check_values(self.config)
-        check_fixed(self.config)
-        check_processes(self.config)
-        check_trainer(self.config)
 
     def before_instantiate_classes(self) -> None:
         """Fill in what follows from the rest, and put everything that writes into the run's directory."""
@@ -218,19 +140,6 @@ class Experiment(LightningCLI):
             self.model.load_state_dict(checkpoint["state_dict"])
         except RuntimeError as error:
             raise InputError(f"{path}: does not fit the run's model: use one of the run's own checkpoints") from error
-
-    def default_name(self) -> str:
-        """Name the experiment after the last YAML file that has a model, or else after the model's class."""
-        names = [path.stem for path, options in self.files.items() if "model" in options]
-        return names[-1] if names else str(self.config.model.class_path).rpartition(".")[2].lower()
-
-    def resolved(self) -> str:
-        """Dump the whole configuration, as YAML."""
-        config = self.config.clone()
-        del config["config"]  # the files that it came from
-        config.best_checkpoint.dirpath = config.last_checkpoint.dirpath = None  # where the run is, wherever it is moved
-        text: str = self.parser.dump(config, skip_none=False, skip_link_targets=False)
-        return text
 
 
 def is_first_process() -> bool:
