@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from arc_light.data import AlternatingFlip, Augmentation, Cutout, RandomCrop, RandomFlip, RandomResizedCrop
+from arc_light.data import AlternatingFlip, Augmentation, Cutout, RandomCrop, RandomFlip, RandomResizedCrop, SmallFirst
 
 Reference = Callable[[Tensor, list[float]], Tensor]
 
@@ -83,6 +83,21 @@ def resized_crop(min_scale: float, max_ratio: float) -> Reference:
     return one
 
 
+def shrunken(scale: float) -> Reference:
+    def weights(old: int) -> Tensor:
+        """Say how much of each old pixel is in each new one, [new, old]: less with its distance from the centre."""
+        new = round(scale * old)
+        far = [[abs((x + 0.5) * new / old - (y + 0.5)) for x in range(old)] for y in range(new)]
+        shares = (1 - torch.tensor(far)).clamp(min=0)
+        return shares / shares.sum(1, keepdim=True)
+
+    def one(image: Tensor, draws: list[float]) -> Tensor:
+        _, height, width = image.shape
+        return weights(height) @ image.float() @ weights(width).T
+
+    return one
+
+
 CASES = {
     "flip": (RandomFlip(), flip(0.5)),
     "flip always": (RandomFlip(p=1.0), flip(1.0)),
@@ -97,6 +112,8 @@ CASES = {
     "cutout of everything": (Cutout(size=40), cutout(40)),
     "resized crop": (RandomResizedCrop(), resized_crop(0.35, 4 / 3)),
     "resized crop, small and long": (RandomResizedCrop(0.08, 2.0), resized_crop(0.08, 2.0)),
+    "small": (SmallFirst(scale=0.7), shrunken(0.7)),
+    "small, but not now": (SmallFirst(scale=0.7, epochs=0), shrunken(1.0)),
 }
 
 
@@ -117,7 +134,7 @@ def test_equals_the_reference(
     draws = drawn(augmentation, len(images))
     expected = torch.stack([reference(*pair) for pair in zip(images, draws.tolist(), strict=True)]).float()
     result = augmentation(images.float() if as_floats else images, draws).float()
-    tolerance = 0.02 if isinstance(augmentation, RandomResizedCrop) else 0  # of 255: rounding of coordinates
+    tolerance = 0.02 if isinstance(augmentation, RandomResizedCrop | SmallFirst) else 0  # of 255: rounding
     torch.testing.assert_close(result, expected, atol=tolerance, rtol=0)
 
 
@@ -156,3 +173,12 @@ def test_every_shift_is_equally_likely() -> None:
 def test_a_part_of_the_whole_area_is_the_image_itself(images: Tensor) -> None:
     whole = RandomResizedCrop(min_scale=1.0, max_ratio=1.0)(images, torch.rand(len(images), 4))
     torch.testing.assert_close(whole, images.float(), atol=0.01, rtol=0)
+
+
+def test_images_grow_after_the_first_epochs(images: Tensor) -> None:
+    augmentation = SmallFirst(scale=0.5, epochs=2)
+    sizes = []
+    for augmentation.epoch in range(4):
+        sizes.append(tuple(augmentation(images, torch.empty(24, 0)).shape[2:]))
+    assert sizes == [(3, 4), (3, 4), (6, 7), (6, 7)]
+    assert SmallFirst(scale=0.0)(images, torch.empty(24, 0)).shape[2:] == (1, 1)

@@ -15,6 +15,7 @@ from arc_light.data import (
     Images,
     RandomCrop,
     RandomFlip,
+    SmallFirst,
 )
 
 EVERYTHING: Sequence[Augmentation] = (RandomFlip(), RandomCrop(1), Cutout(2))
@@ -102,7 +103,14 @@ def test_augmentations_follow_each_other_each_with_its_own_draws() -> None:
     data = fitted(augment=EVERYTHING)
     images, draws = data.parts["train"].images, torch.rand(len(data.parts["train"].labels), 5)
     expected = Cutout(2)(RandomCrop(1)(RandomFlip()(images, draws[:, :1]), draws[:, 1:3]), draws[:, 3:])
-    assert torch.equal(data.augmented(images, draws), expected)
+    assert torch.equal(data.augmented(images, draws, epoch=0), expected)
+
+
+def test_an_augmentation_that_draws_nothing_is_told_the_epoch() -> None:
+    data = fitted(augment=[SmallFirst(scale=0.5, epochs=2)])
+    height, width = data.input_shape[1:]
+    for epoch, size in enumerate([(height // 2, width // 2)] * 2 + [(height, width)]):
+        assert epoch_of(data, epoch)[0].shape[2:] == size
 
 
 def test_equal_images_are_changed_each_in_its_own_way() -> None:

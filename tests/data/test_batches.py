@@ -27,7 +27,8 @@ def test_a_key_fetches_its_batch() -> None:
 
 
 def test_draws_are_uniform_and_an_images_own() -> None:
-    *_, draws = ImageBatches(torch.zeros(5000, 1, 1, 1), torch.zeros(5000), NEW * 3)[0, torch.arange(5000)]
+    *_, draws, epoch = ImageBatches(torch.zeros(5000, 1, 1, 1), torch.zeros(5000), NEW * 3)[7, torch.arange(5000)]
+    assert epoch == 7
     assert draws.shape == (5000, 3)
     assert ((draws >= 0) & (draws < 1)).all()
     assert draws.mean(0).tolist() == pytest.approx([0.5] * 3, abs=0.02)
@@ -128,15 +129,16 @@ def test_two_processes_step_through_the_batches_of_one_with_twice_the_batch() ->
 
 
 def test_workers_fetch_the_same_batches() -> None:
-    def fetched(num_workers: int) -> list[list[Tensor]]:
+    def fetched(num_workers: int) -> list[tuple[list[Tensor], int]]:
         sampler = BatchSampler(23, 4, 1, train=True)
         batches = ImageBatches(IMAGES, LABELS, NEW * 2)
         loader = DataLoader(batches, None, sampler=sampler, num_workers=num_workers, generator=generator(0))
         epochs = []
         for epoch in range(2):
             sampler.set_epoch(epoch)
-            epochs += [list(batch) for batch in loader]
+            epochs += [(tensors, number) for *tensors, number in loader]
         return epochs
 
-    for alone, by_workers in zip(fetched(0), fetched(2), strict=True):
+    for (alone, epoch), (by_workers, same) in zip(fetched(0), fetched(2), strict=True):
+        assert epoch == same
         assert all(map(torch.equal, alone, by_workers))

@@ -1,6 +1,14 @@
 """Data sets: images in memory, whole batches at a time."""
 
-from arc_light.data.augment import AlternatingFlip, Augmentation, Cutout, RandomCrop, RandomFlip, RandomResizedCrop
+from arc_light.data.augment import (
+    AlternatingFlip,
+    Augmentation,
+    Cutout,
+    RandomCrop,
+    RandomFlip,
+    RandomResizedCrop,
+    SmallFirst,
+)
 from arc_light.data.base import Batch, ImageDataModule, Images
 from arc_light.data.cifar10 import CIFAR10DataModule
 from arc_light.data.digits import DigitsDataModule
@@ -21,4 +29,5 @@ __all__ = [
     "RandomCrop",
     "RandomFlip",
     "RandomResizedCrop",
+    "SmallFirst",
 ]

@@ -17,11 +17,12 @@ class Augmentation(ABC):
     """A random change of each image on its own (abstract).
 
     `draws` says how many numbers, uniform in [0, 1), an image needs. Where it `alternates`, they are drawn once and go
-    half way round, from 0.2 to 0.7 say, with each epoch.
+    half way round, from 0.2 to 0.7 say, with each epoch. `epoch` is set before each call.
     """
 
     draws: int
     alternates = False
+    epoch = 0
 
     @abstractmethod
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
@@ -78,6 +79,29 @@ class RandomCrop(Augmentation):
         offsets = (draws * (2 * self.padding + 1)).long()
         crops: Tensor = windows[torch.arange(len(images), device=images.device), :, offsets[:, 0], offsets[:, 1]]
         return crops
+
+
+class SmallFirst(Augmentation):
+    """Shrink images in the first epochs, which learn as well from less (Tan & Le 2021, arXiv:2104.00298, section 4).
+
+    For networks that take images of any size.
+
+    Args:
+        scale: share of each side that is left.
+        epochs: how many have smaller images.
+    """
+
+    draws = 0
+
+    def __init__(self, scale: ClosedUnitInterval = 0.75, epochs: NonNegativeInt = 1) -> None:
+        self.scale, self.epochs = scale, epochs
+
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        """Shrink, each new pixel the mean of what it covers, with bilinear weights."""
+        if self.epoch >= self.epochs:
+            return images
+        size = [max(1, round(self.scale * side)) for side in images.shape[-2:]]
+        return F.interpolate(images.float(), size, mode="bilinear", antialias=True)
 
 
 class Cutout(Augmentation):

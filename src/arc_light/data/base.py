@@ -89,7 +89,7 @@ class ImageDataModule(LightningDataModule):
         """
         draws = torch.zeros(1, sum(augmentation.draws for augmentation in self.augment))
         try:
-            self.augmented(self.parts["train"].images[:1], draws)
+            self.augmented(self.parts["train"].images[:1], draws, epoch=0)
         except (ArithmeticError, RuntimeError, ValueError) as error:
             raise InputError(f"--data.augment: {str(error).splitlines()[0]}") from error
 
@@ -101,7 +101,8 @@ class ImageDataModule(LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffle the training images anew in each epoch."""
-        return self._loader("train", [change.alternates for change in self.augment for _ in range(change.draws)])
+        alternates = [change.alternates for change in self.augment for _ in range(change.draws)]
+        return self._loader("train", alternates if self.augment else None)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Go through the validation images in order."""
@@ -111,7 +112,7 @@ class ImageDataModule(LightningDataModule):
         """Go through the test images in order."""
         return self._loader("test")
 
-    def _loader(self, part: str, alternates: Sequence[bool] = ()) -> DataLoader[Any]:
+    def _loader(self, part: str, alternates: Sequence[bool] | None = None) -> DataLoader[Any]:
         batches = ImageBatches(*self.parts[part], alternates, self.seed)
         train = part == "train" and not getattr(self.trainer, "overfit_batches", 0)
         ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
@@ -125,23 +126,25 @@ class ImageDataModule(LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),  # or each epoch would draw from the global one
         )
 
-    def on_after_batch_transfer(self, batch: Sequence[Tensor], dataloader_idx: int = 0) -> Batch:
-        """Augment a training batch, which is known by its draws, and normalise any, on the device it is on."""
-        images, labels, *draws = batch
-        if draws:
-            images = self.augmented(images, draws[0])
+    def on_after_batch_transfer(self, batch: Sequence[Any], dataloader_idx: int = 0) -> Batch:
+        """Augment a batch that has draws and an epoch, as in training, and normalise any, on the device it is on."""
+        images, labels, *chance = batch
+        if chance:
+            images = self.augmented(images, *chance)
         return self.normalised(images), labels
 
-    def augmented(self, images: Tensor, draws: Tensor) -> Tensor:
+    def augmented(self, images: Tensor, draws: Tensor, epoch: int) -> Tensor:
         """Apply each augmentation with its own columns of draws, [B, all draws], to images, [B, C, H, W], 0..255."""
         columns = draws.split([augmentation.draws for augmentation in self.augment], dim=1)
         for augmentation, drawn in zip(self.augment, columns, strict=True):
+            augmentation.epoch = epoch
             images = augmentation(images, drawn)
         return images
 
     def normalised(self, images: Tensor) -> Tensor:
         """Turn values 0..255 into floats with mean 0 and deviation 1 per channel, [B, C, H, W]."""
-        mean, std = (torch.tensor(v, device=images.device).view(-1, 1, 1) for v in (self.mean, self.std))
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+        mean, std = (figures.to(images.device, non_blocking=True) for figures in (mean, std))  # a GPU is not waited for
         return images.float().mul_(1 / (255 * std)).sub_(mean / std)
 
     def read(self, path: Path) -> Tensor:

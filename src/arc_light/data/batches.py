@@ -16,32 +16,32 @@ def generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(SeedSequence(key).generate_state(1, "uint64")[0] >> 1))
 
 
-class ImageBatches(Dataset[tuple[Tensor, ...]]):
+class ImageBatches(Dataset[tuple[Any, ...]]):
     """Images and labels in memory; a key of epoch and indices fetches a batch.
 
     Args:
         images: uint8 [N, C, H, W].
         labels: int64 [N].
         alternates: for each random number that an image needs in an epoch, whether it is the one of the epoch before,
-            half way round; none leaves them out of the batch.
+            half way round; None leaves them and the epoch out of the batch.
         seed: of those numbers.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, alternates: Sequence[bool] = (), seed: int = 0) -> None:
-        self.images, self.labels, self.seed = images, labels, seed
-        self.alternates = torch.tensor(alternates, dtype=torch.bool)
-        self._draws = torch.empty(len(labels), len(alternates))
+    def __init__(self, images: Tensor, labels: Tensor, alternates: Sequence[bool] | None = None, seed: int = 0) -> None:
+        self.images, self.labels, self.seed, self.augmented = images, labels, seed, alternates is not None
+        self.alternates = torch.tensor(alternates or (), dtype=torch.bool)
+        self._draws = torch.empty(len(labels), len(self.alternates))
         self._epoch = -1
 
     def __len__(self) -> int:
         """Count the images."""
         return len(self.labels)
 
-    def __getitem__(self, key: Key) -> tuple[Tensor, ...]:
-        """Fetch images, labels and, if any are needed, draws, float [B, draws] in [0, 1)."""
+    def __getitem__(self, key: Key) -> tuple[Any, ...]:
+        """Fetch images, labels and, to augment them, draws, float [B, draws] in [0, 1), and the epoch."""
         epoch, indices = key
         batch = (self.images[indices], self.labels[indices])
-        return (*batch, self._drawn(epoch)[indices]) if self._draws.numel() else batch
+        return (*batch, self._drawn(epoch)[indices], epoch) if self.augmented else batch
 
     def _drawn(self, epoch: int) -> Tensor:
         """Draw for all images at once, so that an image's numbers do not depend on the batch it is in."""
