@@ -23,7 +23,7 @@ class LossAndAccuracy(Metric):
         """Add a batch: its mean loss, a scalar; logits, [B, num_classes]; labels, [B]."""
         images = len(labels)
         correct = (logits.argmax(1) == labels).sum()
-        self.sums += torch.stack([loss.detach() * images, correct, correct.new_tensor(images)])
+        self.sums += torch.stack([loss.detach() * images, correct, correct.new_full((), images)])
 
     def running(self) -> dict[str, Tensor]:
         """Return `loss` and `acc`, 0..1, of this process so far; both are not-a-number before the first batch."""
