@@ -72,7 +72,7 @@ test: $(READY) ## run the fast tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" $(ARGS)
 
 test-slow: $(READY) ## run the slow tests
-	@$(BIN)/python -m pytest -n auto -m slow $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m slow $(ARGS)
 
 lint: $(READY) ## check style and types
 	@$(BIN)/ruff check

@@ -49,9 +49,9 @@ def kill_often(context: Any, options: list[str], kills: int, seed: int, slow_dis
     return writing
 
 
-def test_twenty_kills() -> None:
+def test_twelve_kills() -> None:
     with processes() as context:
-        writing = kill_often(context, [*fit_options("digits_mlp"), *OPTIONS], 20, 1, slow_disk=True)
+        writing = kill_often(context, [*fit_options("digits_mlp"), *OPTIONS], 12, 1, slow_disk=True)
     assert writing > 0  # some of them while a checkpoint was written
 
 

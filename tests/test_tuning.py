@@ -135,7 +135,8 @@ def test_a_lack_of_memory_is_known_by_its_words(name: str) -> None:
     assert out_of_memory(hungry.ERRORS[name]()) == (name != "other")
 
 
-@pytest.mark.parametrize("error", ["cuda", *(pytest.param(name, marks=pytest.mark.slow) for name in ("mps", "python"))])
+@pytest.mark.slow
+@pytest.mark.parametrize("error", ["cuda", "mps", "python"])
 def test_out_of_memory_in_training(fit: Command, temporary: Path, error: str) -> None:
     assert advised(fit("--model=hungry.Hungry", f"--model.error={error}"), 64, 16)
     assert list(Path("runs", "digits_mlp").iterdir()) == []

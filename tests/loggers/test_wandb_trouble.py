@@ -98,12 +98,10 @@ def test_a_server_that_goes_away_half_way(fit: Command, monkeypatch: pytest.Monk
         assert_same(rows(only_run()), uploaded(outcome.out, server, monkeypatch))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("mode", "at_row"),
-    [
-        ("online", 1),
-        *(pytest.param(*case, marks=pytest.mark.slow) for case in [("online", 4), ("offline", 1), ("offline", 4)]),
-    ],
+    [("online", 1), ("online", 4), ("offline", 1), ("offline", 4)],
     ids=lambda value: {1: "half-way", 4: "at the end"}.get(value, value),
 )
 def test_its_process_killed(mode: str, at_row: int, fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
