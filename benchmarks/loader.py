@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.options import Options
-from benchmarks.ours_data import data_path, figure
+from benchmarks.ours_data import MOVES, data_path, figure
 from benchmarks.processes import interleaved
 from benchmarks.tables import Table
 
@@ -23,12 +23,11 @@ def tables(options: Options) -> Iterator[Table]:
             request |= {"images": images, "batches": 300, "steps": steps}
         runs = interleaved(options.repeats, ours=partial(data_path, **request))["ours"]
         speed, appetite = figure(runs, "images/s"), figure(runs, "appetite")
-        moved = speed * size * (2 + 2 * 4)  # bytes read and written once as bytes and once as float32
         table.add(
             name,
             f"{speed:,.0f}",
             f"{appetite:,.0f}",
             f"{speed / appetite:.1f}",
-            f"{moved / options.rates.bandwidth:.1%}",
+            f"{speed * size * MOVES / options.rates.bandwidth:.1%}",
         )
     yield table

@@ -5,6 +5,8 @@ from statistics import median
 
 from benchmarks.processes import Process, python
 
+MOVES = 2 + 2 * 4  # for each byte of an image: it is read and written once, and so is the float32 that it becomes
+
 
 def data_path(**request: object) -> Process:
     """Measure as `data_path.Request` says."""

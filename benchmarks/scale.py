@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.options import Options
-from benchmarks.ours_data import data_path, figure, peak_mib
+from benchmarks.ours_data import MOVES, data_path, figure, peak_mib
 from benchmarks.processes import interleaved
 from benchmarks.tables import Table
 
@@ -15,7 +15,10 @@ def tables(options: Options) -> Iterator[Table]:
     """Measure at each multiple of MNIST's size; drawing the random images counts as setting up."""
     table = Table(
         "Scale: random images of 28 by 28 in memory, mnist_mlp's loader and augmentation",
-        ["images", "MiB", "draw and split, s", "first batch, s", "images/s", "peak memory, MiB", "above an empty one"],
+        [
+            *("images", "MiB", "draw and split, s", "first batch, s", "images/s", "of copying memory"),
+            *("peak memory, MiB", "above an empty one"),
+        ],
     )
     sizes = [400 if options.quick else IMAGES * factor for factor in options.factors]
     requests = {
@@ -25,8 +28,9 @@ def tables(options: Options) -> Iterator[Table]:
     runs = interleaved(options.repeats, empty=partial(data_path, experiment="mnist_mlp", images=400), **requests)
     for size in sizes:
         found, peak = runs[str(size)], peak_mib(runs[str(size)])
-        figures = [figure(found, "setup"), figure(found, "first batch")]
-        seconds = [f"{value:.3f}" for value in figures]
+        seconds = [f"{figure(found, name):.3f}" for name in ("setup", "first batch")]
+        speed = figure(found, "images/s")
+        reached = f"{speed * BYTES * MOVES / options.rates.bandwidth:.1%}"
         memory = [f"{peak:,.0f}", f"{peak - peak_mib(runs['empty']):,.0f}"]
-        table.add(f"{size:,}", f"{size * BYTES / 2**20:,.0f}", *seconds, f"{figure(found, 'images/s'):,.0f}", *memory)
+        table.add(f"{size:,}", f"{size * BYTES / 2**20:,.0f}", *seconds, f"{speed:,.0f}", reached, *memory)
     yield table

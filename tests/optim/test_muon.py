@@ -41,11 +41,14 @@ def test_singular_vectors_stay(shape: tuple[int, int]) -> None:
     assert (product.diagonal() > 0.5).all()
 
 
-@pytest.mark.parametrize(("shape", "options"), [((6, 4), {"head_lr": 0.3, "weight_decay": 0.1}), ((6,), {})])
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [((6, 4), {"head_lr": 0.3, "weight_decay": 0.03}), ((6,), {"vector_lr": 0.05}), ((6,), {"weight_decay": 0.02})],
+)
 def test_the_rest_takes_sgds_steps(shape: tuple[int, ...], options: dict[str, float]) -> None:
     mine, theirs = parameter(*shape), parameter(*shape)
-    lr = options.get("head_lr", 0.05)
-    sgd = SGD([theirs], lr=lr, momentum=0.85, nesterov=True, weight_decay=options.get("weight_decay", 0.0))
+    lr = options.get("head_lr", options.get("vector_lr", 0.1))
+    sgd = SGD([theirs], lr=lr, momentum=0.85, nesterov=True, weight_decay=options.get("weight_decay", 0.0) / lr)
     torch.testing.assert_close(steps(ConvMuon([mine], **options), mine), steps(sgd, theirs))
 
 
@@ -72,7 +75,7 @@ def test_it_goes_on_from_its_state() -> None:
 def test_groups_and_closures() -> None:
     layer = nn.Conv2d(2, 3, 3)
     optimizer = ConvMuon([{"params": [layer.weight]}, {"params": [layer.bias], "weight_decay": 0.0}], lr=0.2)
-    assert [group["lr"] for group in optimizer.param_groups] == [0.2, 0.05]
+    assert [group["lr"] for group in optimizer.param_groups] == [0.2, 0.1]
     before = [parameter.detach().clone() for parameter in layer.parameters()]
 
     def closure() -> Tensor:
@@ -82,3 +85,8 @@ def test_groups_and_closures() -> None:
 
     assert optimizer.step(closure) > 0
     assert not any(torch.equal(*pair) for pair in zip(before, layer.parameters(), strict=True))
+
+
+def test_what_stands_still_does_not_decay() -> None:
+    still = parameter(6)
+    assert torch.equal(steps(ConvMuon([still], vector_lr=0.0, weight_decay=0.1), still), parameter(6))

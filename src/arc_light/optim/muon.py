@@ -24,7 +24,7 @@ class ConvMuon(Optimizer):
         head_lr: rate of matrices.
         vector_lr: rate of vectors.
         sgd_momentum: of matrices and vectors.
-        weight_decay: of matrices.
+        weight_decay: share of matrices and vectors that a step at the full rate takes away.
         steps: Newton-Schulz iterations.
     """
 
@@ -33,8 +33,8 @@ class ConvMuon(Optimizer):
         params: Iterable[Any],
         lr: NonNegativeFloat = 0.24,
         momentum: ClosedUnitInterval = 0.6,
-        head_lr: NonNegativeFloat = 0.67,
-        vector_lr: NonNegativeFloat = 0.05,
+        head_lr: NonNegativeFloat = 0.1,
+        vector_lr: NonNegativeFloat = 0.1,
         sgd_momentum: ClosedUnitInterval = 0.85,
         weight_decay: NonNegativeFloat = 0.0,
         steps: NonNegativeInt = 5,
@@ -46,8 +46,10 @@ class ConvMuon(Optimizer):
         )
         kinds = [
             {"params": filters, "lr": float(lr), "momentum": float(momentum), "weight_decay": 0.0},
-            {"params": matrices, "lr": float(head_lr), "weight_decay": float(weight_decay)},
-            {"params": vectors, "lr": float(vector_lr), "weight_decay": 0.0},
+            *(
+                {"params": kind, "lr": float(rate), "weight_decay": weight_decay / rate if rate else 0.0}
+                for kind, rate in ((matrices, head_lr), (vectors, vector_lr))
+            ),
         ]
         super().__init__([kind for kind in kinds if kind["params"]], {"momentum": float(sgd_momentum)})
         self.steps = int(steps)
