@@ -17,7 +17,7 @@ from arc_light.runtime import prepare
 
 prepare()  # before torch is loaded
 
-import torch  # noqa: E402
+import torch  # noqa: E402  # after its environment is set
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
@@ -65,14 +65,14 @@ def wandb_by_itself(environment: None) -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def global_state() -> Iterator[None]:
     """Restore what torch, numpy, random and logging keep for the whole process."""
-    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002  # what others draw from
     threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
     products = torch.get_float32_matmul_precision()
     deterministic = torch.are_deterministic_algorithms_enabled()
     levels = {name: logging.getLogger(name).level for name in LOGGERS}
     yield
     random.setstate(states[0])
-    np.random.set_state(states[1])  # noqa: NPY002
+    np.random.set_state(states[1])  # noqa: NPY002  # what others draw from
     torch.set_rng_state(states[2])
     torch.set_num_threads(threads)
     torch.set_default_dtype(dtype)

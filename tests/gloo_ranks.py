@@ -25,8 +25,8 @@ def _one(rank: int, function: Callable[[], Any], world_size: int, folder: str) -
 
 def measure_digits() -> dict[str, Any]:
     """Measure what this process's loaders give with a fixed model; the figures are those of all processes."""
-    from arc_light.data import DigitsDataModule  # noqa: PLC0415
-    from arc_light.models import MLPClassifier  # noqa: PLC0415
+    from arc_light.data import DigitsDataModule  # noqa: PLC0415  # in the child only
+    from arc_light.models import MLPClassifier  # noqa: PLC0415  # in the child only
 
     torch.manual_seed(0)
     model = MLPClassifier(input_shape=(1, 8, 8), num_classes=10).eval()

@@ -29,7 +29,7 @@ class InLayer(MLPClassifier):
     """Its first layer takes a logarithm."""
 
     def __init__(self, **kwargs: object) -> None:
-        super().__init__(**kwargs)  # type: ignore[arg-type]
+        super().__init__(**kwargs)  # type: ignore[arg-type]  # options of any type
         self.network = nn.Sequential(Logarithm(), self.network)
 
 

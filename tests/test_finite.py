@@ -68,7 +68,7 @@ def test_the_images_of_the_batch_are_listed(fit: Command) -> None:
     listed = json.loads((only_run() / "not_finite.json").read_text())
     data = DigitsDataModule(batch_size=64, seed=42)
     data.setup("fit")
-    _, indices = next(islice(data.train_dataloader().sampler, BAD_BATCH, None))  # type: ignore[call-overload]
+    _, indices = next(islice(data.train_dataloader().sampler, BAD_BATCH, None))  # type: ignore[call-overload]  # whole batches, not single images
     images = indices.tolist()
     assert listed["training_images"] == images
     assert (listed["epoch"], listed["batch"], listed["step"]) == (0, BAD_BATCH, BAD_BATCH)

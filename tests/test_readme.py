@@ -65,7 +65,7 @@ def test_use_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     code = re.search(r"## Use it from Python\n\n```python\n(.*?)```", README, re.DOTALL)
     assert code
     names: dict[str, object] = {}
-    exec(code[1].replace("max_epochs=3", "max_epochs=1, enable_progress_bar=False"), names)  # noqa: S102
+    exec(code[1].replace("max_epochs=3", "max_epochs=1, enable_progress_bar=False"), names)  # noqa: S102  # the README's own code
     assert names["model"].train_metrics.running()["loss"].isnan()  # reset after its epoch
 
 

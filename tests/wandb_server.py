@@ -47,7 +47,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(reply)
 
-    do_GET = do_PUT = do_POST  # noqa: N815
+    do_GET = do_PUT = do_POST  # noqa: N815  # http.server's names
 
     def reply(self, body: bytes) -> dict[str, Any]:
         if self.server.refuses:

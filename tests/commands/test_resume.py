@@ -10,6 +10,8 @@ import torch
 import yaml
 from conftest import Outcome
 
+from arc_light.callbacks import Throughput
+
 Command = Callable[..., Outcome]
 
 
@@ -101,14 +103,12 @@ def test_a_run_is_resumed_again_and_again(arc: Command, trained: Path) -> None:
 def test_an_interrupted_run_goes_on_without_options(
     fit: Command, arc: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from arc_light.callbacks import Throughput  # noqa: PLC0415
-
     begin = Throughput.on_train_epoch_start
 
     def interrupt(callback: Throughput, trainer: object, module: object) -> None:
         if getattr(trainer, "current_epoch", 0) == 2:
             raise KeyboardInterrupt
-        begin(callback, trainer, module)  # type: ignore[arg-type]
+        begin(callback, trainer, module)  # type: ignore[arg-type]  # stand-ins for both
 
     with monkeypatch.context() as patched:
         patched.setattr(Throughput, "on_train_epoch_start", interrupt)

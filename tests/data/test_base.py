@@ -35,7 +35,7 @@ class Noise(ImageDataModule):
 
 
 def fitted(**options: object) -> Noise:
-    data = Noise(**options)  # type: ignore[arg-type]
+    data = Noise(**options)  # type: ignore[arg-type]  # options of any type
     data.prepare_data()
     data.setup("fit")
     return data
@@ -44,7 +44,7 @@ def fitted(**options: object) -> Noise:
 def epoch_of(data: ImageDataModule, epoch: int = 0) -> tuple[Tensor, Tensor]:
     """Go through a training epoch as the Trainer does."""
     loader = data.train_dataloader()
-    loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+    loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]  # the sampler is ours
     images, labels = zip(*(data.on_after_batch_transfer(batch) for batch in loader), strict=True)
     return torch.cat(images), torch.cat(labels)
 

@@ -18,7 +18,7 @@ SHAPE = (3, 8, 8)
 
 
 def fitted(root: Path, **options: object) -> ImageFolderDataModule:
-    data = ImageFolderDataModule(root, image_size=8, **options)  # type: ignore[arg-type]
+    data = ImageFolderDataModule(root, image_size=8, **options)  # type: ignore[arg-type]  # options of any type
     data.prepare_data()
     data.setup("fit")
     data.setup("test")
@@ -159,7 +159,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("make", "message"), WRONG.values(), ids=WRONG.keys())
 def test_what_is_wrong_is_named_in_one_line(make: object, message: str) -> None:
-    make(Path("images"))  # type: ignore[operator]
+    make(Path("images"))  # type: ignore[operator]  # each case is a function
     with pytest.raises(InputError, match=message) as info:
         fitted(Path("images"))
     assert "\n" not in str(info.value)

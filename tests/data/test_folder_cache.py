@@ -41,7 +41,7 @@ def files_that_are_read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def images(**options: object) -> dict[str, torch.Tensor]:
-    data = ImageFolderDataModule(ROOT, **{"image_size": 8, **options})  # type: ignore[arg-type]
+    data = ImageFolderDataModule(ROOT, **{"image_size": 8, **options})  # type: ignore[arg-type]  # options of any type
     data.setup("fit")
     data.setup("test")
     return {f"{part} {i}": image for part, found in data.parts.items() for i, image in enumerate(found.images)}

@@ -84,7 +84,7 @@ class Memory(DummyLogger):
         super().__init__()
         self.rows: list[Any] = []
 
-    def log_metrics(self, metrics: Any, step: int | None = None) -> None:  # type: ignore[override]
+    def log_metrics(self, metrics: Any, step: int | None = None) -> None:  # type: ignore[override]  # Any is wide enough
         self.rows.append((dict(metrics), step))
 
 
@@ -158,7 +158,7 @@ def test_a_profile_names_every_hook(tmp_path: Path) -> None:
 
 def test_only_those_are_called_who_listen(tmp_path: Path) -> None:
     patched = Callback()
-    patched.on_train_batch_end = lambda *_: None  # type: ignore[method-assign]
+    patched.on_train_batch_end = lambda *_: None  # type: ignore[method-assign]  # as users patch it
     trainer = Trainer(logger=False, default_root_dir=tmp_path)
     trainer.callbacks = [Callback(), patched, Timer(), Listening()]  # type: ignore[attr-defined]  # set by a connector
     trainer.strategy._lightning_module = Own()

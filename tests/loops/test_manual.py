@@ -97,7 +97,7 @@ def test_any_model_computes_the_same_and_its_hooks_are_called(tmp_path: Path) ->
 
 def test_a_training_step_need_not_take_the_index(tmp_path: Path) -> None:
     class Short(Own):
-        def training_step(self, batch: Any) -> Tensor:  # type: ignore[override]
+        def training_step(self, batch: Any) -> Tensor:  # type: ignore[override]  # as users write it
             loss: Tensor = super().training_step(batch, 0)["loss"]
             return loss
 
@@ -133,7 +133,7 @@ def test_an_optimizer_step_that_would_not_be_called_is_refused() -> None:
 
 def test_a_batch_cannot_be_skipped(tmp_path: Path) -> None:
     class Skipping(Own):
-        def training_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
+        def training_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]  # as users write it
             return None
 
     model, given = Skipping(), options()

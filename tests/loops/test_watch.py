@@ -22,7 +22,7 @@ def test_it_counts_epochs_without_a_better_value() -> None:
 def test_it_decides_as_lightning_does(mode: str, min_delta: float, check_finite: bool) -> None:
     random = torch.Generator().manual_seed(0)
     for patience in (0, 1, 3):
-        mine = Watch("m", mode, patience, min_delta, check_finite)  # type: ignore[arg-type]
+        mine = Watch("m", mode, patience, min_delta, check_finite)  # type: ignore[arg-type]  # mode is a string here
         theirs = EarlyStopping("m", min_delta, patience, mode=mode, check_finite=check_finite)
         for value in [*torch.rand(20, generator=random).round(decimals=1), torch.tensor(math.nan)]:
             mine.improved({"m": value})

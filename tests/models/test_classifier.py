@@ -58,7 +58,7 @@ def quiet_trainer(epochs: int, **options: object) -> Trainer:
         **silent,
         **options,
     }
-    return Trainer(max_epochs=epochs, **chosen)  # type: ignore[arg-type]
+    return Trainer(max_epochs=epochs, **chosen)  # type: ignore[arg-type]  # options of any type
 
 
 @pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
@@ -223,7 +223,7 @@ def test_precisions(precision: str) -> None:
 def test_a_subclass_needs_a_network_alone() -> None:
     class Linear(Classifier):
         def __init__(self, **options: object) -> None:
-            super().__init__(**options)  # type: ignore[arg-type]
+            super().__init__(**options)  # type: ignore[arg-type]  # options of any type
             self.network = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 
     trainer = quiet_trainer(1)

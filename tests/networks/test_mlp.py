@@ -25,10 +25,10 @@ def test_any_shape_and_depth(hidden_sizes: tuple[int, ...], input_shape: tuple[i
     [("relu", torch.relu), ("gelu", nn.functional.gelu), ("silu", nn.functional.silu), ("tanh", torch.tanh)],
 )
 def test_computes_what_it_says(name: str, function: object) -> None:
-    network = MLP((1, 2, 2), 3, (5,), name)  # type: ignore[arg-type]
+    network = MLP((1, 2, 2), 3, (5,), name)  # type: ignore[arg-type]  # any name at all
     first, last = (layer for layer in network if isinstance(layer, nn.Linear))
     images = torch.randn(6, 1, 2, 2)
-    hidden = function(images.view(6, 4) @ first.weight.T + first.bias)  # type: ignore[operator]
+    hidden = function(images.view(6, 4) @ first.weight.T + first.bias)  # type: ignore[operator]  # of a layer's union of types
     torch.testing.assert_close(network(images), hidden @ last.weight.T + last.bias)
 
 

@@ -76,8 +76,8 @@ class Traced:
         """Compute the loss, and note it when it is for training."""
         step: Any = super()
         if not torch.is_grad_enabled():
-            return step.loss(batch)  # type: ignore[no-any-return]
-        self.parity_trace.note(self, batch)  # type: ignore[arg-type]
+            return step.loss(batch)  # type: ignore[no-any-return]  # a step of the user's may return anything
+        self.parity_trace.note(self, batch)  # type: ignore[arg-type]  # the step is a Classifier's here
         loss, logits = step.loss(batch)
         self.parity_trace.add_loss(loss)
         return loss, logits
@@ -94,7 +94,7 @@ def trace(model: nn.Module) -> Trace:
     """Have a model note its training, in place."""
     model.__class__ = type(f"Traced{type(model).__name__}", (Traced, type(model)), {})
     noted = Trace()
-    model.parity_trace = noted  # type: ignore[assignment]
+    model.parity_trace = noted  # type: ignore[assignment]  # in place of the model's own
     return noted
 
 
