@@ -24,7 +24,7 @@ LINKED = ("num_classes", "input_shape")  # what a model learns from its data
 
 
 class Configuration(LightningCLI):
-    """The parsed options of an experiment.
+    """The parsed options of an experiment (abstract): a subclass makes it of them.
 
     Args:
         command: the subcommand that it is parsed for, to be named in its help.

@@ -83,7 +83,7 @@ def test_the_mean_and_deviation_are_those_of_the_training_images() -> None:
 def test_statistics_do_not_depend_on_the_chunk() -> None:
     images = torch.randint(256, (50, 3, 4, 4), dtype=torch.uint8)
     for by_chunk, whole in zip(channel_statistics(images, 7), channel_statistics(images, 50), strict=True):
-        assert by_chunk == pytest.approx(whole)
+        assert by_chunk == pytest.approx(whole, rel=1e-5)  # sums of float32 in another order
 
 
 def test_grey_images() -> None:

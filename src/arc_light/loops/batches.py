@@ -6,6 +6,7 @@ from time import perf_counter
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
@@ -56,7 +57,12 @@ class Batches:
 
     def _ready(self, count: int) -> Iterator[Any]:
         for batch in islice(self.loader, count):  # none is asked for beyond, which could draw random numbers
-            yield self.prepare([part.to(self.device, non_blocking=True) for part in batch])
+            yield self.prepare([on_device(part, self.device) for part in batch])
+
+
+def on_device(part: Any, device: torch.device) -> Any:
+    """Copy a part of a batch to the device, if it is a tensor, without waiting for it."""
+    return part.to(device, non_blocking=True) if isinstance(part, Tensor) else part
 
 
 def show(bar: "tqdm[Any]", metrics: Any) -> None:
