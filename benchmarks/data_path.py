@@ -15,6 +15,7 @@ import torch
 
 from arc_light.data import Batch, ImageDataModule, ImageFolderDataModule, Images
 from arc_light.experiment import Experiment
+from arc_light.loops.batches import on_device
 from benchmarks.ours import CONFIGS
 
 
@@ -64,7 +65,7 @@ class Request:
 def batches_of(data: ImageDataModule, device: torch.device) -> Iterator[Batch]:
     """Go through the training batches, on the device and ready for the model."""
     for batch in data.train_dataloader():
-        yield data.on_after_batch_transfer([part.to(device, non_blocking=True) for part in batch])
+        yield data.on_after_batch_transfer([on_device(part, device) for part in batch])
 
 
 def now(device: torch.device) -> float:
