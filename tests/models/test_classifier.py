@@ -61,11 +61,12 @@ def quiet_trainer(epochs: int, **options: object) -> Trainer:
     return Trainer(max_epochs=epochs, **chosen)  # type: ignore[arg-type]  # options of any type
 
 
-@pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
-def test_a_handful_of_images_is_learned_by_heart(make: Callable[..., Classifier]) -> None:
+@pytest.mark.parametrize("name", MODELS)
+def test_a_handful_of_images_is_learned_by_heart(name: str) -> None:
     torch.manual_seed(1)
-    model = make(optimizer=lambda groups: Adam(groups, lr=0.02))
-    trainer = quiet_trainer(30, limit_val_batches=0)
+    lr = 0.05 if name == "fast resnet" else 0.01  # its logits are a ninth of what the head computes
+    model = MODELS[name](optimizer=lambda groups: Adam(groups, lr=lr))
+    trainer = quiet_trainer(20, limit_val_batches=0)
     trainer.fit(model, Handful(batch_size=10))
     trainer.limit_val_batches = 1.0
     (measured,) = trainer.validate(model, Handful(batch_size=8), verbose=False)
