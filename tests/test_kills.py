@@ -49,9 +49,9 @@ def kill_often(context: Any, options: list[str], kills: int, seed: int, slow_dis
     return writing
 
 
-def test_twelve_kills() -> None:
+def test_twenty_kills() -> None:
     with processes() as context:
-        writing = kill_often(context, [*fit_options("digits_mlp"), *OPTIONS], 12, 1, slow_disk=True)
+        writing = kill_often(context, [*fit_options("digits_mlp"), *OPTIONS], 20, 1, slow_disk=True)
     assert writing > 0  # some of them while a checkpoint was written
 
 
@@ -68,4 +68,5 @@ def test_twelve_kills() -> None:
 def test_two_hundred_kills(loop: list[str], slow_disk: bool) -> None:
     """Kill 34 times in each of six ways."""
     with processes() as context:
-        kill_often(context, [*fit_options("digits_mlp"), *OPTIONS, *loop], 34, 2, slow_disk)
+        writing = kill_often(context, [*fit_options("digits_mlp"), *OPTIONS, *loop], 34, 2, slow_disk)
+    assert writing > 0 or not slow_disk  # a fast one is hardly ever caught at it

@@ -10,6 +10,9 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
+import arc_light.data
+import arc_light.models
+import arc_light.optim  # noqa: F401  # these three make their classes known by short names
 from arc_light.callbacks import LastCheckpoint, RunCheckpoint
 from arc_light.checks import check_fixed, check_keys, check_processes, check_trainer
 from arc_light.errors import InputError

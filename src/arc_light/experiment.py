@@ -10,18 +10,17 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-import arc_light.data
-import arc_light.models
-import arc_light.optim  # these three make their classes known by short names
 from arc_light.callbacks import EMA, EpochProgress, MetricsCSV, StopNotFinite, Throughput
 from arc_light.checkpoints import WholeCheckpointIO
 from arc_light.checks import check_monitor, check_name
 from arc_light.configuration import LINKED, Configuration
+from arc_light.data import ImageDataModule
 from arc_light.errors import InputError
 from arc_light.finite import FiniteCheck
 from arc_light.loggers import place
 from arc_light.loops.manual import optimize_manually
 from arc_light.machine import choose
+from arc_light.models import Classifier
 from arc_light.parser import reason
 from arc_light.profiling import NoProfiler
 from arc_light.signals import StopSignals
@@ -123,9 +122,9 @@ class Experiment(Configuration):
             InputError: the optimizer, its schedule or an augmentation refuses its options, or a monitored metric is
                 none of the model's.
         """
-        if isinstance(self.datamodule, arc_light.data.ImageDataModule) and is_first_process():
+        if isinstance(self.datamodule, ImageDataModule) and is_first_process():
             self.datamodule.check()
-        if isinstance(self.model, arc_light.models.Classifier):
+        if isinstance(self.model, Classifier):
             self.model.check(self.trainer.strategy.root_device)
             for name in ("early_stopping", "best_checkpoint"):
                 check_monitor(name, self.config[name].monitor, self.model.metric_names)

@@ -69,4 +69,4 @@ def test_own_tests_and_training(choices: tuple[str, str, str]) -> None:
 
 def test_lint() -> None:
     project = installed(written(Path("leaf-counter"), "cifar10_resnet", "tensorboard", "no"))
-    make(project.absolute(), "lint")
+    assert "All checks passed!" in make(project.absolute(), "lint")

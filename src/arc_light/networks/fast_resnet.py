@@ -50,7 +50,7 @@ class Stage(nn.Module):
 
 
 class Head(nn.Linear):
-    """Linear in the largest value of each channel, with logits that are small at first."""
+    """Linear in the largest value of each channel, a ninth of that its logits (Jordan 2024, arXiv:2404.00498)."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features, bias=False)
