@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.options import Options
 from benchmarks.processes import ROOT
 
+HEADER_BYTES = 8  # of a file of labels
 SIZES, QUICK_SIZES = {"train": 60_000, "t10k": 10_000}, {"train": 1_280, "t10k": 256}
 
 
@@ -28,6 +29,10 @@ class Files:
     folder: Path
     name: str
     options: Sequence[object]
+
+    def count(self, part: str) -> int:
+        """Count the images of a part, train or t10k, by the size of its labels."""
+        return (self.folder / "MNIST" / "raw" / f"{part}-labels-idx1-ubyte").stat().st_size - HEADER_BYTES
 
 
 @contextmanager
