@@ -1,6 +1,8 @@
 """What every data module does: splits, loaders, augmentation and normalisation of whole batches."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -144,6 +146,55 @@ def test_the_global_random_state_is_neither_read_nor_moved(num_workers: int) -> 
     before = torch.get_rng_state()
     assert torch.equal(epoch_of(fitted(augment=EVERYTHING, num_workers=num_workers))[0], first)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def on(device: str) -> Any:
+    """Stand in for a Trainer that has its model on a device."""
+    return SimpleNamespace(overfit_batches=0, strategy=SimpleNamespace(root_device=torch.device(device)))
+
+
+def test_images_on_the_device_are_fetched_there() -> None:
+    data = fitted(augment=(RandomFlip(), AlternatingFlip(), RandomCrop(1)), on_device=True, batch_size=7)
+    data.trainer = on("meta")  # which has no values: nothing can be copied from it or to it unseen
+    for batch in data.train_dataloader():
+        *tensors, _ = batch
+        assert {tensor.device.type for tensor in tensors} == {"meta"}
+        images, labels = data.on_after_batch_transfer(batch)
+        assert (images.device.type, images.shape[1:], len(images)) == ("meta", data.input_shape, len(labels))
+
+
+@pytest.mark.parametrize("on_device", [None, False])
+def test_images_stay_where_they_are_unless_a_gpu_has_room_for_them(on_device: bool | None) -> None:
+    data = fitted(on_device=on_device)
+    data.trainer = on("meta")
+    assert {images.device.type for images, _ in data.train_dataloader()} == {"cpu"}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_quarter_of_a_gpus_free_memory_may_hold_images(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = fitted()
+    data.trainer = on("cuda")
+    size = data.parts["train"].images.nbytes
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (4 * size + (1 if kept else -1), 0))
+    assert data.is_resident(data.parts["train"].images) is kept
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("augment", [EVERYTHING, (AlternatingFlip(), RandomCrop(1, reflect=True))])
+def test_images_kept_on_a_gpu_give_the_same_bits(augment: Sequence[Augmentation]) -> None:
+    def batches(*, on_device: bool) -> list[tuple[Tensor, Tensor]]:
+        data = fitted(augment=augment, on_device=on_device, batch_size=7)
+        data.trainer = on("cuda")
+        ready = ([part.cuda() if isinstance(part, Tensor) else part for part in b] for b in data.train_dataloader())
+        return [data.on_after_batch_transfer(batch) for batch in ready]
+
+    for copied, resident in zip(batches(on_device=False), batches(on_device=True), strict=True):
+        assert all(map(torch.equal, copied, resident))
+
+
+def test_images_on_the_device_are_fetched_by_one_process() -> None:
+    with pytest.raises(ValueError, match=r"--data.on_device true with --data.num_workers 2: .*leave one"):
+        Noise(on_device=True, num_workers=2)
 
 
 def test_digits_are_what_the_package_says_they_are() -> None:

@@ -27,6 +27,10 @@ class Images(NamedTuple):
     images: Tensor
     labels: Tensor
 
+    def to(self, device: torch.device) -> "Images":
+        """Copy both to a device, if they are not there."""
+        return Images(self.images.to(device), self.labels.to(device))
+
 
 class ImageDataModule(LightningDataModule):
     """A data set of labelled images (abstract): a subclass says `classes`, `input_shape`, `mean`, `std` and `load`.
@@ -37,6 +41,11 @@ class ImageDataModule(LightningDataModule):
         augment: what happens to training images, in this order.
         num_workers: processes that fetch batches; 0 is fastest for images in memory.
         seed: of the split, the order and the augmentation; None is 0 or, on the command line, `seed_everything`.
+        on_device: keep the images on the device that trains, so that no batch is copied to it; None does so where it
+            is a GPU and they take less than a quarter of its free memory.
+
+    Raises:
+        ValueError: images on the device are to be fetched by other processes.
     """
 
     classes: Sequence[str]
@@ -51,17 +60,26 @@ class ImageDataModule(LightningDataModule):
         augment: Sequence[Augmentation] = (),
         num_workers: NonNegativeInt = 0,
         seed: NonNegativeInt | None = None,
+        on_device: bool | None = None,
     ) -> None:
         super().__init__()
+        if on_device and num_workers:
+            alone = "images on the device are fetched by one process: leave one of the two options out"
+            raise ValueError(f"--data.on_device true with --data.num_workers {num_workers}: {alone}")
         self.save_hyperparameters(ignore=["augment"], logger=False)
         self.batch_size, self.val_fraction, self.seed = batch_size, val_fraction, seed or 0
-        self.augment, self.num_workers = list(augment), num_workers
+        self.augment, self.num_workers, self.on_device = list(augment), num_workers, on_device
         self.parts: dict[str, Images] = {}
 
     @property
     def num_classes(self) -> int:
         """Count the classes."""
         return len(self.classes)
+
+    @property
+    def device(self) -> torch.device:
+        """Tell where batches are wanted: where the trainer has the model, and without a trainer on the CPU."""
+        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
     @abstractmethod
     def load(self, train: bool) -> Images:
@@ -113,18 +131,27 @@ class ImageDataModule(LightningDataModule):
         return self._loader("test")
 
     def _loader(self, part: str, alternates: Sequence[bool] | None = None) -> DataLoader[Any]:
-        batches = ImageBatches(*self.parts[part], alternates, self.seed)
+        resident = self.is_resident(self.parts[part].images)
+        place = self.device if resident else torch.device("cpu")
+        batches = ImageBatches(*self.parts[part].to(place), alternates, self.seed)
         train = part == "train" and not getattr(self.trainer, "overfit_batches", 0)
         ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
         return BatchLoader(
             batches,
             batch_size=None,  # the sampler's keys are whole batches
-            sampler=BatchSampler(len(batches), self.batch_size, self.seed, train, *ranks),
+            sampler=BatchSampler(len(batches), self.batch_size, self.seed, train, *ranks, place),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available(),
+            pin_memory=torch.cuda.is_available() and not resident,
             generator=torch.Generator().manual_seed(self.seed),  # or each epoch would draw from the global one
         )
+
+    def is_resident(self, images: Tensor) -> bool:
+        """Say whether images are kept on the device; the bits that are computed from them are the same."""
+        if self.on_device is None and self.device.type == "cuda" and not self.num_workers:
+            free, _ = torch.cuda.mem_get_info(self.device)
+            return images.nbytes < free / 4
+        return bool(self.on_device)
 
     def on_after_batch_transfer(self, batch: Sequence[Any], dataloader_idx: int = 0) -> Batch:
         """Augment a batch that has draws and an epoch, as in training, and normalise any, on the device it is on."""

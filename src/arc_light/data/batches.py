@@ -20,7 +20,7 @@ class ImageBatches(Dataset[tuple[Any, ...]]):
     """Images and labels in memory; a key of epoch and indices fetches a batch.
 
     Args:
-        images: uint8 [N, C, H, W].
+        images: uint8 [N, C, H, W], on any device, where the indices are then, too.
         labels: int64 [N].
         alternates: for each random number that an image needs in an epoch, whether it is the one of the epoch before,
             half way round; None leaves them and the epoch out of the batch.
@@ -30,7 +30,7 @@ class ImageBatches(Dataset[tuple[Any, ...]]):
     def __init__(self, images: Tensor, labels: Tensor, alternates: Sequence[bool] | None = None, seed: int = 0) -> None:
         self.images, self.labels, self.seed, self.augmented = images, labels, seed, alternates is not None
         self.alternates = torch.tensor(alternates or (), dtype=torch.bool)
-        self._draws = torch.empty(len(labels), len(self.alternates))
+        self._draws = torch.empty(0)
         self._epoch = -1
 
     def __len__(self) -> int:
@@ -46,11 +46,12 @@ class ImageBatches(Dataset[tuple[Any, ...]]):
     def _drawn(self, epoch: int) -> Tensor:
         """Draw for all images at once, so that an image's numbers do not depend on the batch it is in."""
         if epoch != self._epoch:
-            self._draws.uniform_(generator=generator(self.seed, epoch, 1))
+            shape = (len(self.labels), len(self.alternates))
+            draws = torch.rand(shape, generator=generator(self.seed, epoch, 1))
             if self.alternates.any():
-                first = torch.rand(self._draws.shape, generator=generator(self.seed, 0, 2))
-                self._draws = torch.where(self.alternates, (first + epoch % 2 / 2) % 1, self._draws)
-            self._epoch = epoch
+                first = torch.rand(shape, generator=generator(self.seed, 0, 2))
+                draws = torch.where(self.alternates, (first + epoch % 2 / 2) % 1, draws)
+            self._draws, self._epoch = draws.to(self.images.device), epoch
         return self._draws
 
 
@@ -69,13 +70,21 @@ class BatchSampler(SequentialSampler):
         train: shuffle anew in each epoch.
         rank: this process, 0..world_size - 1.
         world_size: number of processes.
+        device: where the indices are wanted; they are copied there once an epoch.
     """
 
     def __init__(
-        self, size: int, batch_size: int, seed: int = 0, train: bool = False, rank: int = 0, world_size: int = 1
+        self,
+        size: int,
+        batch_size: int,
+        seed: int = 0,
+        train: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.size, self.batch_size, self.seed, self.train = size, batch_size, seed, train
-        self.rank, self.world_size = rank, world_size
+        self.rank, self.world_size, self.device = rank, world_size, device
         self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -90,7 +99,7 @@ class BatchSampler(SequentialSampler):
 
     def __iter__(self) -> Iterator[Key]:  # type: ignore[override]  # whole batches, not single images
         """Go through the batches of the epoch, from number `start` on, counted from 0."""
-        for together in self._order().split(self.batch_size * self.world_size)[self.start :]:
+        for together in self._order().to(self.device).split(self.batch_size * self.world_size)[self.start :]:
             share = together[self.rank :: self.world_size]
             if len(share):
                 yield self.epoch, share

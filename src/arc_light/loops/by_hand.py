@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.fabric.utilities.seed import pl_worker_init_function
+from lightning.pytorch.strategies import Strategy
 from torch.utils.data import DataLoader
 
 from arc_light.checkpoints import load_checkpoint, write_checkpoint
@@ -30,9 +31,16 @@ AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
 class NoTrainer:
-    """Stands where a model or its data look for the Trainer, and says that there is none."""
+    """Stands where a model or its data look for the Trainer, and says that there is none.
+
+    Args:
+        strategy: the Trainer's own, which knows the device.
+    """
 
     overfit_batches = 0  # the data asks; the option itself is refused
+
+    def __init__(self, strategy: Strategy) -> None:
+        self.strategy = strategy
 
     def __getattr__(self, name: str) -> Any:
         """Refuse."""
@@ -65,7 +73,7 @@ def train_and_test(experiment: Experiment, checkpoint: str | None = None) -> Non
     """Train, from a checkpoint if there is one, and test the best weights."""
     trainer, model, data = experiment.trainer, experiment.model, experiment.datamodule
     trainer.accelerator.setup_device(trainer.strategy.root_device)
-    model.trainer = data.trainer = NoTrainer()
+    model.trainer = data.trainer = NoTrainer(trainer.strategy)
     data.prepare_data()
     data.setup("fit")
     model.setup("fit")
