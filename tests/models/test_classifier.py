@@ -190,21 +190,22 @@ def test_channels_last_computes_the_same(make: Callable[..., Classifier]) -> Non
 
 
 @pytest.mark.parametrize("make", [MODELS["mlp"], MODELS["resnet 8"]])
+@pytest.mark.parametrize(("chosen", "mode"), [(True, None), ("default", "default")])
 def test_compiling_in_place_keeps_names_and_values(
-    make: Callable[..., Classifier], monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Classifier], chosen: bool | str, mode: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    compiled: list[nn.Module] = []
+    compiled: list[tuple[nn.Module, str | None]] = []
     in_place = nn.Module.compile
 
-    def compile_eagerly(module: nn.Module) -> None:
-        compiled.append(module)
+    def compile_eagerly(module: nn.Module, mode: str | None) -> None:
+        compiled.append((module, mode))
         in_place(module, backend="eager")  # traced, but not translated by a C++ compiler
 
     monkeypatch.setattr(nn.Module, "compile", compile_eagerly)
-    plain, model = make(), make(compile=True)
+    plain, model = make(), make(compile=chosen)
     model.load_state_dict(plain.state_dict())
     model.setup("fit")
-    assert compiled == [model.network]
+    assert compiled == [(model.network, mode)]
     assert list(model.state_dict()) == list(plain.state_dict())
     plain.eval(), model.eval()
     torch.testing.assert_close(model(batch()[0]), plain(batch()[0]))
