@@ -102,3 +102,9 @@ def test_an_experiment_says_only_what_differs(experiment: str) -> None:
 def test_the_file_names_are_those_of_the_readme_and_fields(path: Path) -> None:
     assert isinstance(yaml.safe_load(path.read_text()), dict)
     assert path.read_text().endswith("\n")
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_no_experiment_asks_for_a_precision_that_a_machine_may_have_to_emulate(experiment: str) -> None:
+    trainer = yaml.safe_load((CONFIGS / f"{experiment}.yaml").read_text()).get("trainer", {})
+    assert trainer.get("precision") in {None, "32-true"}

@@ -39,6 +39,13 @@ def test_precision_and_layout_follow_from_the_machine(
     assert expected in told(outcome)
 
 
+@pytest.mark.parametrize("fast", [True, False])
+def test_emulated_bf16_is_named(fit: Command, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "native_bf16", lambda device: fast)
+    line = told(fit("--trainer.precision=bf16-mixed"))
+    assert ("bf16-mixed (emulated here, --trainer.precision null is faster)" in line) is not fast
+
+
 def test_what_was_chosen_is_written_down(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "native_bf16", lambda device: True)
     assert fit(*LEFT_OPEN[:2]).status == 0

@@ -36,8 +36,10 @@ class Machine:
         torch.set_num_threads(self.threads or min(torch.get_num_threads(), allowed_cores()))
         torch.set_float32_matmul_precision(self.matmul_precision or ("high" if device == "cuda" else "highest"))
 
-    def describe(self, precision: str, channels_last: bool) -> str:
-        """Say in a line what was chosen."""
+    def describe(self, device: str, precision: str, channels_last: bool) -> str:
+        """Say in a line what was chosen, on a device that its type names."""
+        if precision.startswith("bf16") and not native_bf16(device):
+            precision = f"{precision} (emulated here, --trainer.precision null is faster)"
         layout = "channels last" if channels_last else "channels first"
         products = f"float32 products in {torch.get_float32_matmul_precision()} precision"
         memory = "freed memory is kept" if self.allocator == "keep" else "freed memory is returned"

@@ -27,7 +27,8 @@ def print_header(experiment: Experiment) -> None:
         f"{trainer.strategy.root_device}, {trainer.precision}, run {experiment.run.name}"
     )
     channels_last = experiment.config.model.init_args.get("channels_last", False)
-    print(f"machine: {experiment.config_init.machine.describe(trainer.precision, channels_last)}", flush=True)
+    machine, device = experiment.config_init.machine, trainer.strategy.root_device.type
+    print(f"machine: {machine.describe(device, trainer.precision, channels_last)}", flush=True)
 
 
 @rank_zero_only
