@@ -16,6 +16,7 @@ FIT_OPTIONS += --loop $(LOOP)
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS ?= never
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
+export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor
 # [part:wandb]
 export WANDB_CACHE_DIR ?= $(CURDIR)/.cache/wandb
 # [/part:wandb]

@@ -13,9 +13,15 @@ KNOBS = {
     "as chosen": (),
     "--machine.allocator system": ("--machine.allocator", "system"),
     "--machine.threads 1": ("--machine.threads", 1),
+    "--machine.matmul_precision medium": ("--machine.matmul_precision", "medium"),
     "--trainer.precision 32-true": ("--trainer.precision", "32-true"),
     "--model.channels_last false": ("--model.channels_last", "false"),
-    "both, as torch has them": ("--trainer.precision", "32-true", "--model.channels_last", "false"),
+    "--model.channels_last true": ("--model.channels_last", "true"),
+    "all as torch has them": (
+        *("--machine.allocator", "system", "--machine.matmul_precision", "highest"),
+        *("--trainer.precision", "32-true", "--model.channels_last", "false"),
+    ),
+    "--model.compile true": ("--model.compile", "true"),
 }
 FLOP = 6 * 106e6  # for an image: two for each of 106 million products, forward and for both gradients
 FEW = ("--trainer.max_epochs", 2, "--trainer.limit_val_batches", 1, "--trainer.limit_test_batches", 1)
@@ -23,7 +29,7 @@ INSTEAD = ("--data", "DigitsDataModule", "--trainer.limit_train_batches", 1)  # 
 
 
 def tables(options: Options) -> Iterator[Table]:
-    """Train a few batches of cifar10_resnet with each; the first epoch warms up."""
+    """Train a few batches of cifar10_resnet with each; the first epoch warms up, and compiles where that is chosen."""
     data = INSTEAD if options.quick else ("--data.data_dir", ROOT / "data", "--trainer.limit_train_batches", 20)
     kinds = {name: partial(ours.fit, "cifar10_resnet", *data, *FEW, *knob) for name, knob in KNOBS.items()}
     runs = interleaved(options.repeats, **kinds)
