@@ -297,3 +297,12 @@ def test_the_default_experiment_reaches_what_the_readme_says(capsys: pytest.Capt
     main(["fit", *options])
     assert float(rows(only_run())[-1]["test/acc"]) >= 0.97
     assert "best epoch" in capsys.readouterr().out
+
+
+def test_without_a_compiler_nothing_is_compiled(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "none/g++"))
+    outcome = fit("--model.compile=true")
+    assert outcome.status == 2
+    assert outcome.err.startswith("arc_light fit: --model.compile needs a C++ compiler, install g++ or leave")
+    assert outcome.err.count("\n") == 1
+    assert not list(Path("runs").glob("*/*"))

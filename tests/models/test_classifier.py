@@ -211,6 +211,24 @@ def test_compiling_in_place_keeps_names_and_values(
     torch.testing.assert_close(model(batch()[0]), plain(batch()[0]))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.parametrize("make", [MODELS["mlp"], MODELS["resnet 8"]])
+def test_replayed_cuda_graphs_compute_the_same(make: Callable[..., Classifier]) -> None:
+    def outcome(mode: bool | str) -> Tensor:
+        torch.manual_seed(0)
+        model = make(compile=mode, test_time_flip=True).cuda()
+        model.setup("fit")
+        sgd, (images, labels) = SGD(model.parameters(), lr=0.01), (tensor.cuda() for tensor in batch())
+        for _ in range(5):
+            sgd.zero_grad()
+            model.loss((images, labels))[0].backward()
+            sgd.step()
+        with torch.no_grad():
+            return model.eval()(images)
+
+    torch.testing.assert_close(outcome("reduce-overhead"), outcome(mode=False), atol=1e-3, rtol=1e-3)
+
+
 @pytest.mark.parametrize("precision", ["bf16-mixed", "64-true", "bf16-true"])
 def test_precisions(precision: str) -> None:
     model = MODELS["resnet 8"](channels_last=True)

@@ -23,6 +23,7 @@ from arc_light.tuning import advising_batch_size
 LATE = {  # what is found out within the run only, and the option that it is about
     "val_check_interval": "--trainer.val_check_interval",
     "Tried to step": "--model.lr_scheduler",
+    "C++ compiler": "--model.compile needs a C++ compiler, install g++ or leave the option out",
     "Early stopping conditioned on": "--trainer.callbacks",
 }
 
