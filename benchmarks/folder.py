@@ -9,12 +9,13 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.options import Options
-from benchmarks.ours_data import data_path, figure, peak_mib
+from benchmarks.ours_data import MOVES, data_path, figure, peak_mib
 from benchmarks.processes import ROOT, Process, python
 from benchmarks.tables import Table
 
 STOCK = ROOT / "benchmarks" / "peers" / "stock_folder.py"
 FILES, CLASSES, SIDE, BATCH = 1_000, 10, 28, 128  # files for each multiple; pixels
+BYTES = 3 * SIDE**2  # of an image
 
 Runs = dict[str, list[Process]]
 
@@ -22,7 +23,9 @@ Runs = dict[str, list[Process]]
 def tables(options: Options) -> Iterator[Table]:
     """Ours reads all images at once, torchvision each when it is asked for."""
     title = f"Folder: seconds up to the first batch, and to go on to the end of the epoch; PNG files of {SIDE} pixels"
-    table = Table(title, ["files", "start", "first batch, s", "rest of the epoch, s", "peak memory, MiB"])
+    limit = f"of {options.rates.bandwidth / 1e9:.1f} GB/s, copy"
+    columns = ["first batch, s", "rest of the epoch, s", "images/s", limit, "peak memory, MiB"]
+    table = Table(title, ["files", "start", *columns])
     for factor in options.factors:
         count = 40 if options.quick else FILES * factor
         with TemporaryDirectory() as folder:
@@ -30,7 +33,10 @@ def tables(options: Options) -> Iterator[Table]:
             runs = starts(Path(folder), count, options.repeats)
         for start, of_kind in runs.items():
             seconds = [figure(of_kind, "setup") + figure(of_kind, "first batch"), figure(of_kind, "epoch")]
-            table.add(f"{count:,}", start, *(f"{value:.2f}" for value in seconds), f"{peak_mib(of_kind):,.0f}")
+            speed = count / sum(seconds)
+            reached = f"{speed * BYTES * MOVES / options.rates.bandwidth:.3%}"
+            speeds = [*(f"{value:.2f}" for value in seconds), f"{speed:,.0f}", reached]
+            table.add(f"{count:,}", start, *speeds, f"{peak_mib(of_kind):,.0f}")
     yield table
 
 

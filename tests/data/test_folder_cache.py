@@ -1,5 +1,6 @@
 """Scaled images are kept: whatever changes is noticed, and whatever happens to the cache, the images are right."""
 
+import multiprocessing
 import os
 import re
 import shutil
@@ -7,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from zlib import crc32
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ from fake_data import write_folder, write_image
 from PIL import Image
 
 from arc_light.data import ImageFolderDataModule, folder_cache
+from arc_light.data import images as image_files
 from arc_light.data.images import read_image
+from arc_light.errors import InputError
 
 ROOT, CACHE = Path("images"), Path(".cache", "images")
 NEW = (1, 2, 3)
@@ -163,12 +167,20 @@ def cut_to_nothing(path: Path) -> None:
 
 
 def lengthen(path: Path) -> None:
-    path.write_bytes(re.sub(rb"\(\d(\d?), 16\)", rb"(9\1, 16)", path.read_bytes()))
+    path.write_bytes(re.sub(rb"\(\d(\d?), 3, 8, 8\)", rb"(9\1, 3, 8, 8)", path.read_bytes()))
 
 
 def pickle_it(path: Path) -> None:
     with path.open("wb") as file:
         np.save(file, np.array([print], object), allow_pickle=True)
+
+
+def another_format(path: Path) -> None:
+    """Write a key of 16 bytes for each image, as it once was."""
+    key, image = np.ones((1, 16), np.uint8), np.ones((1, 3, 8, 8), np.uint8)
+    with path.open("wb") as file:
+        for array in (key, np.array([crc32(image, crc32(key))], np.uint32), image):
+            np.save(file, array)
 
 
 def no_cache(path: Path) -> None:
@@ -180,7 +192,7 @@ def a_folder(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("damage", [cut, cut_to_nothing, lengthen, pickle_it, no_cache, a_folder])
+@pytest.mark.parametrize("damage", [cut, cut_to_nothing, lengthen, pickle_it, another_format, no_cache, a_folder])
 def test_a_damaged_cache_is_not_used(damage: Callable[[Path], None], read: list[str]) -> None:
     write_folder(ROOT)
     images()
@@ -237,3 +249,34 @@ def test_several_processes_at_once() -> None:
     assert [process.returncode for process in started] == [0] * 3
     assert len(sums) == 1
     assert len(list(CACHE.iterdir())) == 1
+
+
+@pytest.fixture(name="many")
+def two_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have processes read what threads would."""
+    monkeypatch.setattr(folder_cache, "MANY", 2)
+    monkeypatch.setattr(image_files, "CHUNK", 3)
+
+
+@pytest.mark.usefixtures("many")
+def test_processes_read_the_same_images_and_leave_nothing_behind(
+    read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(ROOT)
+    random = torch.get_rng_state()
+    found = images()
+    assert not read or not folder_cache.FORKS  # by this process
+    assert multiprocessing.active_children() == []
+    assert torch.equal(torch.get_rng_state(), random)
+    monkeypatch.setattr(folder_cache, "FORKS", False)
+    assert same(found)
+    assert len(read) >= 20
+
+
+@pytest.mark.usefixtures("many")
+def test_a_process_tells_what_is_wrong_in_one_line() -> None:
+    (write_folder(ROOT) / "dog" / "zz.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"\Aimages/dog/zz.png: not a readable image \(.*\): replace or remove it\Z"):
+        images()
+    assert multiprocessing.active_children() == []
+    assert not CACHE.exists()

@@ -116,16 +116,16 @@ class ImageFolderDataModule(ImageDataModule):
 
     def _read(self, part: str, files: Sequence[tuple[str, int]]) -> Images:
         cache = ImageCache(self.cache_dir, self.root, part, self.input_shape)
-        images = cache.read([Path(path) for path, _ in files])
+        images = cache.read([path for path, _ in files])
         return Images(images, torch.tensor([label for _, label in files]))
 
 
-def channel_statistics(images: Tensor, chunk: int = 4096) -> tuple[list[float], list[float]]:
+def channel_statistics(images: Tensor, chunk: int = 256) -> tuple[list[float], list[float]]:
     """Compute mean and standard deviation per channel of values 0..1 from images, uint8 [N, C, H, W]."""
     sums = torch.zeros(2, images.shape[1], dtype=torch.float64)
-    for part in images.split(chunk):
-        values = part.float() / 255
-        sums += torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))]).double()
-    mean, square = sums / (images.numel() / images.shape[1])
+    for part in images.split(chunk):  # small ones stay in the processor's cache
+        values = part.float()
+        sums += torch.stack([values.sum((0, 2, 3)), values.square_().sum((0, 2, 3))])
+    mean, square = sums / (images.numel() / images.shape[1]) / torch.tensor([[255], [255**2]])
     std = (square - mean.square()).clamp(min=1e-6).sqrt()
     return mean.tolist(), std.tolist()

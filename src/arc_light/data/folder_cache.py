@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from PIL import __version__ as pillow_version
 from torch import Tensor
 
-from arc_light.data.images import read_image
+from arc_light.data.images import read_image, read_in_processes
 
-KEY_BYTES = 16
+BETWEEN = b"\0\0"  # keys, in which no two of these follow each other
+FORKS = hasattr(os, "sched_getaffinity")  # on Linux a process starts in no time, for it imports nothing
+MANY = 4096  # files, from which on processes pay for themselves
 Bytes = NDArray[np.uint8]
+Shape = tuple[int, int, int]
 
 
 class ImageCache:
@@ -35,60 +38,61 @@ class ImageCache:
         shape: channels, height and width that they are scaled to.
     """
 
-    def __init__(self, folder: Path | None, root: Path, part: str, shape: tuple[int, int, int]) -> None:
+    def __init__(self, folder: Path | None, root: Path, part: str, shape: Shape) -> None:
         self.root, self.shape = root, shape
         described = "\0".join(map(str, (root.absolute(), part, shape, pillow_version)))
-        self.path = folder / f"{digest(described).hex()}.images" if folder else None
+        name = blake2b(os.fsencode(described), digest_size=16).hexdigest()
+        self.path = folder / f"{name}.images" if folder else None
 
-    def read(self, files: Sequence[Path]) -> Tensor:
-        """Read image files, scaled, uint8 [N, C, H, W].
+    def read(self, files: Sequence[str]) -> Tensor:
+        """Read image files in `root`, scaled, uint8 [N, C, H, W].
 
         Raises:
             InputError: one of them is not a readable image.
         """
         keys = self._keys(files)
         kept_keys, kept = self._load()
-        if np.array_equal(keys, kept_keys):
+        if keys == kept_keys:
             return torch.from_numpy(kept)
         images = np.empty((len(files), *self.shape), np.uint8)
-        rows = {key.tobytes(): row for row, key in enumerate(kept_keys)}
+        rows = {key: row for row, key in enumerate(kept_keys)}
         missing = []
         for i, key in enumerate(keys):
-            row = rows.get(key.tobytes())
-            if row is None:
-                missing.append(i)
+            if key in rows:
+                images[i] = kept[rows[key]]
             else:
-                images[i] = kept[row]
+                missing.append(i)
         self._read_files(files, missing, images)
         self._save(keys, images)
         return torch.from_numpy(images)
 
-    def _read_files(self, files: Sequence[Path], missing: Sequence[int], images: Bytes) -> None:
+    def _read_files(self, files: Sequence[str], missing: Sequence[int], images: Bytes) -> None:
         """Read what is missing into its place among the images."""
 
         def read(i: int) -> None:
-            images[i] = read_image(files[i], self.shape).numpy()
+            images[i] = read_image(Path(files[i]), self.shape).numpy()
 
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            list(pool.map(read, missing))
+        if FORKS and len(missing) >= MANY:
+            for i, image in zip(missing, read_in_processes([files[i] for i in missing], self.shape), strict=True):
+                images[i] = image
+        else:
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                list(pool.map(read, missing))
 
-    def _keys(self, files: Sequence[Path]) -> Bytes:
-        """Tell the state of each file, [N, KEY_BYTES], before it is read."""
-        keys = np.empty((len(files), KEY_BYTES), np.uint8)
-        for key, file in zip(keys, files, strict=True):
-            stat = file.stat()
-            name = file.relative_to(self.root).as_posix()
-            key[:] = np.frombuffer(digest(f"{name}\0{stat.st_size}\0{stat.st_mtime_ns}"), np.uint8)
-        return keys
+    def _keys(self, files: Sequence[str]) -> list[bytes]:
+        """Tell the state of each file before it is read; a name holds no zero."""
+        begin = len(str(self.root))
+        states = zip(files, map(os.stat, files), strict=True)
+        return [os.fsencode(f"{file[begin:]}\0{state.st_size}\0{state.st_mtime_ns}") for file, state in states]
 
-    def _load(self) -> tuple[Bytes, Bytes]:
-        """Load keys, [N, KEY_BYTES], and images, [N, C, H, W], of all that is kept and whole."""
+    def _load(self) -> tuple[list[bytes], Bytes]:
+        """Load keys and images, [N, C, H, W], of all that is kept and whole."""
         if self.path is not None:
             with suppress(EOFError, MemoryError, OSError, TypeError, ValueError):  # there is none, or it is damaged
                 return load_whole(self.path, self.shape)
-        return np.empty((0, KEY_BYTES), np.uint8), np.empty((0, *self.shape), np.uint8)
+        return [], np.empty((0, *self.shape), np.uint8)
 
-    def _save(self, keys: Bytes, images: Bytes) -> None:
+    def _save(self, keys: Sequence[bytes], images: Bytes) -> None:
         """Write keys, check sums and images aside, and put them in place."""
         if self.path is None:
             return
@@ -97,33 +101,29 @@ class ImageCache:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with aside.open("wb") as file:
-                    for array in (keys, check_sums(keys, images), images):
+                    for array in (np.frombuffer(BETWEEN.join(keys), np.uint8), check_sums(keys, images), images):
                         np.save(file, array)
                 aside.replace(self.path)
             finally:
                 aside.unlink(missing_ok=True)
 
 
-def load_whole(path: Path, shape: tuple[int, int, int]) -> tuple[Bytes, Bytes]:
-    """Load keys, [N, KEY_BYTES], and images, [N, C, H, W], without those that are damaged.
+def load_whole(path: Path, shape: Shape) -> tuple[list[bytes], Bytes]:
+    """Load keys and images, [N, C, H, W], without those that are damaged.
 
     Raises:
         ValueError: the file is damaged as a whole; numpy raises others, too.
     """
     with path.open("rb") as file:
-        keys, sums, images = (read_array(file) for _ in range(3))
+        joined, sums, images = (read_array(file) for _ in range(3))
+    keys = joined.tobytes().split(BETWEEN)
     if images.shape != (len(keys), *shape) or images.dtype != np.uint8:
         raise ValueError(f"{path}: other images")
     whole = sums == check_sums(keys, images)
-    return (keys, images) if whole.all() else (keys[whole], images[whole])
+    return (keys, images) if whole.all() else ([keys[i] for i in whole.nonzero()[0]], images[whole])
 
 
-def digest(text: str) -> bytes:
-    """Tell texts apart in a few bytes; names of files need not be Unicode."""
-    return blake2b(text.encode(errors="surrogateescape"), digest_size=KEY_BYTES).digest()
-
-
-def check_sums(keys: Bytes, images: Bytes) -> NDArray[np.uint32]:
+def check_sums(keys: Sequence[bytes], images: Bytes) -> NDArray[np.uint32]:
     """Sum up each image together with its key, [N]."""
     sums = (crc32(image, crc32(key)) for key, image in zip(keys, images, strict=True))
     return np.fromiter(sums, np.uint32, len(keys))
