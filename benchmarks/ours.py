@@ -11,7 +11,8 @@ from arc_light.ending import QuickEnd
 end = QuickEnd()
 runtime.prepare()
 plots.load_late()
-import arc_light.commands.fit
+with runtime.without_collector():
+    import arc_light.commands.fit
 end.succeeded = True
 """
 

@@ -1,10 +1,12 @@
 """What makes this machine fast."""
 
 import ctypes
+import gc
 import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
@@ -54,6 +56,19 @@ def test_the_allocator_is_told(
     monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=told.__setitem__))
     change()
     assert told == expected
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_garbage_collector_rests_for_a_while(enabled: bool) -> None:
+    before = gc.isenabled()
+    try:
+        gc.enable() if enabled else gc.disable()
+        with suppress(ImportError), runtime.without_collector():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable() if before else gc.disable()
 
 
 def test_nothing_of_it_loads_torch() -> None:

@@ -3,7 +3,8 @@
 import ctypes
 import gc
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
 KEEP = {
@@ -21,8 +22,20 @@ def prepare() -> None:
         # microseconds whether the next operation comes: small ones take twice the time if threads have to be woken up
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
-    gc.set_threshold(100_000, 20, 100)  # the imports make many objects and no garbage
+    gc.set_threshold(100_000, 20, 100)  # options and hooks make many objects and little garbage
     keep_memory()
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    """Keep the garbage collector from looking through what is imported, which holds no garbage."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def keep_memory() -> None:
