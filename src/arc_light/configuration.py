@@ -7,13 +7,12 @@ from typing import Any
 from jsonargparse import Namespace
 from jsonargparse.typing import OpenUnitInterval, restricted_number_type
 from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import arc_light.data
 import arc_light.models
 import arc_light.optim  # noqa: F401  # these three make their classes known by short names
-from arc_light.callbacks import LastCheckpoint, RunCheckpoint
+from arc_light.callbacks import EarlyStopping, LastCheckpoint, RunCheckpoint
 from arc_light.checks import check_fixed, check_keys, check_processes, check_trainer
 from arc_light.errors import InputError
 from arc_light.loops import Loop

@@ -1,13 +1,28 @@
-"""Checkpoints of a run."""
+"""Checkpoints of a run, and its early end."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch import callbacks
 
 
-class RunCheckpoint(ModelCheckpoint):
+class EarlyStopping(callbacks.EarlyStopping):
+    """Lightning's own, but its key is made once: Lightning asks for it at every hook of every step."""
+
+    @cached_property
+    def state_key(self) -> str:
+        """Tell its state from that of other callbacks, in a checkpoint."""
+        return super().state_key
+
+
+class RunCheckpoint(callbacks.ModelCheckpoint):
     """A ModelCheckpoint that knows the best epoch so far also when the run's directory has been moved or copied."""
+
+    @cached_property
+    def state_key(self) -> str:
+        """Tell its state from that of other callbacks, in a checkpoint; asked for at every hook of every step."""
+        return super().state_key
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what the run had reached, its files being where the directory is now."""

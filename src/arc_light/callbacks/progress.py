@@ -1,15 +1,13 @@
 """What a person sees of a run."""
 
-import sys
 from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
+from tqdm import tqdm
 
 REFRESH_SECONDS = 0.25  # the running loss is read from the device no more often than this
 
@@ -19,8 +17,7 @@ class EpochProgress(ProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self._bar: Progress | None = None
-        self._refreshed = 0.0
+        self._bar: tqdm[Any] | None = None
 
     def disable(self) -> None:
         """Show nothing, in all processes but the first."""
@@ -48,11 +45,9 @@ class EpochProgress(ProgressBar):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Move the bar, a few times a second."""
-        now = perf_counter()
-        if self._bar is not None and now - self._refreshed > REFRESH_SECONDS:
-            self._refreshed = now
-            figures = " ".join(f"{name} {value:.4f}" for name, value in running_metrics(pl_module).items())
-            self._bar.update(self._task, completed=batch_idx + 1, figures=figures)
+        if self._bar is not None:
+            self._bar.n = batch_idx + 1
+            show(self._bar, getattr(pl_module, "train_metrics", None))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Take the bar away."""
@@ -69,23 +64,15 @@ class EpochProgress(ProgressBar):
         self._end_bar()
 
     def _begin_bar(self, trainer: Trainer) -> None:
-        if not (self._enabled and sys.stderr.isatty()):
-            return
-        epoch = TextColumn(f"epoch {trainer.current_epoch}/{(trainer.max_epochs or 0) - 1}")
-        columns = (
-            epoch,
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
-        )
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-        self._task = self._bar.add_task("", total=self.total_train_batches, figures="")
-        self._bar.start()
+        if self._enabled:
+            epoch = f"epoch {trainer.current_epoch}/{(trainer.max_epochs or 0) - 1}"
+            self._bar = tqdm(
+                desc=epoch, total=self.total_train_batches, leave=False, disable=None
+            )  # without a terminal
 
     def _end_bar(self) -> None:
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.close()
             self._bar = None
 
     def _print_epoch(self, trainer: Trainer, epoch: int) -> None:
@@ -104,7 +91,9 @@ def print_epoch(epoch: int, epochs: int, metrics: Mapping[str, Tensor]) -> None:
     print("   ".join(parts), flush=True)
 
 
-def running_metrics(module: LightningModule) -> dict[str, float]:
-    """Read the loss and accuracy so far in this epoch, which waits for the device."""
-    metrics = getattr(module, "train_metrics", None)
-    return {name: float(value) for name, value in metrics.running().items()} if metrics else {}
+def show(bar: "tqdm[Any]", metrics: Any) -> None:
+    """Show on a bar how far it is, and the loss and accuracy so far if there are metrics, a few times a second."""
+    if not bar.disable and perf_counter() - getattr(bar, "shown", 0.0) > REFRESH_SECONDS:
+        bar.shown = perf_counter()
+        running = metrics.running() if metrics else {}
+        bar.set_postfix_str(" ".join(f"{name} {float(value):.4f}" for name, value in running.items()))

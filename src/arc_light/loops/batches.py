@@ -2,15 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from time import perf_counter
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-
-REFRESH_SECONDS = 0.25  # a bar reads loss and accuracy from the device no more often than this
 
 
 class Batches:
@@ -63,10 +60,3 @@ class Batches:
 def on_device(part: Any, device: torch.device) -> Any:
     """Copy a part of a batch to the device, if it is a tensor, without waiting for it."""
     return part.to(device, non_blocking=True) if isinstance(part, Tensor) else part
-
-
-def show(bar: "tqdm[Any]", metrics: Any) -> None:
-    """Show loss and accuracy so far."""
-    if not bar.disable and perf_counter() - getattr(bar, "shown", 0.0) > REFRESH_SECONDS:
-        bar.shown = perf_counter()
-        bar.set_postfix({name: f"{float(value):.4f}" for name, value in metrics.running().items()}, refresh=False)

@@ -5,12 +5,20 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelSummary
+from lightning.pytorch.callbacks import ModelSummary
 from lightning.pytorch.core.hooks import CheckpointHooks, DataHooks, ModelHooks
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.plugins.precision import Precision
 
-from arc_light.callbacks import EMA, EpochProgress, LastCheckpoint, RunCheckpoint, StopNotFinite, Throughput
+from arc_light.callbacks import (
+    EMA,
+    EarlyStopping,
+    EpochProgress,
+    LastCheckpoint,
+    RunCheckpoint,
+    StopNotFinite,
+    Throughput,
+)
 from arc_light.errors import InputError
 
 WAY_OUT = "use --loop automatic"
