@@ -1,6 +1,7 @@
 """What every image classifier shares: one step, its metrics and its optimizer."""
 
 from collections.abc import Callable, Iterable, Sequence
+from inspect import signature
 from typing import Any, Literal
 
 import torch
@@ -100,6 +101,10 @@ class Classifier(LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Count loss and accuracy."""
         self._counted(self.test_metrics, batch)
+
+    # Lightning asks for them at every step, and would make them anew
+    training_step.__signature__ = signature(training_step)  # type: ignore[attr-defined]
+    validation_step.__signature__ = signature(validation_step)  # type: ignore[attr-defined]
 
     def _counted(self, metrics: LossAndAccuracy, batch: Batch) -> Tensor:
         loss, logits = self.loss(batch)
