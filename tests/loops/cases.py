@@ -49,7 +49,8 @@ SCHEDULES: dict[str, Any] = {
 PRECISIONS = {"fp32": None, "bf16": "bf16-mixed", "fp16": "16-mixed"}
 MODELS: dict[str, Any] = {
     "mlp": partial(MLPClassifier, hidden_sizes=[16], dropout=0.3),
-    "resnet": partial(ResNetClassifier, depth=8, width=2, channels_last=True),
+    # a width of 8, for below it torch 2.15 writes beyond its memory by AVX2 with channels last
+    "resnet": partial(ResNetClassifier, depth=8, width=8, channels_last=True),
     "fast_resnet": partial(FastResNetClassifier, widths=[4, 8], test_time_flip=True),
 }
 FACTORS = {
