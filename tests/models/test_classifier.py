@@ -189,6 +189,15 @@ def test_channels_last_computes_the_same(make: Callable[..., Classifier]) -> Non
     assert seen[0].is_contiguous(memory_format=torch.channels_last)
 
 
+def test_few_channels_are_not_innermost() -> None:
+    model = ResNetClassifier(8, 4, input_shape=SHAPE, num_classes=10, channels_last=True)
+    model.setup("fit")
+    for size in (7, 2) * 5:
+        images, labels = batch()
+        model.loss((images[:size], labels[:size]))[0].backward()
+    assert all(parameter.is_contiguous() for parameter in model.parameters())
+
+
 @pytest.mark.parametrize("make", [MODELS["mlp"], MODELS["resnet 8"]])
 @pytest.mark.parametrize(("chosen", "mode"), [(True, None), ("default", "default")])
 def test_compiling_in_place_keeps_names_and_values(

@@ -41,6 +41,13 @@ def test_singular_vectors_stay(shape: tuple[int, int]) -> None:
     assert (product.diagonal() > 0.5).all()
 
 
+def test_autocast_changes_nothing() -> None:
+    matrix = parameter(20, 60).detach()
+    with torch.autocast("cpu", torch.bfloat16):
+        within = orthogonal(matrix, steps=5)
+    assert torch.equal(within, orthogonal(matrix, steps=5))
+
+
 @pytest.mark.parametrize(
     ("shape", "options"),
     [((6, 4), {"head_lr": 0.3, "weight_decay": 0.03}), ((6,), {"vector_lr": 0.05}), ((6,), {"weight_decay": 0.02})],

@@ -1,7 +1,6 @@
 """What a person sees of a run."""
 
 from collections.abc import Mapping
-from time import perf_counter
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -9,7 +8,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from torch import Tensor
 from tqdm import tqdm
 
-REFRESH_SECONDS = 0.25  # the running loss is read from the device no more often than this
+from arc_light.bar import show
 
 
 class EpochProgress(ProgressBar):
@@ -89,11 +88,3 @@ def print_epoch(epoch: int, epochs: int, metrics: Mapping[str, Tensor]) -> None:
         parts += [f"{part} {' '.join(figures)}"] if figures else []
     parts.append(f"{values['images_per_second']:,.0f} images/s")
     print("   ".join(parts), flush=True)
-
-
-def show(bar: "tqdm[Any]", metrics: Any) -> None:
-    """Show on a bar how far it is, and the loss and accuracy so far if there are metrics, a few times a second."""
-    if not bar.disable and perf_counter() - getattr(bar, "shown", 0.0) > REFRESH_SECONDS:
-        bar.shown = perf_counter()
-        running = metrics.running() if metrics else {}
-        bar.set_postfix_str(" ".join(f"{name} {float(value):.4f}" for name, value in running.items()))

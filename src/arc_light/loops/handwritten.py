@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 
-from arc_light.callbacks.progress import show
+from arc_light.bar import show
 from arc_light.finite import FiniteCheck, Place
 from arc_light.loops.batches import Batches
 from arc_light.loops.schedule import unpacked

@@ -19,6 +19,7 @@ from arc_light.optim import BY_STEP, ReduceLROnPlateau, RunLengthLR, Schedule, b
 Batch = tuple[Tensor, Tensor]  # images, float [B, C, H, W]; labels, int64 [B]
 OptimizerCallable = Callable[[Iterable[Any]], Optimizer]
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
+FEWEST_LAST = 8  # channels; with fewer innermost, torch 2.15's AVX2 convolutions write beyond their memory
 LRSchedulerCallable = Callable[[Optimizer], Schedule]
 
 
@@ -31,8 +32,8 @@ class Classifier(LightningModule):
         optimizer: builds the optimizer from parameter groups; one-dimensional parameters have no weight decay.
         lr_scheduler: builds the schedule, or None for a constant rate.
         label_smoothing: part of the target that is spread over all classes, 0..1 (arXiv:1512.00567, section 7).
-        channels_last: keep images and weights with the channels innermost, which suits convolutions in bf16; on the
-            command line, null leaves it to the machine.
+        channels_last: keep images and weights with the channels innermost, which suits convolutions in bf16, unless one
+            has fewer than 8 channels; on the command line, null leaves it to the machine.
         test_time_flip: outside training, average the logits of an image and of its mirror image.
         compile: compile the network in place with torch.compile, True or one of its modes; "reduce-overhead" replays
             CUDA graphs, which small networks gain from most.
@@ -70,6 +71,9 @@ class Classifier(LightningModule):
 
     def setup(self, stage: str) -> None:
         """Lay out and compile the network, once it is on its device."""
+        channels = [layer.out_channels for layer in self.network.modules() if isinstance(layer, nn.Conv2d)]
+        if min(channels, default=0) < FEWEST_LAST:
+            self.memory_format = torch.contiguous_format
         if self.memory_format == torch.channels_last:
             self.network.to(memory_format=torch.channels_last)
         if self.compile_network:
