@@ -38,4 +38,5 @@ def tables(options: Options) -> Iterator[Table]:
 
 def compared(ours_mib: float, peer_mib: float) -> tuple[str, str, str]:
     """Show both, and which part of the peer's memory ours is."""
-    return f"{ours_mib:,.0f}", f"{peer_mib:,.0f}", f"{ours_mib / peer_mib:.2f}"
+    ratio = f"{ours_mib / peer_mib:.2f}" if peer_mib else ""  # nothing, where the parent of both has more memory
+    return f"{ours_mib:,.0f}", f"{peer_mib:,.0f}", ratio
