@@ -66,7 +66,7 @@ def test_options_have_the_last_word(fit: Command, allocator: list[str]) -> None:
 
 def test_left_alone_it_is_as_torch_has_it(fit: Command, allocator: list[str]) -> None:
     threads = torch.get_num_threads()
-    outcome = fit("--trainer.precision=32-true", "--model.channels_last=false")
+    outcome = fit("--trainer.precision=32-true", "--model.channels_last=false", "--machine.threads=null")
     assert told(outcome).endswith("channels first, float32 products in highest precision, freed memory is kept")
     assert torch.get_num_threads() == threads
     assert not allocator
