@@ -8,7 +8,7 @@ from benchmarks.mnist_files import mnist_files
 from benchmarks.options import Options
 from benchmarks.ours_data import peak_mib
 from benchmarks.processes import ROOT, interleaved, python
-from benchmarks.tables import Table
+from benchmarks.tables import Table, compared
 
 IMPORTS = "import torch, lightning, torchmetrics.classification; from torchvision import datasets"
 STOCK = ROOT / "benchmarks" / "peers" / "stock_mnist.py"
@@ -26,17 +26,12 @@ def tables(options: Options) -> Iterator[Table]:
         )
         size = sum(path.stat().st_size for path in (files.folder / "MNIST" / "raw").glob("*-ubyte")) / 2**20
     found = {kind: peak_mib(runs[kind]) for kind in runs}
+    # nothing, where the parent of both has more memory than they
     above = {kind: found[kind] - found[f"{whose}_imports"] for kind, whose in (("ours", "our"), ("peer", "peer"))}
     table = Table(f"Peak memory of a whole process, MiB, {files.name}", ["", "ours", "Lightning", "ratio"])
-    table.add("one epoch", *compared(found["ours"], found["peer"]))
-    table.add("the imports alone", *compared(found["our_imports"], found["peer_imports"]))
-    table.add("above the imports", *compared(above["ours"], above["peer"]))
+    table.add("one epoch", *compared(found["ours"], found["peer"], ",.0f"))
+    table.add("the imports alone", *compared(found["our_imports"], found["peer_imports"], ",.0f"))
+    table.add("above the imports", *compared(above["ours"], above["peer"], ",.0f"))
     table.add("the files of the data", f"{size:,.0f}", f"{size:,.0f}", "")
     table.add("times the files", *(f"{above[kind] / size:.1f}" for kind in ("ours", "peer")), "")
     yield table
-
-
-def compared(ours_mib: float, peer_mib: float) -> tuple[str, str, str]:
-    """Show both, and which part of the peer's memory ours is."""
-    ratio = f"{ours_mib / peer_mib:.2f}" if peer_mib else ""  # nothing, where the parent of both has more memory
-    return f"{ours_mib:,.0f}", f"{peer_mib:,.0f}", ratio

@@ -10,7 +10,7 @@ from statistics import median
 from benchmarks import ours
 from benchmarks.options import Options
 from benchmarks.processes import ROOT, interleaved, python
-from benchmarks.tables import Table
+from benchmarks.tables import Table, compared
 
 STOCK = ROOT / "benchmarks" / "peers" / "stock_cli.py"
 DIGITS = ROOT / "src" / "arc_light" / "data" / "digits.npz"
@@ -31,12 +31,7 @@ def tables(options: Options) -> Iterator[Table]:
     seconds = {kind: median(run.seconds for run in runs[kind]) for kind in runs}
     table = Table("Start: seconds of the whole process", ["", "ours", "LightningCLI", "ratio", "ours are imports"])
     imports = f"{seconds['our_imports'] / seconds['ours']:.0%}"
-    table.add("fit of one step, digits, CSV logger", *compared(seconds["ours"], seconds["peer"]), imports)
-    table.add("its imports alone", *compared(seconds["our_imports"], seconds["peer_imports"]), "")
+    table.add("fit of one step, digits, CSV logger", *compared(seconds["ours"], seconds["peer"], ".2f"), imports)
+    table.add("its imports alone", *compared(seconds["our_imports"], seconds["peer_imports"], ".2f"), "")
     table.add("--help", f"{seconds['help']:.2f}", "", "", "")
     yield table
-
-
-def compared(ours_s: float, peer_s: float) -> tuple[str, str, str]:
-    """Show both, and which part of the peer's time ours is."""
-    return f"{ours_s:.2f}", f"{peer_s:.2f}", f"{ours_s / peer_s:.2f}"

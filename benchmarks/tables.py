@@ -4,6 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
+def compared(ours: float, peer: float, form: str) -> tuple[str, str, str]:
+    """Show both, in a format, and which part of the peer's figure ours is, if it has one."""
+    return f"{ours:{form}}", f"{peer:{form}}", f"{ours / peer:.2f}" if peer else ""
+
+
 @dataclass
 class Table:
     """A title, names of columns, and rows of text; what is in a cell but the first of a row is a figure.

@@ -7,8 +7,8 @@ from typing import Any
 from lightning.pytorch import callbacks
 
 
-class EarlyStopping(callbacks.EarlyStopping):
-    """Lightning's own, but its key is made once: Lightning asks for it at every hook of every step."""
+class KeyOnce(callbacks.Callback):
+    """A callback whose key is made once (abstract): Lightning asks for it at every hook of every step."""
 
     @cached_property
     def state_key(self) -> str:
@@ -16,13 +16,12 @@ class EarlyStopping(callbacks.EarlyStopping):
         return super().state_key
 
 
-class RunCheckpoint(callbacks.ModelCheckpoint):
-    """A ModelCheckpoint that knows the best epoch so far also when the run's directory has been moved or copied."""
+class EarlyStopping(KeyOnce, callbacks.EarlyStopping):
+    """Lightning's own."""
 
-    @cached_property
-    def state_key(self) -> str:
-        """Tell its state from that of other callbacks, in a checkpoint; asked for at every hook of every step."""
-        return super().state_key
+
+class RunCheckpoint(KeyOnce, callbacks.ModelCheckpoint):
+    """A ModelCheckpoint that knows the best epoch so far also when the run's directory has been moved or copied."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what the run had reached, its files being where the directory is now."""

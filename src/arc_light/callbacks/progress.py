@@ -65,9 +65,8 @@ class EpochProgress(ProgressBar):
     def _begin_bar(self, trainer: Trainer) -> None:
         if self._enabled:
             epoch = f"epoch {trainer.current_epoch}/{(trainer.max_epochs or 0) - 1}"
-            self._bar = tqdm(
-                desc=epoch, total=self.total_train_batches, leave=False, disable=None
-            )  # without a terminal
+            # None disables it where there is no terminal
+            self._bar = tqdm(desc=epoch, total=self.total_train_batches, leave=False, disable=None)
 
     def _end_bar(self) -> None:
         if self._bar is not None:

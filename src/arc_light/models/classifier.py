@@ -19,8 +19,8 @@ from arc_light.optim import BY_STEP, ReduceLROnPlateau, RunLengthLR, Schedule, b
 Batch = tuple[Tensor, Tensor]  # images, float [B, C, H, W]; labels, int64 [B]
 OptimizerCallable = Callable[[Iterable[Any]], Optimizer]
 CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
-FEWEST_LAST = 8  # channels; with fewer innermost, torch 2.15's AVX2 convolutions write beyond their memory
 LRSchedulerCallable = Callable[[Optimizer], Schedule]
+FEWEST_LAST = 8  # channels; with fewer innermost, torch 2.15's AVX2 convolutions write beyond their memory
 
 
 class Classifier(LightningModule):
@@ -106,9 +106,10 @@ class Classifier(LightningModule):
         """Count loss and accuracy."""
         self._counted(self.test_metrics, batch)
 
-    # Lightning asks for them at every step, and would make them anew
-    training_step.__signature__ = signature(training_step)  # type: ignore[attr-defined]
-    validation_step.__signature__ = signature(validation_step)  # type: ignore[attr-defined]
+    # Lightning asks for them at every batch, and would make them anew
+    training_step.__signature__ = signature(training_step)  # type: ignore[attr-defined]  # which inspect looks for
+    validation_step.__signature__ = signature(validation_step)  # type: ignore[attr-defined]  # likewise
+    test_step.__signature__ = signature(test_step)  # type: ignore[attr-defined]  # likewise
 
     def _counted(self, metrics: LossAndAccuracy, batch: Batch) -> Tensor:
         loss, logits = self.loss(batch)
