@@ -13,7 +13,7 @@ from jsonargparse import get_loader, set_loader, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
 from arc_light.errors import InputError
-from arc_light.strict_yaml import MOST_BYTES, check_yaml
+from arc_light.strict_yaml import MOST_BYTES, check_yaml, read
 from arc_light.superseded import last_logger, without_superseded_logger
 
 REASONS = (
@@ -82,13 +82,13 @@ def restrict_jsonargparse() -> None:
         import_path_denylist=sorted(sys.stdlib_module_names),
         instantiate_subclass_spec_in_any=False,
     )
-    read = get_loader("yaml")
+    load = get_loader("yaml")
 
-    def read_strictly(text: str) -> Any:
+    def load_strictly(text: str) -> Any:
         check_yaml(text)
-        return read(text)
+        return load(text)
 
-    set_loader("yaml", read_strictly, exceptions=(yaml.YAMLError, ValueError))
+    set_loader("yaml", load_strictly, exceptions=(yaml.YAMLError, ValueError))
 
 
 def yaml_files(args: Sequence[str]) -> dict[Path, dict[str, Any]]:
@@ -115,9 +115,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MOST_BYTES or not path.is_file():
             raise InputError(f"--config {path}: not a file of at most {MOST_BYTES:,} bytes")
-        text = path.read_text()
-        check_yaml(text)
-        options = yaml.safe_load(text)
+        options = read(path.read_text())
     except FileNotFoundError as error:
         raise InputError(f"--config {path}: {no_such_file(path)}") from error
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -12,6 +12,16 @@ TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 RESERVED = ("$", "__")  # jsonargparse's own keys, which it passes over
 
 
+def read(text: str) -> Any:
+    """Read YAML that passes `check_yaml`, several times as fast as by `yaml.safe_load`, with the same result.
+
+    Raises:
+        yaml.YAMLError: it does not pass.
+    """
+    check_yaml(text)
+    return yaml.load(text, LOADER)  # noqa: S506  # which is a safe one
+
+
 def check_yaml(text: str) -> None:
     """Refuse what a reader would pass over in silence, or would not come to an end with.
 

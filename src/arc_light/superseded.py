@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from arc_light.strict_yaml import MOST_BYTES, check_yaml
+from arc_light.strict_yaml import MOST_BYTES, read
 
 OPTION = "--trainer.logger"
 UNREADABLE = (AttributeError, KeyError, OSError, TypeError, ValueError, yaml.YAMLError)  # the parser will say so
@@ -43,13 +43,3 @@ def class_name(logger: Any) -> str:
         with Path(logger).open(encoding="utf-8") as file:
             logger = read(file.read(MOST_BYTES))
     return str(logger["class_path"] if isinstance(logger, dict) else logger).rpartition(".")[2]
-
-
-def read(text: str) -> Any:
-    """Read YAML.
-
-    Raises:
-        yaml.YAMLError: it is none, or what the parser will refuse.
-    """
-    check_yaml(text)
-    return yaml.safe_load(text)

@@ -66,6 +66,17 @@ def test_parts_are_disjoint_stratified_and_the_test_split_is_the_official_one() 
     assert torch.bincount(val.labels).tolist() == [6, 6, 6]
 
 
+def test_a_split_copies_no_image_and_a_device_gets_a_parts_own_only() -> None:
+    data = fitted(val_fraction=0.2)
+    train, val = data.parts["train"], data.parts["val"]
+    assert train.held is val.held
+    images, labels = train
+    assert torch.equal(images, train.images)
+    assert torch.equal(labels, train.labels)
+    assert train.to(torch.device("cpu")) is train
+    assert train.to(torch.device("meta")).held.shape == images.shape
+
+
 def test_the_split_follows_from_the_seed_in_every_process() -> None:
     assert torch.equal(fitted(seed=3).parts["val"].images, fitted(seed=3).parts["val"].images)
     assert not torch.equal(fitted(seed=3).parts["val"].images, fitted(seed=4).parts["val"].images)

@@ -9,7 +9,7 @@ import torch
 from fake_data import write_folder, write_image
 from PIL import Image
 
-from arc_light.data import ImageFolderDataModule
+from arc_light.data import ImageFolderDataModule, Images
 from arc_light.data.folder import channel_statistics
 from arc_light.data.images import read_image
 from arc_light.errors import InputError
@@ -81,8 +81,8 @@ def test_the_mean_and_deviation_are_those_of_the_training_images() -> None:
 
 
 def test_statistics_do_not_depend_on_the_chunk() -> None:
-    images = torch.randint(256, (50, 3, 4, 4), dtype=torch.uint8)
-    for by_chunk, whole in zip(channel_statistics(images, 7), channel_statistics(images, 50), strict=True):
+    part = Images(torch.randint(256, (50, 3, 4, 4), dtype=torch.uint8), torch.zeros(50))
+    for by_chunk, whole in zip(channel_statistics(part, 7), channel_statistics(part, 50), strict=True):
         assert by_chunk == pytest.approx(whole, rel=1e-5)  # sums of float32 in another order
 
 

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from signal import SIGINT
 from time import perf_counter
 
-import yaml
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
+from arc_light import strict_yaml
 from arc_light.checkpoints import loading, steps_kept
 from arc_light.checks import print_left_out
 from arc_light.diagnosis import explained, naming_operation
@@ -132,4 +132,4 @@ def record(experiment: Experiment) -> None:
     write_whole(run.path / "environment.json", environment())
     for logger in experiment.trainer.loggers:
         if logger is not experiment.table:  # without which there is no run
-            log_config(logger, yaml.safe_load(resolved))
+            log_config(logger, strict_yaml.read(resolved))

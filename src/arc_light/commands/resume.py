@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from arc_light import strict_yaml
 from arc_light.checkpoints import load_checkpoint
 from arc_light.commands.fit import check, train
 from arc_light.commands.options import OptionParser, run_and_rest
@@ -34,7 +33,7 @@ def main(args: Sequence[str]) -> None:
     )
     _, run, rest = run_and_rest(parser, args)
     experiment = Experiment("resume", ["-c", str(run.config), *rest], where=lambda _: run)
-    before, after = yaml.safe_load(run.config.read_text()), yaml.safe_load(experiment.resolved())
+    before, after = strict_yaml.read(run.config.read_text()), strict_yaml.read(experiment.resolved())
     for part in KEPT:
         if after.get(part) != before.get(part):
             raise InputError(f"--{part}: a run is resumed as it was begun: use fit for a new one")

@@ -1,9 +1,10 @@
 """What every data set of images shares: splits, loaders, and normalisation and augmentation of whole batches."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -21,15 +22,32 @@ from arc_light.errors import InputError
 Batch = tuple[Tensor, Tensor]  # images, float [B, C, H, W], normalised; labels, int64 [B]
 
 
-class Images(NamedTuple):
-    """Part of a data set: images, uint8 [N, C, H, W], and labels, int64 [N]."""
+@dataclass(frozen=True, eq=False)
+class Images:
+    """Part of a data set: images and labels; parts can share what they hold, so that a split copies no image.
 
-    images: Tensor
+    Args:
+        held: images, uint8 [M, C, H, W].
+        labels: int64 [N], of this part's images.
+        rows: which of those that are held, int64 [N]; None is all.
+    """
+
+    held: Tensor
     labels: Tensor
+    rows: Tensor | None = None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Unpack into images and labels."""
+        return iter((self.images, self.labels))
+
+    @property
+    def images(self) -> Tensor:
+        """Pick the part's own images, uint8 [N, C, H, W]."""
+        return self.held if self.rows is None else self.held[self.rows]
 
     def to(self, device: torch.device) -> "Images":
-        """Copy both to a device, if they are not there."""
-        return Images(self.images.to(device), self.labels.to(device))
+        """Copy the part's own to a device, if they are not there."""
+        return self if self.held.device == device else Images(*(tensor.to(device) for tensor in self))
 
 
 class ImageDataModule(LightningDataModule):
@@ -107,15 +125,15 @@ class ImageDataModule(LightningDataModule):
         """
         draws = torch.zeros(1, sum(augmentation.draws for augmentation in self.augment))
         try:
-            self.augmented(self.parts["train"].images[:1], draws, epoch=0)
+            self.augmented(self.parts["train"].held[:1], draws, epoch=0)
         except (ArithmeticError, RuntimeError, ValueError) as error:
             raise InputError(f"--data.augment: {str(error).splitlines()[0]}") from error
 
     def load_train_and_val(self) -> dict[str, Images]:
         """Split the official training images by class."""
         images, labels = self.load(train=True)
-        train, val = stratified_split(labels, self.val_fraction, self.seed)
-        return {"train": Images(images[train], labels[train]), "val": Images(images[val], labels[val])}
+        split = stratified_split(labels, self.val_fraction, self.seed)
+        return {part: Images(images, labels[rows], rows) for part, rows in zip(("train", "val"), split, strict=True)}
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffle the training images anew in each epoch."""
@@ -131,9 +149,10 @@ class ImageDataModule(LightningDataModule):
         return self._loader("test")
 
     def _loader(self, part: str, alternates: Sequence[bool] | None = None) -> DataLoader[Any]:
-        resident = self.is_resident(self.parts[part].images)
+        resident = self.is_resident(self.parts[part].held)
         place = self.device if resident else torch.device("cpu")
-        batches = ImageBatches(*self.parts[part].to(place), alternates, self.seed)
+        own = self.parts[part].to(place)
+        batches = ImageBatches(own.held, own.labels, alternates, self.seed, own.rows)
         train = part == "train" and not getattr(self.trainer, "overfit_batches", 0)
         ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
         return BatchLoader(

@@ -20,15 +20,24 @@ class ImageBatches(Dataset[tuple[Any, ...]]):
     """Images and labels in memory; a key of epoch and indices fetches a batch.
 
     Args:
-        images: uint8 [N, C, H, W], on any device, where the indices are then, too.
+        images: uint8 [M, C, H, W], on any device, where the indices are then, too.
         labels: int64 [N].
         alternates: for each random number that an image needs in an epoch, whether it is the one of the epoch before,
             half way round; None leaves them and the epoch out of the batch.
         seed: of those numbers.
+        rows: which image belongs to each label, int64 [N]; None is the one at the same place.
     """
 
-    def __init__(self, images: Tensor, labels: Tensor, alternates: Sequence[bool] | None = None, seed: int = 0) -> None:
-        self.images, self.labels, self.seed, self.augmented = images, labels, seed, alternates is not None
+    def __init__(
+        self,
+        images: Tensor,
+        labels: Tensor,
+        alternates: Sequence[bool] | None = None,
+        seed: int = 0,
+        rows: Tensor | None = None,
+    ) -> None:
+        self.images, self.labels, self.seed, self.rows = images, labels, seed, rows
+        self.augmented = alternates is not None
         self.alternates = torch.tensor(alternates or (), dtype=torch.bool)
         self._draws = torch.empty(0)
         self._epoch = -1
@@ -40,7 +49,8 @@ class ImageBatches(Dataset[tuple[Any, ...]]):
     def __getitem__(self, key: Key) -> tuple[Any, ...]:
         """Fetch images, labels and, to augment them, draws, float [B, draws] in [0, 1), and the epoch."""
         epoch, indices = key
-        batch = (self.images[indices], self.labels[indices])
+        rows = indices if self.rows is None else self.rows[indices]
+        batch = (self.images[rows], self.labels[indices])
         return (*batch, self._drawn(epoch)[indices], epoch) if self.augmented else batch
 
     def _drawn(self, epoch: int) -> Tensor:

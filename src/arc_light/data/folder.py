@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import torch
 from jsonargparse.typing import OpenUnitInterval, PositiveInt
-from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
 from arc_light.data.base import ImageDataModule, Images
@@ -85,7 +84,7 @@ class ImageFolderDataModule(ImageDataModule):
             if own
             else super().load_train_and_val()
         )
-        self.mean, self.std = channel_statistics(parts["train"].images)
+        self.mean, self.std = channel_statistics(parts["train"])
         return parts
 
     def state_dict(self) -> dict[str, Any]:
@@ -120,12 +119,14 @@ class ImageFolderDataModule(ImageDataModule):
         return Images(images, torch.tensor([label for _, label in files]))
 
 
-def channel_statistics(images: Tensor, chunk: int = 256) -> tuple[list[float], list[float]]:
-    """Compute mean and standard deviation per channel of values 0..1 from images, uint8 [N, C, H, W]."""
-    sums = torch.zeros(2, images.shape[1], dtype=torch.float64)
-    for part in images.split(chunk):  # small ones stay in the processor's cache
-        values = part.float()
+def channel_statistics(part: Images, chunk: int = 256) -> tuple[list[float], list[float]]:
+    """Compute mean and standard deviation per channel of a part's images, with values 0..1."""
+    count, (_, channels, height, width) = len(part.labels), part.held.shape
+    rows = torch.arange(count) if part.rows is None else part.rows
+    sums = torch.zeros(2, channels, dtype=torch.float64)
+    for some in rows.split(chunk):  # few stay in the processor's cache
+        values = part.held[some].float()
         sums += torch.stack([values.sum((0, 2, 3)), values.square_().sum((0, 2, 3))])
-    mean, square = sums / (images.numel() / images.shape[1]) / torch.tensor([[255], [255**2]])
+    mean, square = sums / (count * height * width) / torch.tensor([[255], [255**2]])
     std = (square - mean.square()).clamp(min=1e-6).sqrt()
     return mean.tolist(), std.tolist()
