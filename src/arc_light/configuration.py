@@ -104,5 +104,6 @@ class Configuration(LightningCLI):
         config = self.config.clone()
         del config["config"]  # the files that it came from
         config.best_checkpoint.dirpath = config.last_checkpoint.dirpath = None  # where the run is, wherever it is moved
-        text: str = self.parser.dump(config, skip_none=False, skip_link_targets=False)
+        whole = {"skip_none": False, "skip_link_targets": False}
+        text: str = self.parser.dump(config, **whole, skip_validation=True)  # it was checked when parsed
         return text

@@ -9,11 +9,12 @@ from arc_light.data.augment import (
     RandomResizedCrop,
     SmallFirst,
 )
-from arc_light.data.base import Batch, ImageDataModule, Images
+from arc_light.data.base import Batch, ImageDataModule
 from arc_light.data.cifar10 import CIFAR10DataModule
 from arc_light.data.digits import DigitsDataModule
 from arc_light.data.folder import ImageFolderDataModule
 from arc_light.data.mnist import MNISTDataModule
+from arc_light.data.splits import Images
 
 __all__ = [
     "AlternatingFlip",

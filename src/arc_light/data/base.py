@@ -1,8 +1,7 @@
 """What every data set of images shares: splits, loaders, and normalisation and augmentation of whole batches."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,38 +15,10 @@ from torch.utils.data import DataLoader
 from arc_light.data.augment import Augmentation
 from arc_light.data.batches import BatchLoader, BatchSampler, ImageBatches
 from arc_light.data.images import read_image
-from arc_light.data.splits import stratified_split
+from arc_light.data.splits import Images, stratified_split
 from arc_light.errors import InputError
 
 Batch = tuple[Tensor, Tensor]  # images, float [B, C, H, W], normalised; labels, int64 [B]
-
-
-@dataclass(frozen=True, eq=False)
-class Images:
-    """Part of a data set: images and labels; parts can share what they hold, so that a split copies no image.
-
-    Args:
-        held: images, uint8 [M, C, H, W].
-        labels: int64 [N], of this part's images.
-        rows: which of those that are held, int64 [N]; None is all.
-    """
-
-    held: Tensor
-    labels: Tensor
-    rows: Tensor | None = None
-
-    def __iter__(self) -> Iterator[Tensor]:
-        """Unpack into images and labels."""
-        return iter((self.images, self.labels))
-
-    @property
-    def images(self) -> Tensor:
-        """Pick the part's own images, uint8 [N, C, H, W]."""
-        return self.held if self.rows is None else self.held[self.rows]
-
-    def to(self, device: torch.device) -> "Images":
-        """Copy the part's own to a device, if they are not there."""
-        return self if self.held.device == device else Images(*(tensor.to(device) for tensor in self))
 
 
 class ImageDataModule(LightningDataModule):

@@ -9,9 +9,9 @@ import torch
 from jsonargparse.typing import OpenUnitInterval, PositiveInt
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
-from arc_light.data.base import ImageDataModule, Images
+from arc_light.data.base import ImageDataModule
 from arc_light.data.folder_cache import ImageCache
-from arc_light.data.splits import stratified_split
+from arc_light.data.splits import Images, stratified_split
 from arc_light.errors import InputError
 
 LAYOUT = "it should hold one folder of images a class, or train/ (and val/, test/) with one folder a class each"

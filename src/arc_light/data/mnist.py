@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 from torchvision import datasets
 
-from arc_light.data.base import ImageDataModule, Images
+from arc_light.data.base import ImageDataModule
 from arc_light.data.files import provide
+from arc_light.data.splits import Images
 
 
 class MNISTDataModule(ImageDataModule):

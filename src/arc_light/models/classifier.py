@@ -12,9 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim import SGD, Optimizer
 
-from arc_light.errors import InputError
 from arc_light.models.metrics import LossAndAccuracy
-from arc_light.optim import BY_STEP, ReduceLROnPlateau, RunLengthLR, Schedule, built, finite, parameter_groups
+from arc_light.optim import (
+    BY_STEP,
+    ReduceLROnPlateau,
+    RunLengthLR,
+    Schedule,
+    built,
+    finite,
+    parameter_groups,
+    try_out,
+)
 
 Batch = tuple[Tensor, Tensor]  # images, float [B, C, H, W]; labels, int64 [B]
 OptimizerCallable = Callable[[Iterable[Any]], Optimizer]
@@ -146,20 +154,7 @@ class Classifier(LightningModule):
         Raises:
             InputError: one of them refuses its options.
         """
-        parameter = nn.Parameter(torch.zeros(2, 2, device=device))
-        parameter.grad = torch.ones_like(parameter)
-        optimizer = built("optimizer", self.optimizer, [{"params": [parameter]}])
-        built("optimizer", optimizer.step)
-        configured: Any = self.configure_optimizers(total_steps=1)
-        if not isinstance(configured, dict):
-            return
-        scheduler = configured["lr_scheduler"]["scheduler"]
-        configured["optimizer"].step()  # without gradients, so that nothing changes
-        measured = [0.0] if isinstance(scheduler, ReduceLROnPlateau) else []
-        built("lr_scheduler", scheduler.step, *measured)
-        lr = min(float(group["lr"]) for group in configured["optimizer"].param_groups)
-        if not 0 <= lr < float("inf"):
-            raise InputError(f"--model.lr_scheduler: it leads to a learning rate of {lr}; see --help for its options")
+        try_out(self.optimizer, self.configure_optimizers, device)
 
     def configure_optimizers(self, total_steps: int | None = None) -> OptimizerLRScheduler:
         """Build the optimizer and its schedule.

@@ -12,6 +12,7 @@ from arc_light.optim.schedules import (
     WarmupCosineLR,
     WarmupLinearLR,
 )
+from arc_light.optim.trial import try_out
 
 __all__ = [
     "BY_STEP",
@@ -25,4 +26,5 @@ __all__ = [
     "built",
     "finite",
     "parameter_groups",
+    "try_out",
 ]
