@@ -64,6 +64,12 @@ def test_options_have_the_last_word(fit: Command, allocator: list[str]) -> None:
     assert allocator == ["returned"]
 
 
+@pytest.mark.parametrize(("width", "layout"), [(4, "first"), (8, "last")])
+def test_the_layout_that_is_told_is_the_networks(width: int, layout: str, fit: Command) -> None:
+    outcome = fit("--model=ResNetClassifier", f"--model.width={width}", "--model.channels_last=true")
+    assert f"channels {layout}" in told(outcome)
+
+
 def test_left_alone_it_is_as_torch_has_it(fit: Command, allocator: list[str]) -> None:
     threads = torch.get_num_threads()
     outcome = fit("--trainer.precision=32-true", "--model.channels_last=false", "--machine.threads=null")

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any
 
+import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from arc_light.checkpoints import load_checkpoint
@@ -26,7 +27,7 @@ def print_header(experiment: Experiment) -> None:
         f"{type(experiment.datamodule).__name__} ({', '.join(sizes)} images), "
         f"{trainer.strategy.root_device}, {trainer.precision}, run {experiment.run.name}"
     )
-    channels_last = experiment.config.model.init_args.get("channels_last", False)
+    channels_last = getattr(experiment.model, "memory_format", None) == torch.channels_last
     machine, device = experiment.config_init.machine, trainer.strategy.root_device.type
     print(f"machine: {machine.describe(device, trainer.precision, channels_last)}", flush=True)
 

@@ -1,6 +1,7 @@
 """What every image classifier shares: one step, its metrics and its optimizer."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from inspect import signature
 from typing import Any, Literal
 
@@ -66,8 +67,7 @@ class Classifier(LightningModule):
         self.input_shape, self.num_classes = input_shape, num_classes
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.label_smoothing = label_smoothing
-        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
-        self.test_time_flip, self.compile_network = test_time_flip, compile
+        self.channels_last, self.test_time_flip, self.compile_network = channels_last, test_time_flip, compile
         self.train_metrics, self.val_metrics, self.test_metrics = (LossAndAccuracy() for _ in range(3))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -77,11 +77,15 @@ class Classifier(LightningModule):
         else:
             super().__setattr__(name, value)
 
+    @cached_property
+    def memory_format(self) -> torch.memory_format:
+        """Choose where channels are: innermost, if that is asked for and no convolution has too few of them."""
+        channels = [layer.out_channels for layer in self.network.modules() if isinstance(layer, nn.Conv2d)]
+        innermost = self.channels_last and min(channels, default=FEWEST_LAST) >= FEWEST_LAST
+        return torch.channels_last if innermost else torch.contiguous_format
+
     def setup(self, stage: str) -> None:
         """Lay out and compile the network, once it is on its device."""
-        channels = [layer.out_channels for layer in self.network.modules() if isinstance(layer, nn.Conv2d)]
-        if min(channels, default=0) < FEWEST_LAST:
-            self.memory_format = torch.contiguous_format
         if self.memory_format == torch.channels_last:
             self.network.to(memory_format=torch.channels_last)
         if self.compile_network:
