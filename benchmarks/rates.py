@@ -84,6 +84,8 @@ def main(side: int, megabytes: int) -> None:
     runtime.prepare()
     import torch  # noqa: PLC0415  # after its environment is set
 
+    runtime.keep_memory()
+    torch.set_float32_matmul_precision("high")  # as our runs have it with CUDA; a CPU computes the same
     device = str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     name = torch.cuda.get_device_name() if device == "cuda" else device
     rates: dict[str, object] = {"device": name}

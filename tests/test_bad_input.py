@@ -122,6 +122,7 @@ OPTIONS = {
     "--model ResNetClassifier --model.width 0": ["--model.width 0", ">0"],
     # against each other
     "--model.num_classes 5": ["--model.num_classes 5", "the data has 10"],
+    "--model.hidden_sizes [8] --data.augment+=SmallFirst": ["--data.augment", "no images of 6 by 6", "leave out"],
     "--model.input_shape [1,28,28]": ["--model.input_shape [1, 28, 28]", "the data has [1, 8, 8]"],
     "--model ResNetClassifier --model.depth 20 --model.stem large": ["depth 20", "large stem", "18"],
     "--model ResNetClassifier --model.depth 18 --model.weights DEFAULT": ["weights 'DEFAULT'", "1 channel"],

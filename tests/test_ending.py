@@ -50,6 +50,11 @@ def test_a_failure_keeps_its_status(failure: str, status: int) -> None:
     assert run(BEGIN, WORK, failure, "end.succeeded = True").returncode == status
 
 
+def test_a_file_that_was_detached_is_passed_over() -> None:
+    done = run(BEGIN, "kept = open('text', 'w'); kept.detach(); print('said')", "end.succeeded = True")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "said\n", "")
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_output_that_cannot_be_written_is_a_failure() -> None:
     with Path("/dev/full").open("w") as full:

@@ -16,9 +16,9 @@ LEFT_OPEN = ("--trainer.precision=null", "--model.channels_last=null", "--traine
 
 @pytest.fixture
 def allocator(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Note when memory would be returned, which the other tests would feel."""
+    """Note when memory would be kept."""
     calls: list[str] = []
-    monkeypatch.setattr(runtime, "return_memory", lambda: calls.append("returned"))
+    monkeypatch.setattr(runtime, "keep_memory", lambda: calls.append("kept"))
     return calls
 
 
@@ -61,7 +61,7 @@ def test_options_have_the_last_word(fit: Command, allocator: list[str]) -> None:
     expected = "machine: 1 thread, 32-true, channels last, float32 products in medium precision"
     assert told(outcome) == f"{expected}, freed memory is returned"
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == (1, "medium")
-    assert allocator == ["returned"]
+    assert not allocator
 
 
 @pytest.mark.parametrize(("width", "layout"), [(4, "first"), (8, "last")])
@@ -75,7 +75,7 @@ def test_left_alone_it_is_as_torch_has_it(fit: Command, allocator: list[str]) ->
     outcome = fit("--trainer.precision=32-true", "--model.channels_last=false", "--machine.threads=null")
     assert told(outcome).endswith("channels first, float32 products in highest precision, freed memory is kept")
     assert torch.get_num_threads() == threads
-    assert not allocator
+    assert allocator == ["kept"]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import gc
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from types import SimpleNamespace
 
@@ -46,15 +45,18 @@ def test_another_c_library_is_left_alone(error: type[Exception], monkeypatch: py
     assert asked == [None]
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"), [(runtime.keep_memory, runtime.KEEP), (runtime.return_memory, runtime.RETURN)]
-)
-def test_the_allocator_is_told(
-    change: Callable[[], None], expected: dict[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("most", [2**30, 2**25])
+def test_the_allocator_is_told_to_keep_as_much_as_it_can(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
     told: dict[int, int] = {}
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=told.__setitem__))
-    change()
+
+    def mallopt(option: int, value: int) -> bool:
+        taken = option != runtime.M_MMAP_THRESHOLD or value <= most
+        told.update({option: value} if taken else {})
+        return taken
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
+    runtime.keep_memory()
+    expected = {runtime.M_MMAP_THRESHOLD: most, runtime.M_TRIM_THRESHOLD: 2**31 - 1, runtime.M_TOP_PAD: 2**26}
     assert told == expected
 
 

@@ -5,6 +5,7 @@ import gc
 import io
 import logging
 import os
+from contextlib import suppress
 
 BUFFERS = (io.BufferedRandom, io.BufferedWriter, io.TextIOWrapper)
 
@@ -35,5 +36,5 @@ def flush_files() -> None:
         OSError: one of them cannot be written.
     """
     for file in [obj for obj in gc.get_objects() if issubclass(type(obj), BUFFERS)]:
-        if not file.closed:
+        with suppress(ValueError):  # it is closed, or detached
             file.flush()

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from jsonargparse import Namespace
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
 
 from arc_light.callbacks import EMA, EpochProgress, MetricsCSV, StopNotFinite, Throughput
 from arc_light.checkpoints import WholeCheckpointIO
@@ -123,11 +125,30 @@ class Experiment(Configuration):
                 none of the model's.
         """
         if isinstance(self.datamodule, ImageDataModule) and is_first_process():
-            self.datamodule.check()
+            self.check_size(self.datamodule.check())
         if isinstance(self.model, Classifier):
             self.model.check(self.trainer.strategy.root_device)
             for name in ("early_stopping", "best_checkpoint"):
                 check_monitor(name, self.config[name].monitor, self.model.metric_names)
+
+    def check_size(self, image: Tensor) -> None:
+        """Try the model on a training image, [1, C, H, W], if augmentations have changed its size.
+
+        Raises:
+            InputError: the model does not take images of that size.
+        """
+        shape, training = list(image.shape[1:]), [part for part in self.model.modules() if part.training]
+        if shape == list(self.datamodule.input_shape):
+            return
+        try:
+            with torch.inference_mode():
+                self.model.eval()(image)
+        except (RuntimeError, ValueError) as error:
+            no_size = f"the model takes no images of {' by '.join(map(str, shape[1:]))} pixels"
+            raise InputError(f"--data.augment: {no_size}: leave out what changes their size") from error
+        finally:
+            for part in training:
+                part.training = True
 
     def check_weights(self, checkpoint: Mapping[str, Any], path: Path) -> None:
         """Load weights, only to see that they fit.

@@ -19,7 +19,8 @@ class Machine:
     """How a run uses its machine.
 
     Args:
-        allocator: "keep" has glibc keep freed memory for the next tensors, "system" is its own way.
+        allocator: "keep" has glibc keep freed memory for the next tensors, "system" leaves it to
+            glibc.
         threads: of operations on a CPU; null is one for each core that this process may use.
         matmul_precision: of products of float32 matrices, see torch.set_float32_matmul_precision; null is "high", which
             is TF32, with CUDA and "highest" without.
@@ -31,8 +32,8 @@ class Machine:
 
     def prepare(self, device: str) -> None:
         """Set this process up for work on a device, which it names by its type."""
-        if self.allocator == "system":
-            runtime.return_memory()
+        if self.allocator == "keep":
+            runtime.keep_memory()
         torch.set_num_threads(self.threads or min(torch.get_num_threads(), allowed_cores()))
         torch.set_float32_matmul_precision(self.matmul_precision or ("high" if device == "cuda" else "highest"))
 

@@ -3,16 +3,11 @@
 import ctypes
 import gc
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
-KEEP = {
-    M_TRIM_THRESHOLD: 2**31 - 1,  # give nothing back to the system
-    M_TOP_PAD: 64 * 2**20,  # ask it for 64 MiB at least
-    M_MMAP_THRESHOLD: 2**30,  # reuse blocks of up to 1 GiB
-}
-RETURN = {M_TRIM_THRESHOLD: 2**17, M_TOP_PAD: 0, M_MMAP_THRESHOLD: 2**17}  # what glibc begins with
+REUSED = (2**30, 2**25)  # bytes of the largest block that is reused; glibc before 2.35 takes the second at most
 
 
 def prepare() -> None:
@@ -23,7 +18,6 @@ def prepare() -> None:
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     gc.set_threshold(100_000, 20, 100)  # options and hooks make many objects and little garbage
-    keep_memory()
 
 
 @contextmanager
@@ -39,20 +33,14 @@ def without_collector() -> Iterator[None]:
 
 
 def keep_memory() -> None:
-    """Have glibc keep freed tensors; it would return each large one to the system, only to fault it in again."""
-    set_malloc(KEEP)
+    """Have glibc keep freed tensors; it would return each large one to the system, only to fault it in again.
 
-
-def return_memory() -> None:
-    """Have glibc return freed tensors to the system, as it does by itself."""
-    set_malloc(RETURN)
-
-
-def set_malloc(options: Mapping[int, int]) -> None:
-    """Set options of glibc's allocator; another C library has none and is left alone."""
+    From then on it does not adapt itself any more. Another C library has no such options, and is left alone.
+    """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return
-    for option, value in options.items():
-        mallopt(option, value)
+    any(mallopt(M_MMAP_THRESHOLD, size) for size in REUSED)
+    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # give nothing back to the system
+    mallopt(M_TOP_PAD, 2**26)  # ask it for 64 MiB at least

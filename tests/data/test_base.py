@@ -186,8 +186,9 @@ def test_a_quarter_of_a_gpus_free_memory_may_hold_images(kept: bool, monkeypatch
     data = fitted()
     data.trainer = on("cuda")
     size = data.parts["train"].images.nbytes
+    assert size == data.parts["train"].nbytes
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (4 * size + (1 if kept else -1), 0))
-    assert data.is_resident(data.parts["train"].images) is kept
+    assert data.is_resident(data.parts["train"]) is kept
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

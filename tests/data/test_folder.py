@@ -153,6 +153,10 @@ WRONG = {
     ),
     "text as image": (lambda root: bad_image(root, b"no image"), "dog/zz.png: not a readable image"),
     "no bytes": (lambda root: bad_image(root, b""), "dog/zz.png: not a readable image"),
+    "no file": (
+        lambda root: (write_folder(root) / "dog" / "zz.png").symlink_to("gone.png"),
+        "dog/zz.png: not a readable",
+    ),
     "half an image": (half_an_image, "dog/zz.png: not a readable image"),
 }
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from arc_light.models.metrics import LossAndAccuracy
@@ -63,3 +63,15 @@ def test_half_precision_counts_exactly() -> None:
     for part in logits.split(100):
         metric.update(F.cross_entropy(part, torch.ones(100).long()), part, torch.ones(100).long())
     assert metric.sums[1:].tolist() == [1000, 1000]
+
+
+def test_a_model_of_another_type_counts_exactly() -> None:
+    """Lightning's bf16-true casts the whole model, its metrics too."""
+    model = nn.ModuleList([LossAndAccuracy()]).to(torch.bfloat16)
+    (metric,) = model
+    logits = torch.zeros(1000, 5).bfloat16()
+    for epoch in range(2):
+        for part in logits.split(129):
+            metric.update(F.cross_entropy(part, torch.zeros(len(part)).long()), part, torch.zeros(len(part)).long())
+        assert metric.sums[1:].tolist() == [1000, 1000], epoch
+        metric.reset()

@@ -16,6 +16,7 @@ from lightning.pytorch import LightningDataModule, LightningModule
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 import arc_light.data
+from arc_light import runtime
 from arc_light.checkpoints import load_checkpoint
 from arc_light.commands.options import OptionParser, checkpoint_path, run_and_rest
 from arc_light.errors import InputError
@@ -41,6 +42,7 @@ def main(args: Sequence[str]) -> None:
     if wrong:
         raise InputError(f"{' '.join(wrong)}: no such option or value; see --help for every option")
     paths = image_files(options.input)
+    runtime.keep_memory()
     checkpoint = checkpoint_path(run, options.checkpoint)
     import_classes(run.config)
     size = options.batch_size or restored(checkpoint)[1].batch_size

@@ -88,15 +88,18 @@ class ImageDataModule(LightningDataModule):
         if empty:
             raise InputError(f"no images are left for {' and '.join(empty)}: add some, at least three of a class")
 
-    def check(self) -> None:
-        """Try the augmentations on an image.
+    def check(self) -> Tensor:
+        """Try the augmentations on a training image.
+
+        Returns:
+            It as the first epoch has it, [1, C, H, W], ready for a model.
 
         Raises:
             InputError: one of them does not suit the images.
         """
         draws = torch.zeros(1, sum(augmentation.draws for augmentation in self.augment))
         try:
-            self.augmented(self.parts["train"].held[:1], draws, epoch=0)
+            return self.normalised(self.augmented(self.parts["train"].held[:1], draws, epoch=0))
         except (ArithmeticError, RuntimeError, ValueError) as error:
             raise InputError(f"--data.augment: {str(error).splitlines()[0]}") from error
 
@@ -120,7 +123,7 @@ class ImageDataModule(LightningDataModule):
         return self._loader("test")
 
     def _loader(self, part: str, alternates: Sequence[bool] | None = None) -> DataLoader[Any]:
-        resident = self.is_resident(self.parts[part].held)
+        resident = self.is_resident(self.parts[part])
         place = self.device if resident else torch.device("cpu")
         own = self.parts[part].to(place)
         batches = ImageBatches(own.held, own.labels, alternates, self.seed, own.rows)
@@ -132,15 +135,15 @@ class ImageDataModule(LightningDataModule):
             sampler=BatchSampler(len(batches), self.batch_size, self.seed, train, *ranks, place),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=torch.cuda.is_available() and not resident,
+            pin_memory=self.device.type == "cuda" and not resident,
             generator=torch.Generator().manual_seed(self.seed),  # or each epoch would draw from the global one
         )
 
-    def is_resident(self, images: Tensor) -> bool:
-        """Say whether images are kept on the device; the bits that are computed from them are the same."""
+    def is_resident(self, part: Images) -> bool:
+        """Say whether a part's images are kept on the device; the bits that are computed from them are the same."""
         if self.on_device is None and self.device.type == "cuda" and not self.num_workers:
             free, _ = torch.cuda.mem_get_info(self.device)
-            return images.nbytes < free / 4
+            return part.nbytes < free / 4
         return bool(self.on_device)
 
     def on_after_batch_transfer(self, batch: Sequence[Any], dataloader_idx: int = 0) -> Batch:

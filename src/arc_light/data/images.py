@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from arc_light.errors import InputError
+from arc_light.machine import allowed_cores
 
 MODES = {1: "L", 3: "RGB"}  # by number of channels
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # others start programs (EPS) or are no photographs
@@ -83,7 +84,7 @@ def read_in_processes(paths: Sequence[str], shape: tuple[int, int, int]) -> Iter
     loader: DataLoader[Any] = DataLoader(
         [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)],  # type: ignore[arg-type]  # a list is a data set
         batch_size=None,
-        num_workers=len(os.sched_getaffinity(0)),
+        num_workers=min(len(os.sched_getaffinity(0)), allowed_cores()),
         collate_fn=partial(read_chunk, shape=shape),
         generator=torch.Generator(),  # the global one stays where it is
         worker_init_fn=end_with_parent,

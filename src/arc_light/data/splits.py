@@ -34,6 +34,11 @@ class Images:
         """Pick the part's own images, uint8 [N, C, H, W]."""
         return self.held if self.rows is None else self.held[self.rows]
 
+    @property
+    def nbytes(self) -> int:
+        """Count the bytes of the part's own images."""
+        return len(self.labels) * self.held.element_size() * self.held[:1].numel()
+
     def to(self, device: torch.device) -> "Images":
         """Copy the part's own to a device, if they are not there."""
         return self if self.held.device == device else Images(*(tensor.to(device) for tensor in self))

@@ -8,7 +8,8 @@ from torchmetrics import Metric
 class LossAndAccuracy(Metric):
     """Mean loss and top-1 accuracy over all images seen, of all processes.
 
-    Kept as sums on the device of the batch, so that a step costs no synchronisation and uneven batches weigh right.
+    Kept as sums on the device of the batch, so that a step costs no synchronisation and uneven batches weigh right; in
+    float32 also where the model is in another type, in which it would not count far.
     """
 
     full_state_update = False
@@ -23,7 +24,8 @@ class LossAndAccuracy(Metric):
         """Add a batch: its mean loss, a scalar; logits, [B, num_classes]; labels, [B]."""
         images = len(labels)
         correct = (logits.argmax(1) == labels).sum()
-        self.sums += torch.stack([loss.detach() * images, correct, correct.new_full((), images)])
+        batch = torch.stack([loss.detach().float() * images, correct, correct.new_full((), images)])
+        self.sums = self.sums.float() + batch
 
     def running(self) -> dict[str, Tensor]:
         """Return `loss` and `acc`, 0..1, of this process so far; both are not-a-number before the first batch."""

@@ -68,7 +68,9 @@ class ConvMuon(Optimizer):
     def _change(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         gradient = gradient.add(parameter, alpha=group["weight_decay"])
         state = self.state[parameter]
-        velocity = state.setdefault("momentum_buffer", torch.zeros_like(parameter))
+        if not state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        velocity = state["momentum_buffer"]
         velocity.mul_(group["momentum"]).add_(gradient)
         update = gradient.add_(velocity, alpha=group["momentum"])
         if parameter.ndim > 2:
