@@ -36,9 +36,10 @@ class RandomImages(ImageDataModule):
         self.images, self.input_shape = images, shape
 
     def load(self, train: bool) -> Images:
-        """Draw them."""
-        images = torch.randint(256, (self.images, *self.input_shape), dtype=torch.uint8)
-        return Images(images, torch.arange(self.images) % len(self.classes))
+        """Draw them; a few are enough for the test."""
+        count = self.images if train else len(self.classes)
+        images = torch.randint(256, (count, *self.input_shape), dtype=torch.uint8)
+        return Images(images, torch.arange(count) % len(self.classes))
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ def measure(request: Request) -> dict[str, float]:
     device = experiment.trainer.strategy.root_device
     data = data_of(request, experiment.datamodule)
     start = perf_counter()
-    data.setup("fit")
+    data.prepare_data()
+    for stage in ("fit", "test"):
+        data.setup(stage)
     set_up = perf_counter()
     batches = batches_of(data, device)
     first = next(batches)

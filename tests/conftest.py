@@ -25,6 +25,13 @@ FEW_BATCHES = [f"--trainer.limit_{part}_batches=2" for part in ("train", "val", 
 LOGGERS = ("", "lightning", "lightning.fabric", "lightning.pytorch", "opentelemetry", "wandb")
 
 
+# [part:template]
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest tests, so that no process is left alone with them at the end."""
+    items.sort(key=lambda item: "test_own_tests_and_training" not in item.name)
+
+
+# [/part:template]
 @dataclass(frozen=True)
 class Outcome:
     """What a command left behind."""

@@ -1,8 +1,10 @@
-"""A real process is killed again and again, at random moments, and ends with the bits of one that was not."""
+"""A real process is killed again and again, at random moments and while it writes, and ends with the same bits."""
 
 import random
 import shutil
 import time
+from contextlib import suppress
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,16 @@ OPTIONS = [
 COMPLETE = "has trained 2 epochs already"  # what resume says of a run that was killed when all was done
 
 
+def wait_for_writing(process: BaseProcess) -> None:
+    """Wait until the process writes a checkpoint, not only has one left over that another was writing, or ends."""
+    begin = time.time_ns()
+    while process.is_alive():
+        with suppress(FileNotFoundError):  # it is whole by now
+            if any(path.stat().st_mtime_ns > begin for path in Path("parts").rglob(".*.ckpt")):
+                return
+        time.sleep(0.002)
+
+
 def kill_often(context: Any, options: list[str], kills: int, seed: int, slow_disk: bool) -> int:
     """Kill runs until there have been so many kills, and return in how many of them a checkpoint was being written."""
     started = time.perf_counter()
@@ -33,7 +45,10 @@ def kill_often(context: Any, options: list[str], kills: int, seed: int, slow_dis
         Path("printed").write_text("")
         process = start(context, "fit", *options, "--runs=parts", slow_disk=slow_disk)
         while True:
-            process.join(moments.uniform(0, longest))
+            if slow_disk and done % 4 == 0:
+                wait_for_writing(process)
+            else:
+                process.join(moments.uniform(0, longest))
             process.kill()
             process.join()
             if process.exitcode == 0 or COMPLETE in Path("printed").read_text():
