@@ -59,7 +59,7 @@ def test_options_have_the_last_word(fit: Command, allocator: list[str]) -> None:
     options = ["--machine.threads=1", "--machine.matmul_precision=medium", "--machine.allocator=system"]
     outcome = fit(*options, *LEFT_OPEN[:2], "--trainer.precision=32-true", "--model.channels_last=true")
     expected = "machine: 1 thread, 32-true, channels last, float32 products in medium precision"
-    assert told(outcome) == f"{expected}, freed memory is returned"
+    assert told(outcome) == f"{expected}, freed memory is left to the system"
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == (1, "medium")
     assert not allocator
 

@@ -19,8 +19,7 @@ class Machine:
     """How a run uses its machine.
 
     Args:
-        allocator: "keep" has glibc keep freed memory for the next tensors, "system" leaves it to
-            glibc.
+        allocator: "keep" has glibc keep freed memory for the next tensors, "system" leaves it alone.
         threads: of operations on a CPU; null is one for each core that this process may use.
         matmul_precision: of products of float32 matrices, see torch.set_float32_matmul_precision; null is "high", which
             is TF32, with CUDA and "highest" without.
@@ -43,7 +42,7 @@ class Machine:
             precision = f"{precision} (emulated here, --trainer.precision null is faster)"
         layout = "channels last" if channels_last else "channels first"
         products = f"float32 products in {torch.get_float32_matmul_precision()} precision"
-        memory = "freed memory is kept" if self.allocator == "keep" else "freed memory is returned"
+        memory = "freed memory is kept" if self.allocator == "keep" else "freed memory is left to the system"
         threads = torch.get_num_threads()
         cores = f"{threads} thread{'s' if threads > 1 else ''}"
         return f"{cores}, {precision}, {layout}, {products}, {memory}"
