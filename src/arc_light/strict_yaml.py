@@ -19,7 +19,11 @@ def read(text: str) -> Any:
         yaml.YAMLError: it does not pass.
     """
     check_yaml(text)
-    return yaml.load(text, LOADER)  # noqa: S506  # which is a safe one
+    loader = LOADER(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def check_yaml(text: str) -> None:
