@@ -45,12 +45,12 @@ def starts(folder: Path, count: int, repeats: int) -> Runs:
     """Start without a cache, with one, after a change, and with torchvision."""
     root, cache = folder / "images", folder / "cache"
     ours = partial(data_path, experiment="mnist_mlp", root=str(root), cache=str(cache), batches=count)
-    runs: Runs = {name: [] for name in ("first", "second", "20 files changed", "torchvision")}
+    runs: Runs = {name: [] for name in ("first", "second", "twenty changed", "torchvision")}
     for _ in range(repeats):
         for path in cache.glob("*"):
             path.unlink()
-        for name in ("first", "second", "20 files changed"):
-            if name == "20 files changed":
+        for name in ("first", "second", "twenty changed"):
+            if name == "twenty changed":
                 for path in islice(root.glob("*/*"), 20):
                     path.touch()
             runs[name].append(ours())
