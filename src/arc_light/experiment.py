@@ -125,7 +125,9 @@ class Experiment(Configuration):
                 none of the model's.
         """
         if isinstance(self.datamodule, ImageDataModule) and is_first_process():
-            self.check_size(self.datamodule.check())
+            image = self.datamodule.check()
+            if isinstance(self.model, Classifier):  # another need not have a forward
+                self.check_size(image)
         if isinstance(self.model, Classifier):
             self.model.check(self.trainer.strategy.root_device)
             for name in ("early_stopping", "best_checkpoint"):

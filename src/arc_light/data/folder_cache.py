@@ -89,7 +89,7 @@ class ImageCache:
         """
         begin = len(str(self.root))
         try:
-            states = [os.stat(file) for file in files]  # noqa: PTH116  # twice as fast as Path's
+            states = [os.stat(file) for file in files]  # noqa: PTH116  # takes a third of the time of Path's
         except OSError as error:
             what = f"not a readable image ({error.strerror})"
             raise InputError(f"{error.filename}: {what}: replace or remove it") from error
