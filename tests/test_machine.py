@@ -1,5 +1,6 @@
 """What is left to the machine, and what overrules it."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,17 +80,30 @@ def test_left_alone_it_is_as_torch_has_it(fit: Command, allocator: list[str]) ->
 
 
 @pytest.mark.parametrize(
-    ("quota", "cores"), [("150000 100000", 2), ("50000 100000", 1), ("max 100000", 2**16), ("", 2**16)]
+    ("quota", "cores"),
+    [("150000 100000", 2), ("50000 100000", 1), ("1600000 100000", 4), ("max 100000", 4), ("", 4), (None, 4)],
 )
-def test_a_containers_quota_bounds_the_threads(quota: str, cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("cpu.max").write_text(f"{quota}\n")
+def test_a_containers_quota_bounds_the_cores(quota: str | None, cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if quota is not None:
+        Path("cpu.max").write_text(f"{quota}\n")
     monkeypatch.setattr(machine, "QUOTA", Path("cpu.max"))
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(4)), raising=False)
     assert machine.allowed_cores() == cores
 
 
-def test_without_a_quota_there_is_no_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_processes_are_not_bound_to_cores_all_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "QUOTA", Path("none"))
-    assert machine.allowed_cores() == 2**16
+    monkeypatch.delattr("os.sched_getaffinity", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert machine.allowed_cores() == 3
+
+
+def test_a_gpu_that_is_not_chosen_is_no_matter_for_a_warning(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning.pytorch.trainer.setup.CUDAAccelerator.is_available", lambda: True)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert fit().status == 0
+    assert not [warning for warning in caught if "GPU available" in str(warning.message)]
 
 
 def test_an_accelerator_given_by_its_class(fit: Command) -> None:

@@ -1,6 +1,7 @@
 """What suits the machine that a run is on, each of which an option overrules."""
 
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -75,9 +76,10 @@ def native_bf16(device: str) -> bool:
 
 
 def allowed_cores() -> int:
-    """Count the cores that a container's quota amounts to; without a quota there is no bound."""
+    """Count the cores that this process may use: those it is bound to, or a container's quota if that is less."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = QUOTA.read_text().split()
-        return max(1, math.ceil(int(quota) / int(period)))
+        return min(cores, max(1, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):
-        return 2**16
+        return cores

@@ -78,7 +78,7 @@ class ImageCache:
             for i, image in zip(missing, read_in_processes([files[i] for i in missing], self.shape), strict=True):
                 images[i] = image
         else:
-            with ThreadPoolExecutor(min(os.cpu_count() or 1, allowed_cores())) as pool:
+            with ThreadPoolExecutor(allowed_cores()) as pool:
                 list(pool.map(read, missing))
 
     def _keys(self, files: Sequence[str]) -> list[bytes]:

@@ -2,7 +2,6 @@
 
 import ctypes
 import math
-import os
 import signal
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -84,7 +83,7 @@ def read_in_processes(paths: Sequence[str], shape: tuple[int, int, int]) -> Iter
     loader: DataLoader[Any] = DataLoader(
         [paths[i : i + CHUNK] for i in range(0, len(paths), CHUNK)],  # type: ignore[arg-type]  # a list is a data set
         batch_size=None,
-        num_workers=min(len(os.sched_getaffinity(0)), allowed_cores()),
+        num_workers=allowed_cores(),
         collate_fn=partial(read_chunk, shape=shape),
         generator=torch.Generator(),  # the global one stays where it is
         worker_init_fn=end_with_parent,
