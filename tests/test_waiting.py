@@ -31,13 +31,13 @@ class Reads(TorchDispatchMode):
 @contextmanager
 def gpu_waits() -> Iterator[list[warnings.WarningMessage]]:
     """Record where a GPU is waited for."""
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
             yield caught
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -25,6 +25,7 @@ NOISE = (
     r"The number of training batches .* is smaller than the logging interval",  # metrics are logged once an epoch
     r"Detected pickle protocol",  # of a file that is refused
     r"\s*Unable to serialize instance",  # a default of one of Lightning's callbacks
+    r"GPU available but not used",  # another accelerator was chosen
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own call
 )
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}  # full, or not to be written

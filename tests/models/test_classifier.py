@@ -221,6 +221,8 @@ def test_compiling_in_place_keeps_names_and_values(
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")  # Inductor's own call
+@pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores:UserWarning")  # exact products are compared here
 @pytest.mark.parametrize("make", [MODELS["mlp"], MODELS["resnet 8"]])
 def test_replayed_cuda_graphs_compute_the_same(make: Callable[..., Classifier]) -> None:
     def outcome(mode: bool | str) -> Tensor:
