@@ -14,16 +14,7 @@ from torch.nn import functional as F
 from torch.optim import SGD, Optimizer
 
 from arc_light.models.metrics import LossAndAccuracy
-from arc_light.optim import (
-    BY_STEP,
-    ReduceLROnPlateau,
-    RunLengthLR,
-    Schedule,
-    built,
-    finite,
-    parameter_groups,
-    try_out,
-)
+from arc_light.optim import Schedule, built, parameter_groups, scheduled, try_out
 
 Batch = tuple[Tensor, Tensor]  # images, float [B, C, H, W]; labels, int64 [B]
 OptimizerCallable = Callable[[Iterable[Any]], Optimizer]
@@ -172,12 +163,4 @@ class Classifier(LightningModule):
         optimizer: Optimizer = built("optimizer", self.optimizer, parameter_groups(self))
         if self.lr_scheduler is None:
             return optimizer
-        scheduler = built("lr_scheduler", self.lr_scheduler, optimizer)
-        if isinstance(scheduler, RunLengthLR):
-            scheduler.total_steps = total_steps or finite(self.trainer.estimated_stepping_batches)
-        interval = "step" if isinstance(scheduler, BY_STEP) else "epoch"
-        monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else "val/loss"
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": monitor},
-        }
+        return scheduled(optimizer, self.lr_scheduler, lambda: total_steps or self.trainer.estimated_stepping_batches)

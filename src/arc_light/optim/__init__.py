@@ -1,6 +1,6 @@
 """Parameter groups and schedules that know the run's length."""
 
-from arc_light.optim.built import built, finite
+from arc_light.optim.built import built, scheduled
 from arc_light.optim.groups import parameter_groups
 from arc_light.optim.muon import ConvMuon
 from arc_light.optim.schedules import (
@@ -24,7 +24,7 @@ __all__ = [
     "WarmupCosineLR",
     "WarmupLinearLR",
     "built",
-    "finite",
     "parameter_groups",
+    "scheduled",
     "try_out",
 ]

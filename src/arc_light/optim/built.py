@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch.optim import Optimizer
+
 from arc_light.errors import InputError
+from arc_light.optim.schedules import BY_STEP, ReduceLROnPlateau, RunLengthLR, Schedule
 
 
 def built(option: str, build: Callable[..., Any], *args: Any) -> Any:
@@ -18,12 +22,31 @@ def built(option: str, build: Callable[..., Any], *args: Any) -> Any:
         raise InputError(f"--model.{option}: {error}; see --help for its options") from error
 
 
-def finite(steps: float) -> int:
-    """Return the number of steps of a run that has one.
+def scheduled(
+    optimizer: Optimizer, build: Callable[[Optimizer], Schedule], steps: Callable[[], float]
+) -> OptimizerLRSchedulerConfig:
+    """Build a schedule for an optimizer, and tell Lightning what it goes by.
+
+    Args:
+        optimizer: what it is for.
+        build: makes it.
+        steps: counts those of the whole run; asked only where the schedule depends on it.
 
     Raises:
-        InputError: it has none.
+        InputError: it refuses its options, or needs an end where the run has none.
     """
+    scheduler = built("lr_scheduler", build, optimizer)
+    if isinstance(scheduler, RunLengthLR):
+        scheduler.total_steps = _finite(steps())
+    interval = "step" if isinstance(scheduler, BY_STEP) else "epoch"
+    monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else "val/loss"
+    return {
+        "optimizer": optimizer,
+        "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": monitor},
+    }
+
+
+def _finite(steps: float) -> int:
     if steps == float("inf"):
         raise InputError("--trainer.max_epochs -1: the schedule needs an end: set --trainer.max_steps, or epochs")
     return int(steps)
