@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import CONFIGS, Outcome
+from wandb.analytics.opentelemetry import opentelemetry_proxy
 from wandb.sdk import wandb_setup
 from wandb.sdk.lib.service import service_process
 from wandb_server import Server
@@ -50,6 +51,12 @@ def limit_files_of_service(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
     limited = partial(subprocess.Popen, preexec_fn=limit, restore_signals=False)
     monkeypatch.setattr(service_process.subprocess, "Popen", limited)
+
+
+def report_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let W&B's reports on itself begin anew, as in a process in which it has made none."""
+    monkeypatch.setattr(opentelemetry_proxy, "_singleton_telemetry_proxy", None)
+    opentelemetry_proxy._disabled.clear()
 
 
 def warning(outcome: Outcome) -> str:

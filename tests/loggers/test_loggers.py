@@ -93,10 +93,10 @@ def test_with_a_key_a_run_is_begun_online(monkeypatch: pytest.MonkeyPatch) -> No
         given.update(options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(wandb, "init", init)
     path = Path("runs", "digits_mlp", "now")
     options = [*fit_options("digits_mlp"), "--trainer.logger", str(CONFIGS / "logger" / "wandb.yaml")]
     experiment = Experiment("fit", options, where=lambda _: Run(path))
+    monkeypatch.setattr(wandb, "init", init)  # now that its options have been looked at, which are remembered
     with pytest.raises(KeyboardInterrupt):
         _ = experiment.trainer.loggers[0].experiment
     assert given["mode"] is None

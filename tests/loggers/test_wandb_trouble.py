@@ -14,6 +14,7 @@ from wandb_trouble import (
     kill_service_at_row,
     limit_files_of_service,
     log_in,
+    report_anew,
     rows,
     uploaded,
     warning,
@@ -130,6 +131,7 @@ def test_its_process_killed_in_a_resumed_run(fit: Command, arc: Command, monkeyp
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 7, 3000])
 def test_its_disk_full(size: int, fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    report_anew(monkeypatch)
     limit_files_of_service(monkeypatch, size)
     outcome = fit(*LOGGER, "--trainer.max_epochs=2")
     warning(outcome)

@@ -63,6 +63,10 @@ def set_up() -> None:
     """Keep W&B quiet, and have it wait for its server only so long, unless its user says how long."""
     import wandb  # noqa: PLC0415  # as above
 
+    with suppress(ImportError):  # where W&B reports on itself, it waits for itself if its service cannot be started
+        from wandb.analytics.opentelemetry import opentelemetry_proxy  # noqa: PLC0415  # as above
+
+        opentelemetry_proxy.disable()
     given = wandb.setup(wandb.Settings(silent=True, console="off")).settings.model_fields_set
     limits: Any = {name: seconds for name, seconds in PATIENCE.items() if name not in given}
     wandb.setup(wandb.Settings(finish_timeout_raises=True, **limits))
