@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 from conftest import Outcome
+from jsonargparse import Namespace
 
 from arc_light import machine, runtime
 
@@ -28,16 +29,26 @@ def told(outcome: Outcome) -> str:
     return line
 
 
-@pytest.mark.parametrize(
-    ("fast", "expected"), [(True, "bf16-mixed, channels last"), (False, "32-true, channels first")]
-)
+@pytest.mark.parametrize(("fast", "precision"), [(True, "bf16-mixed"), (False, "32-true")])
 def test_precision_and_layout_follow_from_the_machine(
-    fit: Command, fast: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+    fit: Command, fast: bool, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "native_bf16", lambda device: fast)
     outcome = fit(*LEFT_OPEN)
     assert (outcome.status, outcome.err) == (0, "")
-    assert expected in told(outcome)
+    assert f"{precision}, channels last" in told(outcome)
+
+
+@pytest.mark.parametrize(("fast", "expected"), [(True, ("bf16-mixed", True)), (False, ("32-true", False))])
+def test_on_a_gpu_the_layout_goes_with_the_precision(
+    fast: bool, expected: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "native_bf16", lambda device: fast)
+    init_args = Namespace(channels_last=None)
+    trainer = Namespace(accelerator="cuda", precision=None, plugins=None)
+    config = Namespace(trainer=trainer, model=Namespace(init_args=init_args))
+    assert machine.choose(config) == "cuda"
+    assert (trainer.precision, init_args.channels_last) == expected
 
 
 @pytest.mark.parametrize("fast", [True, False])

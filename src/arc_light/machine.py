@@ -56,7 +56,7 @@ def choose(config: Namespace) -> str:
     if config.trainer.precision is None and not config.trainer.plugins:  # one of which may be a precision
         config.trainer.precision = "bf16-mixed" if fast else "32-true"
     if config.model.init_args.get("channels_last", False) is None:
-        config.model.init_args.channels_last = fast
+        config.model.init_args.channels_last = fast or device == "cpu"  # where float32 is faster so, too
     return device
 
 

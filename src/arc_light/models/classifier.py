@@ -32,8 +32,8 @@ class Classifier(LightningModule):
         optimizer: builds the optimizer from parameter groups; one-dimensional parameters have no weight decay.
         lr_scheduler: builds the schedule, or None for a constant rate.
         label_smoothing: part of the target that is spread over all classes, 0..1 (arXiv:1512.00567, section 7).
-        channels_last: keep images and weights with the channels innermost, which suits convolutions in bf16, unless one
-            has fewer than 8 channels; on the command line, null leaves it to the machine.
+        channels_last: keep images and weights with the channels innermost, which suits convolutions, unless one has
+            fewer than 8 channels; on the command line, null leaves it to the machine.
         test_time_flip: outside training, average the logits of an image and of its mirror image.
         compile: compile the network in place with torch.compile, True or one of its modes; "reduce-overhead" replays
             CUDA graphs, which small networks gain from most.
