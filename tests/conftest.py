@@ -22,7 +22,7 @@ import torch  # noqa: E402  # after its environment is set
 ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 FEW_BATCHES = [f"--trainer.limit_{part}_batches=2" for part in ("train", "val", "test")]
-LOGGERS = ("", "lightning", "lightning.fabric", "lightning.pytorch", "opentelemetry", "wandb")
+LOGGERS = ("", "lightning", "lightning.fabric", "lightning.pytorch", "wandb")
 
 
 # [part:template]

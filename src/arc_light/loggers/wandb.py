@@ -1,7 +1,6 @@
 """What Weights & Biases needs: a run of the same name, and no network where there is no key or no server."""
 
 import csv
-import logging
 import os
 import re
 import sys
@@ -63,14 +62,14 @@ def set_up() -> None:
     """Keep W&B quiet, and have it wait for its server only so long, unless its user says how long."""
     import wandb  # noqa: PLC0415  # as above
 
-    with suppress(ImportError):  # where W&B reports on itself, it waits for itself if its service cannot be started
+    with suppress(AttributeError, ImportError):  # of other versions
         from wandb.analytics.opentelemetry import opentelemetry_proxy  # noqa: PLC0415  # as above
 
+        # its reports on itself are refused with the key, and never end where its service cannot be started
         opentelemetry_proxy.disable()
     given = wandb.setup(wandb.Settings(silent=True, console="off")).settings.model_fields_set
     limits: Any = {name: seconds for name, seconds in PATIENCE.items() if name not in given}
     wandb.setup(wandb.Settings(finish_timeout_raises=True, **limits))
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # W&B's reports on itself, refused with the key
 
 
 def log_config(logger: WandbLogger, config: dict[str, Any]) -> None:
