@@ -21,6 +21,30 @@ def experiment(*options: str, name: str = "digits_mlp") -> Experiment:
     return Experiment("fit", [*fit_options(name), *options])
 
 
+FORWARDLESS = """
+from lightning.pytorch import LightningModule
+from torch import nn, optim
+
+
+class Own(LightningModule):
+    def __init__(self, input_shape, num_classes):
+        super().__init__()
+        self.head = nn.Linear(1, num_classes)
+
+    def training_step(self, batch, batch_idx):
+        images, labels = batch
+        return nn.functional.cross_entropy(self.head(images.mean((1, 2, 3)).unsqueeze(1)), labels)
+
+    def validation_step(self, batch, batch_idx):
+        self.log("val/acc", 0.5)
+
+    test_step = validation_step
+
+    def configure_optimizers(self):
+        return optim.SGD(self.parameters(), lr=0.1)
+"""
+
+
 def test_a_model_learns_shape_and_classes_from_its_data() -> None:
     write_folder(Path("data", "images"), ["a", "b", "c"])
     made = experiment("--data.image_size=12", "--data.channels=1", "--model.depth=8", name="folder_resnet")
@@ -39,6 +63,15 @@ def test_a_class_chosen_on_the_command_line_is_told_what_it_leaves_out(fit: Comm
     assert "model.hidden_sizes" in outcome.err
     assert "left out" in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_a_model_without_forward_may_have_images_of_another_size(arc: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own_model.py").write_text(FORWARDLESS)
+    monkeypatch.syspath_prepend(Path().absolute())
+    parts = ["--model=own_model.Own", "--data=DigitsDataModule", "--data.augment+=SmallFirst"]
+    limits = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.logger=false"]
+    outcome = arc("fit", "-c", CONFIGS / "trainer.yaml", *parts, *limits, "--trainer.accelerator=cpu")
+    assert (outcome.status, outcome.err) == (0, "")
 
 
 def test_the_callbacks_have_names_and_knobs() -> None:

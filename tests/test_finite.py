@@ -227,7 +227,7 @@ def test_sparse_gradients() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
-@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode is a prototype:UserWarning")  # torch has no other
 def test_a_gpu_is_not_waited_for() -> None:
     check = FiniteCheck()
     model = nn.Linear(2, 2).cuda()

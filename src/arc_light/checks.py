@@ -1,6 +1,5 @@
 """What Lightning itself does not check, or only in the middle of a run."""
 
-import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSAccelerator
 
 from arc_light.errors import InputError
+from arc_light.machine import allowed_cores
 
 LEAST = {  # smallest value
     "trainer.accumulate_grad_batches": 1,
@@ -107,7 +107,7 @@ def check_processes(config: Namespace) -> None:
     Raises:
         InputError: there would be more than `PER_CORE` for each core.
     """
-    most = PER_CORE * (os.cpu_count() or 1)
+    most = PER_CORE * allowed_cores()
     for option in PROCESSES:
         value = str(config.get(option))
         if value.isdecimal() and int(value) > most:

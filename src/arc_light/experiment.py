@@ -125,9 +125,7 @@ class Experiment(Configuration):
                 none of the model's.
         """
         if isinstance(self.datamodule, ImageDataModule) and is_first_process():
-            image = self.datamodule.check()
-            if isinstance(self.model, Classifier):  # another need not have a forward
-                self.check_size(image)
+            self.check_size(self.datamodule.check())
         if isinstance(self.model, Classifier):
             self.model.check(self.trainer.strategy.root_device)
             for name in ("early_stopping", "best_checkpoint"):
@@ -140,8 +138,8 @@ class Experiment(Configuration):
             InputError: the model does not take images of that size.
         """
         shape, training = list(image.shape[1:]), [part for part in self.model.modules() if part.training]
-        if shape == list(self.datamodule.input_shape):
-            return
+        if shape == list(self.datamodule.input_shape) or not isinstance(self.model, Classifier):
+            return  # a model of the user's own need not have a forward
         try:
             with torch.inference_mode():
                 self.model.eval()(image)

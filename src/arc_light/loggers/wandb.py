@@ -63,7 +63,7 @@ def set_up() -> None:
     import wandb  # noqa: PLC0415  # as above
 
     with suppress(AttributeError, ImportError):  # of other versions
-        from wandb.analytics.opentelemetry import opentelemetry_proxy  # noqa: PLC0415  # as above
+        from wandb.analytics.opentelemetry import opentelemetry_proxy  # noqa: PLC0415  # with W&B, which is slow to import
 
         # its reports on itself are refused with the key, and never end where its service cannot be started
         opentelemetry_proxy.disable()
