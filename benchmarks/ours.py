@@ -6,12 +6,12 @@ from benchmarks.processes import ROOT, Process, python
 
 CONFIGS = ROOT / "configs"
 IMPORTS = """
-from arc_light import cli, plots, runtime
+from arc_light import cli, late, runtime
 from arc_light.ending import QuickEnd
 end = QuickEnd()
 runtime.prepare()
-plots.load_late()
 with runtime.without_collector():
+    late.load_late()
     import arc_light.commands.fit
 end.succeeded = True
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from conftest import CONFIGS, fit_options
 
-LATE = {"IPython", "matplotlib", "onnx", "pandas", "scipy", "sklearn", "tensorboard", "transformers", "wandb"}
+LATE = {"IPython", "matplotlib", "onnx", "pandas", "scipy", "sklearn", "sympy", "tensorboard", "transformers", "wandb"}
 FIT = """
 import json, sys
 from arc_light import runtime

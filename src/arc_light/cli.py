@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
-from arc_light import plots, runtime
+from arc_light import late, runtime
 from arc_light.errors import InputError, NotFiniteError, StoppedError
 from arc_light.memory import out_of_memory
 
@@ -95,8 +95,8 @@ def run(command: str, options: Sequence[str]) -> None:
     """
     if command not in COMMANDS:
         raise InputError(f"no such command; there are {', '.join(COMMANDS)}")
-    plots.load_late()
     with runtime.without_collector():
+        late.load_late()
         main = import_module(f"arc_light.commands.{command}").main
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
