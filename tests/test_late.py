@@ -50,19 +50,22 @@ else:
     raise AssertionError("what is left out is in the graph")
 """
 MODULE_WITHIN = """
-import importlib
-import torch._dynamo.config
-assert torch._dynamo.config.recompile_limit
-assert sys.modules["torch._dynamo.config"] is torch._dynamo.config
-assert importlib.util.find_spec("torch._dynamo.config").origin.endswith("config.py")
+import torch._dynamo.trace_rules as rules
+assert rules is sys.modules[rules.__name__] is torch._dynamo.convert_frame.trace_rules
+assert rules.__spec__.origin == rules.__file__
 import torch._dynamo.backends.registry as registry
 assert "inductor" in registry.list_backends()
+"""
+OPTIONS_WITHIN = """
+import torch._dynamo.config
+assert torch._dynamo.config is sys.modules["torch._dynamo.config"] is torch._dynamo.convert_frame.config
+assert torch._dynamo.config.recompile_limit
 """
 NAME_WITHIN = """
 from torch._dynamo.utils import counters
 from torch._dynamo import reset
 reset()
-assert sys.modules["torch._dynamo.utils"].counters is counters
+assert sys.modules["torch._dynamo.utils"].counters is counters is torch._dynamo.convert_frame.counters
 """
 MISSING = """
 import torch._dynamo
@@ -82,8 +85,11 @@ assert torch._dynamo.utils.__file__
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "uses", [(COMPILED, WHOLE_GRAPH), (MODULE_WITHIN,), (NAME_WITHIN, MISSING)], ids=["compile", "import", "from"]
+    "uses",
+    [(COMPILED, WHOLE_GRAPH), (MODULE_WITHIN,), (OPTIONS_WITHIN,), (NAME_WITHIN, MISSING)],
+    ids=["compile", "module", "options", "name"],
 )
 def test_the_compiler_is_loaded_when_it_is_used(uses: tuple[str, ...]) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

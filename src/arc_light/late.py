@@ -47,18 +47,21 @@ class WithinStandIn(Loader, MetaPathFinder):
     """Finds the modules of a package that a stand-in stands for: the package is loaded, and they with it."""
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
-        """Load the real module, and hand on what that knows of itself."""
+        """Load the real module, and have it put back: what stays in its place, Python would load once more."""
         if waits(name.rpartition(".")[0]):
-            return ModuleSpec(name, self, loader_state=real(name).__spec__)
+            module = real(name)
+            return ModuleSpec(name, self, loader_state=(sys.modules.pop(name), module.__spec__))
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Take the module that has been loaded."""
-        return sys.modules[spec.name]
+        module: ModuleType = spec.loader_state[0]
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Leave it as it was."""
-        module.__spec__ = module.__spec__ and module.__spec__.loader_state
+        """Leave it as it was; a module of options keeps what it knows of itself anyway."""
+        if (spec := module.__spec__) is not None and spec.loader is self:
+            module.__spec__ = spec.loader_state[1]
 
 
 class OptimizedModuleType(type):
