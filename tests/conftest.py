@@ -1,5 +1,6 @@
 """Every test works in an empty directory of its own and leaves the process and the repository as they were."""
 
+import importlib
 import logging
 import os
 import random
@@ -103,6 +104,20 @@ def repository_files() -> set[Path]:
     entries = [entry for entry in ROOT.iterdir() if entry.name not in own]
     below = [path for entry in entries if entry.is_dir() for path in entry.rglob("*")]
     return {path for path in (*entries, *below) if "__pycache__" not in path.parts}
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
+    """Write a module of the user's own with a class Mine, and take it out of this process afterwards."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def write(code: str) -> str:
+        Path("own.py").write_text(code)
+        importlib.invalidate_caches()
+        return "own.Mine"
+
+    yield write
+    sys.modules.pop("own", None)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from lightning.pytorch import LightningModule
 from torch import nn, optim
 
 
-class Own(LightningModule):
+class Mine(LightningModule):
     def __init__(self, input_shape, num_classes):
         super().__init__()
         self.head = nn.Linear(1, num_classes)
@@ -65,10 +65,8 @@ def test_a_class_chosen_on_the_command_line_is_told_what_it_leaves_out(fit: Comm
     assert outcome.err.count("\n") == 1
 
 
-def test_a_model_without_forward_may_have_images_of_another_size(arc: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    Path("own_model.py").write_text(FORWARDLESS)
-    monkeypatch.syspath_prepend(Path().absolute())
-    parts = ["--model=own_model.Own", "--data=DigitsDataModule", "--data.augment+=SmallFirst"]
+def test_a_model_without_forward_may_have_images_of_another_size(arc: Command, own: Callable[[str], str]) -> None:
+    parts = [f"--model={own(FORWARDLESS)}", "--data=DigitsDataModule", "--data.augment+=SmallFirst"]
     limits = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=2", "--trainer.logger=false"]
     outcome = arc("fit", "-c", CONFIGS / "trainer.yaml", *parts, *limits, "--trainer.accelerator=cpu")
     assert (outcome.status, outcome.err) == (0, "")

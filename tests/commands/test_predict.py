@@ -2,7 +2,7 @@
 
 import csv
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -101,19 +101,14 @@ def test_a_users_own_classes_are_named(fit: Command, arc: Command) -> None:
     assert all(row["class_1"] == Path(row["file"]).parent.name for row in predictions(run))
 
 
-@pytest.fixture
-def own_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Write a module with a model of the user's own, and take it out of this process afterwards."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    code = "from arc_light import models\nclass Mine(models.MLPClassifier): pass"
-    Path("own_model.py").write_text(code)
-    yield "own_model.Mine"
-    sys.modules.pop("own_model", None)
+OWN = "from arc_light import models\nclass Mine(models.MLPClassifier): pass"
 
 
-def test_a_users_own_model_is_found_again(arc: Command, fit: Command, own_model: str, digits: dict[str, int]) -> None:
-    assert fit(f"--model={own_model}").status == 0
-    del sys.modules["own_model"]
+def test_a_users_own_model_is_found_again(
+    arc: Command, fit: Command, own: Callable[[str], str], digits: dict[str, int]
+) -> None:
+    assert fit(f"--model={own(OWN)}").status == 0
+    del sys.modules["own"]
     assert arc("predict", "--input", "digits").status == 0
 
 

@@ -3,7 +3,7 @@
 import csv
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -166,22 +166,6 @@ def test_what_the_hand_written_loop_cannot_do_is_refused(fit: Fit, option: str, 
     assert not list(Path().glob("runs/*/*"))
 
 
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
-    """Write a module of the user's own, and take it out of this process afterwards."""
-    monkeypatch.syspath_prepend(str(tmp_path))
-    before = set(sys.modules)
-
-    def write(code: str) -> str:
-        Path("own.py").write_text(OWN + code)
-        return "own.Mine"
-
-    yield write
-    for name in set(sys.modules) - before:
-        if name == "own":
-            del sys.modules[name]
-
-
 OWN = """
 from typing import Any
 import torch
@@ -232,7 +216,7 @@ def test_a_users_own_model_and_data_compute_the_same_bits(
     arc: Fit, own: Callable[[str], str], model_and_data: tuple[str, str, list[str]]
 ) -> None:
     code, option, more = model_and_data
-    parts = {"--model": "MLPClassifier", "--data": "DigitsDataModule", option: own(code)}
+    parts = {"--model": "MLPClassifier", "--data": "DigitsDataModule", option: own(OWN + code)}
     trainer = Path(__file__).parents[2] / "configs" / "trainer.yaml"
     options = ["-c", trainer, *(f"{name}={value}" for name, value in parts.items()), *more]
     done = arc(
@@ -263,7 +247,7 @@ def test_a_users_own_model_and_data_compute_the_same_bits(
     ],
 )  # fmt: skip
 def test_a_model_that_expects_more_is_refused(fit: Fit, own: Callable[[str], str], code: str, message: str) -> None:
-    done = fit("--loop=handwritten", f"--model={own(code)}", "--model.lr_scheduler=null")
+    done = fit("--loop=handwritten", f"--model={own(OWN + code)}", "--model.lr_scheduler=null")
     assert done.status == 2
     assert done.err.startswith(f"arc_light fit: {message}")
     assert len(done.err.splitlines()) == 1
@@ -281,7 +265,7 @@ def test_a_model_that_expects_more_is_refused(fit: Fit, own: Callable[[str], str
     ],
 )  # fmt: skip
 def test_data_that_expects_more_is_refused(fit: Fit, own: Callable[[str], str], code: str, message: str) -> None:
-    done = fit("--loop=handwritten", f"--data={own(code)}")
+    done = fit("--loop=handwritten", f"--data={own(OWN + code)}")
     assert done.status == 2
     assert done.err.startswith(f"arc_light fit: {message}")
 
