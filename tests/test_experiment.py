@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 import yaml
 from conftest import CONFIGS, Outcome, fit_options
 from fake_data import write_folder
+from lightning.pytorch import Trainer
 from lightning.pytorch.profilers import SimpleProfiler
 
 from arc_light.experiment import Experiment
@@ -55,6 +57,13 @@ def test_a_model_learns_shape_and_classes_from_its_data() -> None:
 def test_the_seed_is_the_datas_too_unless_it_has_its_own() -> None:
     assert experiment("--seed_everything=7").datamodule.seed == 7
     assert experiment("--seed_everything=7", "--data.seed=3").datamodule.seed == 3
+
+
+def test_batches_are_counted_whatever_was_imported_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    hints = Trainer.__init__.__annotations__
+    monkeypatch.setitem(hints, "limit_train_batches", float | int | None)  # as with transformers installed
+    assert experiment("--trainer.limit_train_batches=1").trainer.limit_train_batches == 1
+    assert get_args(hints["limit_train_batches"]) == (int, float, type(None))
 
 
 def test_a_class_chosen_on_the_command_line_is_told_what_it_leaves_out(fit: Command) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from jsonargparse import Namespace
 from jsonargparse.typing import OpenUnitInterval, restricted_number_type
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 import arc_light.data
@@ -19,7 +19,7 @@ from arc_light.loops import Loop
 from arc_light.machine import Machine
 from arc_light.parser import ExperimentParser, yaml_files
 from arc_light.runs import Run
-from arc_light.values import check_values
+from arc_light.values import check_values, integers_first
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
 LINKED = ("num_classes", "input_shape")  # what a model learns from its data
@@ -39,6 +39,7 @@ class Configuration(LightningCLI):
 
     def __init__(self, command: str, args: Sequence[str], where: Callable[[Namespace], Run] | None = None) -> None:
         self.args, self.where = list(args), where
+        integers_first(Trainer.__init__)
         super().__init__(
             LightningModule,
             LightningDataModule,

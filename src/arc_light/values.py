@@ -2,10 +2,12 @@
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, get_args
 
 from jsonargparse import Namespace
 
@@ -65,3 +67,15 @@ def is_default(value: Any, argument: str, owner: str | None) -> bool:
         if argument_of_base is not None and argument_of_base.default is value:
             return True
     return False
+
+
+def integers_first(function: Callable[..., Any]) -> None:
+    """Have an argument that may be an integer or a float read 1 as an integer, as `limit_train_batches` means it.
+
+    Values are read as the first type that takes them. What is written `int | float` has the other order where another
+    module wrote `float | int` before: `typing.Union` hands out again what it finds equal.
+    """
+    for name, hint in function.__annotations__.items():
+        types = get_args(hint)
+        if {int, float} <= set(types):
+            function.__annotations__[name] = reduce(or_, sorted(types, key=lambda type_: type_ is not int))
