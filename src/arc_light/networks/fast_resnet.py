@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from arc_light.networks.whitening import WhiteningConv2d
 
@@ -40,13 +41,12 @@ class Stage(nn.Module):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
         self.reduce = nn.Sequential(conv(in_channels, out_channels), nn.MaxPool2d(2), norm(out_channels), nn.GELU())
-        self.refine = nn.Sequential(conv(out_channels, out_channels), norm(out_channels), nn.GELU())
+        self.refine = nn.Sequential(conv(out_channels, out_channels), norm(out_channels))
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [B, in_channels, H, W] to [B, out_channels, H / 2, W / 2]."""
         x = self.reduce(x)
-        refined: Tensor = self.refine(x)
-        return x + refined
+        return F.gelu(x + self.refine(x))
 
 
 class Head(nn.Linear):
