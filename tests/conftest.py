@@ -1,6 +1,5 @@
 """Every test works in an empty directory of its own and leaves the process and the repository as they were."""
 
-import importlib
 import logging
 import os
 import random
@@ -109,11 +108,10 @@ def repository_files() -> set[Path]:
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], str]]:
     """Write a module of the user's own with a class Mine, and take it out of this process afterwards."""
-    monkeypatch.syspath_prepend(str(tmp_path))
 
     def write(code: str) -> str:
         Path("own.py").write_text(code)
-        importlib.invalidate_caches()
+        monkeypatch.syspath_prepend(str(tmp_path))  # afterwards, for it has Python look for modules anew
         return "own.Mine"
 
     yield write

@@ -62,7 +62,7 @@ def test_the_seed_is_the_datas_too_unless_it_has_its_own() -> None:
 def test_batches_are_counted_whatever_was_imported_before(monkeypatch: pytest.MonkeyPatch) -> None:
     hints = Trainer.__init__.__annotations__
     monkeypatch.setitem(hints, "limit_train_batches", float | int | None)  # as with transformers installed
-    assert experiment("--trainer.limit_train_batches=1").trainer.limit_train_batches == 1
+    assert isinstance(experiment("--trainer.limit_train_batches=1").trainer.limit_train_batches, int)
     assert get_args(hints["limit_train_batches"]) == (int, float, type(None))
 
 

@@ -198,7 +198,11 @@ def test_few_channels_are_not_innermost() -> None:
     assert all(parameter.is_contiguous() for parameter in model.parameters())
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # which torch 2.11 hides
+# torch's compiler asks each tensor for its gradient, and hides what torch says of that, unless it is an error (2.11)
+compiler_looks = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+
+
+@compiler_looks
 @pytest.mark.parametrize("make", [MODELS["mlp"], MODELS["resnet 8"]])
 @pytest.mark.parametrize(("chosen", "mode"), [(True, None), ("default", "default")])
 def test_compiling_in_place_keeps_names_and_values(
@@ -224,8 +228,8 @@ def test_compiling_in_place_keeps_names_and_values(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 @pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")  # Inductor's own call
 @pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores:UserWarning")  # exact products are compared here
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")  # which torch 2.11 hides
-@pytest.mark.filterwarnings("ignore:The CUDA Graph is empty:UserWarning")  # the first only takes memory
+@compiler_looks
+@pytest.mark.filterwarnings("ignore:The CUDA Graph is empty:UserWarning")  # Inductor's first one is meant to be
 @pytest.mark.parametrize("make", [MODELS["mlp"], MODELS["resnet 8"]])
 def test_replayed_cuda_graphs_compute_the_same(make: Callable[..., Classifier]) -> None:
     def outcome(mode: bool | str) -> Tensor:

@@ -12,6 +12,8 @@ from arc_light.networks.whitening import WhiteningConv2d
 class FastResNet(nn.Sequential):
     """A whitening layer and three stages of two convolutions (Jordan 2024, arXiv:2404.00498, section 3).
 
+    The second of each two has a shortcut, which is not from there.
+
     Args:
         input_shape: channels, height and width of an image.
         num_classes: width of the head.
