@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 
-from arc_light.data import Batch, ImageDataModule, ImageFolderDataModule, Images
-from arc_light.experiment import Experiment
-from arc_light.loops.batches import on_device
 from benchmarks.ours import CONFIGS
+from lamphouse.cli.experiment import Experiment
+from lamphouse.data import Batch, ImageDataModule, ImageFolderDataModule, Images
+from lamphouse.loops.batches import on_device
 
 
 class RandomImages(ImageDataModule):

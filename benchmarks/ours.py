@@ -6,13 +6,15 @@ from benchmarks.processes import ROOT, Process, python
 
 CONFIGS = ROOT / "configs"
 IMPORTS = """
-from arc_light import cli, late, runtime
-from arc_light.ending import QuickEnd
+from lamphouse.cli import main as cli
+from lamphouse.machine import start_late as late
+from lamphouse.machine import runtime
+from lamphouse.machine.start_end import QuickEnd
 end = QuickEnd()
 runtime.prepare()
 with runtime.without_collector():
     late.load_late()
-    import arc_light.commands.fit
+    import lamphouse.cli.commands.fit
 end.succeeded = True
 """
 

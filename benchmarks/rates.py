@@ -11,9 +11,9 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
-from arc_light import runtime
 from benchmarks.processes import python
 from benchmarks.tables import Table
+from lamphouse.machine import runtime
 
 QUICK, THOROUGH = (256, 8), (4096, 512)  # side of matrices; megabytes to copy
 PATIENCE = 0.5  # s for a product, after which no larger one is tried

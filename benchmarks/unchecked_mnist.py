@@ -1,6 +1,6 @@
 """MNIST whose files are not the real ones."""
 
-from arc_light.data import MNISTDataModule
+from arc_light.data.mnist import MNISTDataModule
 
 
 class UncheckedMNIST(MNISTDataModule):

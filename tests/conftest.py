@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arc_light.cli import main
-from arc_light.runtime import prepare
+from lamphouse.cli.main import main
+from lamphouse.machine.runtime import prepare
 
 prepare()  # before torch is loaded
 

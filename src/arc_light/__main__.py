@@ -1,8 +1,8 @@
 """Run the command line."""
 
-from arc_light import runtime
-from arc_light.cli import main
-from arc_light.ending import QuickEnd
+from lamphouse.cli.main import main
+from lamphouse.machine import runtime
+from lamphouse.machine.start_end import QuickEnd
 
 if __name__ == "__main__":
     end = QuickEnd()

@@ -5,8 +5,8 @@ from importlib.resources import files
 import numpy as np
 import torch
 
-from arc_light.data.base import ImageDataModule
-from arc_light.data.splits import Images, stratified_split
+from lamphouse.data.datamodule import ImageDataModule
+from lamphouse.data.splits import Images, stratified_split
 
 
 class DigitsDataModule(ImageDataModule):

@@ -5,9 +5,9 @@ from typing import Any, ClassVar
 
 from torchvision import datasets
 
-from arc_light.data.base import ImageDataModule
-from arc_light.data.files import provide
-from arc_light.data.splits import Images
+from lamphouse.data.datamodule import ImageDataModule
+from lamphouse.data.downloads import provide
+from lamphouse.data.splits import Images
 
 
 class MNISTDataModule(ImageDataModule):

@@ -1,5 +1,1 @@
-"""Three training loops that compute the same bits: Lightning's two, and one in plain PyTorch."""
-
-from typing import Literal
-
-Loop = Literal["automatic", "manual", "handwritten"]
+"""The training loop written out: in plain PyTorch, and as Lightning's manual optimization."""

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 
-from arc_light.bar import show
-from arc_light.finite import FiniteCheck, Place
-from arc_light.loops.batches import Batches
-from arc_light.loops.schedule import unpacked
-from arc_light.loops.watch import Metrics, Watch
+from lamphouse.callbacks.bar import show
+from lamphouse.callbacks.finite_check import FiniteCheck, Place
+from lamphouse.loops.batches import Batches
+from lamphouse.loops.schedule import unpacked
+from lamphouse.loops.watch import Metrics, Watch
 
 
 def default_device() -> torch.device:

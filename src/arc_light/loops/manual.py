@@ -11,9 +11,9 @@ from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signatu
 from torch import Tensor
 from torch.optim import Optimizer
 
-from arc_light.errors import InputError
-from arc_light.loops.direct import DirectBatches
-from arc_light.loops.schedule import Schedule, unpacked
+from lamphouse.errors import InputError
+from lamphouse.loops.direct import DirectBatches
+from lamphouse.loops.schedule import Schedule, unpacked
 
 
 def optimize_manually(model: LightningModule, options: Any) -> None:

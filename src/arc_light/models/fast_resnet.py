@@ -1,12 +1,125 @@
-"""The classifier of a residual network for short runs."""
+"""A shallow residual network."""
 
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from jsonargparse.typing import PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from arc_light.models.classifier import Classifier
-from arc_light.networks import FastResNet
+from arc_light.classification import Classifier
+
+
+class WhiteningConv2d(nn.Module):
+    """A convolution whose outputs are uncorrelated and of variance 1, each with its negative.
+
+    After Jordan 2024, arXiv:2404.00498, section 3.2. Its filters are the eigenvectors of the covariance of the images'
+    patches, divided by the roots of their eigenvalues. They are measured on the first training batch and never trained;
+    its bias is.
+
+    Args:
+        in_channels: channels of an image.
+        kernel_size: side of a patch in pixels.
+        eps: is added to eigenvalues, so that what hardly varies is not blown up.
+    """
+
+    weight: Tensor
+
+    def __init__(self, in_channels: int, kernel_size: int = 2, eps: float = 5e-4) -> None:
+        super().__init__()
+        self.out_channels = 2 * in_channels * kernel_size**2
+        self.register_buffer("weight", torch.zeros(self.out_channels, in_channels, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(self.out_channels))
+        self.eps, self._measured = eps, False
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map [B, C, H, W] to [B, 2·C·kernel², H - kernel + 1, W - kernel + 1]."""
+        if self.training and not self._measured:
+            if not self.weight.any():  # as a checkpoint's are not
+                self.weight.copy_(whitening_filters(images, self.weight.shape[-1], self.eps))
+            self._measured = True
+        return F.conv2d(images, self.weight, self.bias)
+
+
+@torch.no_grad()
+def whitening_filters(images: Tensor, kernel_size: int, eps: float) -> Tensor:
+    """Compute the filters for images, [B, C, H, W]: [2·C·kernel², C, kernel, kernel], the largest eigenvalue first."""
+    with torch.autocast(images.device.type, enabled=False):
+        channels = images.shape[1]
+        patches = F.unfold(images.float(), kernel_size).transpose(1, 2).flatten(0, 1)
+        values, vectors = torch.linalg.eigh(patches.T.cov())  # ascending; vectors in columns
+        filters = (vectors / (values + eps).sqrt()).T.flip(0).view(-1, channels, kernel_size, kernel_size)
+        return torch.cat([filters, -filters])
+
+
+class FastResNet(nn.Sequential):
+    """A whitening layer and three stages of two convolutions (Jordan 2024, arXiv:2404.00498, section 3).
+
+    The second of each two has a shortcut, which is not from there.
+
+    Args:
+        input_shape: channels, height and width of an image.
+        num_classes: width of the head.
+        widths: channels of each stage; each halves the resolution.
+
+    Raises:
+        ValueError: there are too many stages for images of this size.
+    """
+
+    def __init__(self, input_shape: Sequence[int], num_classes: int, widths: Sequence[int] = (64, 256, 256)) -> None:
+        in_channels, height, width = input_shape
+        if min(height, width) - 1 < 2 ** len(widths):  # the whitening layer takes a pixel of each side
+            size = f"images of {height} by {width}"
+            raise ValueError(f"widths {list(widths)}: too many stages for {size}: leave one out")
+        whitening = WhiteningConv2d(in_channels)
+        layers: list[nn.Module] = [whitening, nn.GELU()]
+        channels = whitening.out_channels
+        for stage_width in widths:
+            layers.append(Stage(channels, stage_width))
+            channels = stage_width
+        super().__init__(*layers, Head(channels, num_classes))
+
+
+class Stage(nn.Module):
+    """A convolution that halves the resolution by pooling, and another beside a shortcut."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.reduce = nn.Sequential(conv(in_channels, out_channels), nn.MaxPool2d(2), norm(out_channels), nn.GELU())
+        self.refine = nn.Sequential(conv(out_channels, out_channels), norm(out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, in_channels, H, W] to [B, out_channels, H / 2, W / 2]."""
+        x = self.reduce(x)
+        return F.gelu(x + self.refine(x))
+
+
+class Head(nn.Linear):
+    """Linear in the largest value of each channel, a ninth of that its logits (Jordan 2024, arXiv:2404.00498)."""
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, in_features, H, W] to logits, [B, out_features]."""
+        logits: Tensor = super().forward(x.amax((2, 3)))
+        return logits / 9
+
+
+def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """Make a 3×3 convolution that hands its first inputs on at the start."""
+    layer = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
+    with torch.no_grad():
+        nn.init.dirac_(layer.weight[: min(in_channels, out_channels)])
+    return layer
+
+
+def norm(channels: int) -> nn.BatchNorm2d:
+    """Make a batch norm that shifts only, with statistics that keep up with a short run."""
+    layer = nn.BatchNorm2d(channels, momentum=0.4)
+    layer.weight.requires_grad = False
+    return layer
 
 
 class FastResNetClassifier(Classifier):

@@ -1,11 +1,142 @@
-"""The classifier of a residual network."""
+"""Residual networks."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from jsonargparse.typing import PositiveInt
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.models import resnet as torchvision_resnet
 
-from arc_light.models.classifier import Classifier
-from arc_light.networks import Depth, Stem, resnet
+from arc_light.classification import Classifier
+from lamphouse.networks import pretrained
+
+Stem = Literal["small", "large"]
+Depth = Literal[8, 14, 18, 20, 32, 34, 50, 56]
+IMAGENET_BLOCKS: dict[int, tuple[type[nn.Module], list[int]]] = {
+    18: (torchvision_resnet.BasicBlock, [2, 2, 2, 2]),
+    34: (torchvision_resnet.BasicBlock, [3, 4, 6, 3]),
+    50: (torchvision_resnet.Bottleneck, [3, 4, 6, 3]),
+}
+
+
+class BasicBlock(nn.Module):
+    """Two 3×3 convolutions beside a shortcut (He et al. 2016, arXiv:1512.03385, figure 2)."""
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, out_channels, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out_channels)
+        self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out_channels)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or in_channels != out_channels:
+            projection = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False)
+            self.shortcut = nn.Sequential(projection, nn.BatchNorm2d(out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [B, in_channels, H, W] to [B, out_channels, H / stride, W / stride]."""
+        residual = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(residual + self.shortcut(x))
+
+
+class SmallImageResNet(nn.Sequential):
+    """The residual network of depth 6n + 2 for small images (arXiv:1512.03385, section 4.2).
+
+    Args:
+        in_channels: channels of an image.
+        num_classes: width of the head.
+        depth: 8, 14, 20, 32 or 56.
+        width: channels of the first of three stages; each further one doubles them and halves the resolution.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, depth: int, width: int = 16) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(in_channels, width, 3, padding=1, bias=False)]
+        layers += [nn.BatchNorm2d(width), nn.ReLU()]
+        channels = width
+        for stage in range(3):
+            for block in range((depth - 2) // 6):
+                stride = 2 if stage > 0 and block == 0 else 1
+                layers.append(BasicBlock(channels, width << stage, stride))
+                channels = width << stage
+        super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
+
+
+class ImageNetResNet(torchvision_resnet.ResNet):  # type: ignore[misc]  # torchvision has no annotations
+    """torchvision's ResNet-18, -34 or -50 with a head, a stem and a width of the user's choice.
+
+    Args:
+        in_channels: channels of an image.
+        num_classes: width of the head.
+        depth: 18, 34 or 50.
+        width: channels of the first of four stages, 64 in the paper (arXiv:1512.03385, table 1).
+        stem: "large" is the paper's 7×7 convolution and pooling, "small" one 3×3 convolution at full resolution.
+        weights: torchvision's name of pretrained weights, such as "DEFAULT"; all but the head are loaded.
+
+    Raises:
+        ValueError: the pretrained weights do not fit the stem, the width or the channels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        depth: int,
+        width: int = 64,
+        stem: Stem = "large",
+        weights: str | None = None,
+    ) -> None:
+        if weights and (stem, width, in_channels) != ("large", 64, 3):
+            given = f"stem {stem!r}, width {width} and {in_channels} channel(s)"
+            raise ValueError(f"weights {weights!r} need stem 'large', width 64 and 3 channels, not {given}")
+        self.width = width
+        super().__init__(*IMAGENET_BLOCKS[depth])
+        if weights:
+            self.load_state_dict(pretrained(depth, weights))
+        elif stem == "small":
+            self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+            self.maxpool = nn.Identity()
+        else:
+            self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
+        if width != 64:
+            self.bn1 = nn.BatchNorm2d(width)
+        self.fc = nn.Linear(self.inplanes, num_classes)
+
+    def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:
+        if planes == 64:  # the first stage: the stem hands over `width` channels
+            self.inplanes = self.width
+        stage: nn.Sequential = super()._make_layer(block, planes * self.width // 64, *args, **kwargs)
+        return stage
+
+
+def resnet(
+    input_shape: Sequence[int],
+    num_classes: int,
+    depth: Depth = 20,
+    width: int | None = None,
+    stem: Stem | None = None,
+    weights: str | None = None,
+) -> nn.Module:
+    """Build the residual network of this depth: CIFAR-style for 6n + 2, ImageNet-style for 18, 34 and 50.
+
+    Args:
+        input_shape: channels, height and width of an image.
+        num_classes: width of the head.
+        depth: number of layers with weights.
+        width: channels of the first stage; None is the paper's own, 16 or 64.
+        stem: see `ImageNetResNet`; None is "small" for images under 64 pixels and "large" for others.
+        weights: see `ImageNetResNet`.
+
+    Raises:
+        ValueError: weights or the large stem were asked for at a depth that has none.
+    """
+    channels, height, _ = input_shape
+    if depth in IMAGENET_BLOCKS:
+        stem = stem or ("large" if weights or height >= 64 else "small")
+        return ImageNetResNet(channels, num_classes, depth, width or 64, stem, weights)
+    if weights or stem == "large":
+        raise ValueError(f"depth {depth} has no pretrained weights and no large stem: choose a depth of 18, 34 or 50")
+    return SmallImageResNet(channels, num_classes, depth, width or 16)
 
 
 class ResNetClassifier(Classifier):

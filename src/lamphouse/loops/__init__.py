@@ -1,0 +1,5 @@
+"""Comparing training loops, and running hand-written ones."""
+
+from typing import Literal
+
+Loop = Literal["automatic", "manual", "handwritten"]

@@ -1,0 +1,1 @@
+"""What is fast on this machine, and start-up."""

@@ -1,0 +1,60 @@
+"""`parity` on the command line."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from arc_light.loops.manual import ManualOptimization
+
+CONFIGS = Path(__file__).parents[4] / "configs"
+DIGITS = ["-c", CONFIGS / "trainer.yaml", "-c", CONFIGS / "digits_mlp.yaml", "--trainer.accelerator=cpu"]
+QUICK = [
+    "--trainer.max_epochs=2",
+    "--trainer.limit_train_batches=5",
+    "--model.dropout=0.2",
+    "--model.hidden_sizes=[16]",
+]
+Arc = Callable[..., Any]
+
+
+def test_the_loops_agree_and_leave_nothing_behind(arc: Arc) -> None:
+    done = arc("parity", *DIGITS, *QUICK)
+    assert done.status == 0
+    header, *rows, _, verdict = done.out.strip().splitlines()
+    assert header.split()[0] == "loop"
+    assert [row.split()[0] for row in rows] == ["handwritten", "manual", "automatic"]
+    assert [row.split()[-3] for row in rows] == ["-", "none", "none"]
+    assert [row.split()[-4] for row in rows] == ["0.0e+00"] * 3
+    assert rows[0].split()[-1] == "1.00"
+    assert len({tuple(row.split()[1:-4]) for row in rows}) == 1
+    assert verdict == "the loops computed the same bits: 10 steps, 4 tensors, 3 rows of metrics"
+    assert not list(Path().iterdir())
+
+
+def test_a_difference_is_an_error_that_says_where_to_look(arc: Arc, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ManualOptimization, "optimizer_zero_grad", lambda *_: None)
+    done = arc("parity", *DIGITS, *QUICK)
+    assert done.status == 1
+    manual, automatic = done.out.splitlines()[3:5]
+    assert "network.1.weight, step 1" in manual
+    assert float(manual.split("network")[0].split()[-1]) > 0
+    assert "none" in automatic
+    verdict = "manual differs from handwritten first in network.1.weight, step 1; look at the step: zero_grad forgotten"
+    assert verdict in done.out
+
+
+@pytest.mark.parametrize("loop", ["--loop=manual", "--loop"])
+def test_it_chooses_the_loops_itself(arc: Arc, loop: str) -> None:
+    done = arc("parity", *DIGITS, loop)
+    assert done.status == 2
+    _, message = done.err.split(": ", 1)
+    assert message == f"{loop}: parity runs all of automatic, manual, handwritten: leave it out\n"
+
+
+def test_what_a_loop_cannot_do_is_refused_before_any_has_trained(arc: Arc) -> None:
+    done = arc("parity", *DIGITS, "--trainer.max_steps=3")
+    assert done.status == 2
+    _, refusal = done.err.splitlines()
+    assert "--trainer.max_steps 3: not in the hand-written loop" in refusal

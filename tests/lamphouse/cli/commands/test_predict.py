@@ -1,0 +1,125 @@
+"""`predict`: the classes of image files, read as in training."""
+
+import csv
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Outcome
+from fake_data import write_folder, write_image
+from PIL import Image
+
+from arc_light.data.digits import DigitsDataModule
+from arc_light.models.mlp import MLPClassifier
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def digits() -> dict[str, int]:
+    """Write test digits as image files, and return the class of each by its path."""
+    images, labels = DigitsDataModule().load(train=False)
+    Path("digits").mkdir()
+    for number, image in enumerate(images[:12]):
+        Image.fromarray(image[0].numpy()).save(f"digits/{number:02}.png")
+    return {f"digits/{number:02}.png": int(labels[number]) for number in range(12)}
+
+
+def predictions(run: Path) -> list[dict[str, str]]:
+    with (run / "predictions.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_files_are_read_as_in_training(arc: Command, trained: Path, digits: dict[str, int]) -> None:
+    outcome = arc("predict", "--run", trained, "--input", "digits")
+    assert (outcome.status, outcome.err) == (0, "")
+    model = MLPClassifier.load_from_checkpoint(trained / "best.ckpt", weights_only=True).eval()
+    images = DigitsDataModule().load(train=False).images[:12]
+    with torch.inference_mode():
+        probabilities = model(DigitsDataModule().normalised(images)).softmax(1)
+    table = predictions(trained)
+    assert [row["file"] for row in table] == list(digits)
+    for row, expected, line in zip(table, probabilities, outcome.out.splitlines(), strict=False):
+        values, classes = expected.topk(3)
+        assert [row[f"class_{rank}"] for rank in (1, 2, 3)] == [str(label) for label in classes.tolist()]
+        assert [float(row[f"probability_{rank}"]) for rank in (1, 2, 3)] == pytest.approx(values.tolist(), abs=1e-5)
+        assert line.split() == [row["file"], *f"{classes[0]} {values[0]:.4f}".split(), *line.split()[3:]]
+    right = sum(row["class_1"] == str(label) for row, label in zip(table, digits.values(), strict=True))
+    assert right >= 9
+
+
+def test_mode_and_size_are_adapted(arc: Command, trained: Path, digits: dict[str, int]) -> None:
+    """A digit in colour, enlarged without smoothing, is the same digit."""
+    with Image.open("digits/00.png") as image:
+        image.convert("RGB").resize((64, 64), Image.Resampling.NEAREST).save("large.png")
+    for path in ("digits/00.png", "large.png"):
+        assert arc("predict", "--run", trained, "--input", path).status == 0
+        (row,) = predictions(trained)
+        assert row["class_1"] == str(digits["digits/00.png"])
+
+
+@pytest.mark.parametrize(("top", "columns"), [(1, 1), (5, 5), (99, 10)])
+def test_top_says_how_many_classes(arc: Command, trained: Path, digits: dict[str, int], top: int, columns: int) -> None:
+    assert arc("predict", "--run", trained, "--input", next(iter(digits)), "--top", top).status == 0
+    (row,) = predictions(trained)
+    assert len(row) == 1 + 2 * columns
+    values = [float(row[f"probability_{rank}"]) for rank in range(1, columns + 1)]
+    assert values == sorted(values, reverse=True)
+    assert sum(values) <= 1 + 1e-5
+
+
+def test_images_are_found_in_folders_of_folders(arc: Command, trained: Path) -> None:
+    for name in ("a/1.png", "a/b/2.JPG", "3.webp"):
+        write_image(Path("in", name))
+    Path("in/notes.txt").write_text("no image")
+    assert arc("predict", "--run", trained, "--input", "in").status == 0
+    assert [row["file"] for row in predictions(trained)] == ["in/3.webp", "in/a/1.png", "in/a/b/2.JPG"]
+
+
+def test_predictions_do_not_depend_on_their_batch(arc: Command, fit: Command, digits: dict[str, int]) -> None:
+    fit("--data.batch_size=5")
+    (run,) = Path("runs", "digits_mlp").iterdir()
+    arc("predict", "--run", run, "--input", "digits")
+    together = predictions(run)
+    arc("predict", "--run", run, "--input", "digits/11.png")
+    (alone,) = predictions(run)
+    assert alone["class_1"] == together[11]["class_1"]
+    assert float(alone["probability_1"]) == pytest.approx(float(together[11]["probability_1"]), abs=1e-5)
+
+
+def test_a_users_own_classes_are_named(fit: Command, arc: Command) -> None:
+    """The folder with the images may be gone: the checkpoint knows classes, mean and deviation."""
+    root = write_folder(Path("images"), ["black", "red"], per_class=12)
+    options = ["--model=MLPClassifier", "--data=ImageFolderDataModule", f"--data.root={root}", "--data.image_size=6"]
+    whole = [f"--trainer.limit_{part}_batches=1.0" for part in ("train", "val", "test")]
+    assert fit(*options, *whole, "--trainer.max_epochs=15", "--early_stopping.patience=99").status == 0
+    (run,) = Path("runs", "digits_mlp").iterdir()
+    root.rename("moved")
+    assert arc("predict", "--run", run, "--input", "moved").status == 0
+    assert all(row["class_1"] == Path(row["file"]).parent.name for row in predictions(run))
+
+
+OWN = "from arc_light import models\nclass Mine(models.MLPClassifier): pass"
+
+
+def test_a_users_own_model_is_found_again(
+    arc: Command, fit: Command, own: Callable[[str], str], digits: dict[str, int]
+) -> None:
+    assert fit(f"--model={own(OWN)}").status == 0
+    del sys.modules["own"]
+    assert arc("predict", "--input", "digits").status == 0
+
+
+@pytest.mark.parametrize("module", ["gone", "antigravity"])
+def test_a_model_that_cannot_be_imported(arc: Command, trained: Path, digits: dict[str, int], module: str) -> None:
+    text = (trained / "config.yaml").read_text()
+    (trained / "config.yaml").write_text(text.replace("arc_light.models", module))
+    outcome = arc("predict", "--run", trained, "--input", "digits")
+    assert outcome.status == 2
+    refused = f"{trained / 'config.yaml'}: its model and data cannot be imported"
+    assert outcome.err.startswith(f"arc_light predict: {refused}")
+    assert outcome.err.count("\n") == 1
+    assert module in outcome.err
+    assert "antigravity" not in sys.modules

@@ -1,0 +1,125 @@
+"""A run that was killed and resumed ends with the bits of the one that was not."""
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import Outcome
+from same_runs import assert_same, run_in
+
+from arc_light.classification import Classifier
+
+Command = Callable[..., Outcome]
+THREE_EPOCHS = [
+    "--trainer.max_epochs=3",
+    "--trainer.limit_train_batches=7",
+    "--data.augment=[RandomFlip]",
+    "--model.dropout=0.2",
+    "--model.lr_scheduler=OneCycle",
+    "--last_checkpoint.every_n_steps=2",
+]
+SCALER = {"class_path": "torch.amp.GradScaler", "init_args": {"device": "cpu", "init_scale": 1e7, "growth_interval": 4}}
+FP16 = {"precision": "16-mixed", "device": "cpu", "scaler": SCALER}  # the Trainer's own is bf16 on a CPU
+PLUGIN = json.dumps({"class_path": "lightning.pytorch.plugins.MixedPrecision", "init_args": FP16})
+
+
+class Killed(BaseException):
+    """Ends a run as a kill does: nothing of ours answers to it."""
+
+
+def die_at(monkeypatch: pytest.MonkeyPatch, call: int, how: Callable[[], None]) -> None:
+    """Do something at one of the model's losses, in training, validation or test, counted from 0."""
+    loss, calls = Classifier.loss, iter(range(10**6))
+
+    def counted(model: Classifier, batch: Any) -> Any:
+        if next(calls) == call:
+            how()
+        return loss(model, batch)
+
+    monkeypatch.setattr(Classifier, "loss", counted)
+
+
+def kill() -> None:
+    raise Killed
+
+
+def terminate() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def run_in_parts(fit: Command, arc: Command, options: list[str], at: int, how: Callable[[], None]) -> Outcome | None:
+    """Train until something happens, then resume."""
+    with pytest.MonkeyPatch.context() as patched:
+        die_at(patched, at, how)
+        try:
+            stopped = fit(*options, "--runs=parts")
+        except Killed:
+            stopped = None
+    resumed = arc("resume", "--run", run_in("parts"))
+    assert (resumed.status, resumed.err) == (0, "")
+    return stopped
+
+
+# of 9 losses an epoch: training 0..6, validation 7..8; after three epochs the test's two
+@pytest.mark.parametrize(
+    "loop",
+    [
+        [],
+        pytest.param(["--loop=manual"], marks=pytest.mark.slow),
+        pytest.param(["--loop=handwritten"], marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("at", [0, 3, 8, 12, 27])
+def test_a_killed_run_ends_with_the_same_bits(fit: Command, arc: Command, loop: list[str], at: int) -> None:
+    options = [*THREE_EPOCHS, *loop]
+    assert fit(*options, "--runs=whole").err == ""
+    assert run_in_parts(fit, arc, options, at, kill) is None
+    assert_same(run_in("whole"), run_in("parts"))
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        [],
+        pytest.param(["--loop=manual"], marks=pytest.mark.slow),
+        pytest.param(["--loop=handwritten"], marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("at", [1, 7, 27])
+def test_a_run_that_was_asked_to_stop_says_how_to_go_on(fit: Command, arc: Command, loop: list[str], at: int) -> None:
+    options = [*THREE_EPOCHS, *loop, "--last_checkpoint.every_n_steps=null"]
+    assert fit(*options, "--runs=whole").err == ""
+    stopped = run_in_parts(fit, arc, options, at, terminate)
+    assert stopped is not None
+    assert stopped.status == 75
+    assert "fit: stopped by SIGTERM; to continue: python -m " in stopped.err
+    assert " resume --run parts/" in stopped.err
+    assert_same(run_in("whole"), run_in("parts"))
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        [],
+        pytest.param(["--loop=manual"], marks=pytest.mark.slow),
+        pytest.param(["--loop=handwritten"], marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--trainer.accumulate_grad_batches=3", "--trainer.gradient_clip_val=1"],
+        ["--ema=0.9", "--data.num_workers=2"],
+        ["--trainer.precision=null", f"--trainer.plugins={PLUGIN}", "--model.lr_scheduler=null"],
+        ["--model.lr_scheduler=ReduceLROnPlateau", "--model.lr_scheduler.patience=0", "--early_stopping.patience=1"],
+    ],
+    ids=["accumulation", "ema-workers", "fp16", "plateau"],
+)
+def test_whatever_a_run_consists_of_is_kept(fit: Command, arc: Command, loop: list[str], options: list[str]) -> None:
+    options = [*THREE_EPOCHS, *loop, *options]
+    assert fit(*options, "--runs=whole").err == ""
+    run_in_parts(fit, arc, options, 15, kill)
+    assert_same(run_in("whole"), run_in("parts"))

@@ -1,0 +1,472 @@
+"""Whatever a user gets wrong: one line that says what and what to do, status 2, and nothing written."""
+
+import shutil
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import CONFIGS, Outcome
+from fake_data import expect_cifar10, expect_mnist, write_cifar10, write_folder, write_image, write_mnist
+from torchvision import datasets
+
+from lamphouse.checkpoints.files import load_checkpoint
+
+NOWHERE = "http://127.0.0.1:9/"  # nothing listens on the discard port
+Command = Callable[..., Outcome]
+
+
+def entries() -> set[Path]:
+    return {path for path in Path().rglob("*") if path.parts[0] != ".cache"}
+
+
+def files() -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in entries() if path.is_file()}
+
+
+def assert_refused(command: Command, args: list[object], *words: str) -> None:
+    """The command writes one line on stderr that has these words, exits with 2, and leaves every file as it is."""
+    before, paths = files(), entries()
+    outcome = command(*args)
+    assert outcome.status == 2, outcome
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert outcome.err.endswith("\n")
+    assert len(outcome.err) < 500
+    assert outcome.out == ""
+    for word in words:
+        assert word in outcome.err
+    assert files() == before
+    assert entries() == paths
+
+
+OPTIONS = {
+    # unknown
+    "--trainer.max_epoch 3": ["--trainer.max_epoch 3", "--help"],
+    "--foo": ["--foo", "--help"],
+    "--model.lr 0.1": ["--model.lr 0.1", "no such option"],
+    "--data.root x": ["--data.root x", "no such option"],
+    "--model.optimizer.foo 1": ["--model.optimizer.foo 1", "no such option"],
+    "stray": ["stray"],
+    "--model Foo": ["--model Foo", "name of a class"],
+    "--model DigitsDataModule": ["--model DigitsDataModule", "class"],
+    "--data MLPClassifier": ["--data MLPClassifier", "class"],
+    "--data Foo": ["--data Foo", "name of a class"],
+    "--model.optimizer Foo": ["--model.optimizer Foo", "name of a class"],
+    "--model.lr_scheduler Foo": ["--model.lr_scheduler Foo", "name of a class"],
+    "--data.augment+=Foo": ["--data.augment Foo"],
+    "--trainer.logger Foo": ["--trainer.logger Foo", "name of a class"],
+    "--trainer.callbacks Foo": ["--trainer.callbacks Foo"],
+    "--trainer.strategy foo": ["strategy", "foo"],
+    "--trainer.precision 17": ["--trainer.precision 17", "bf16-mixed"],
+    "--model.activation foo": ["--model.activation foo", "relu"],
+    "--early_stopping.monitor train/loss": ["--early_stopping.monitor train/loss", "val/loss"],
+    "--early_stopping.monitor val/accuracy": ["--early_stopping.monitor val/accuracy", "val/acc"],
+    "--best_checkpoint.monitor typo": ["--best_checkpoint.monitor typo", "val/acc"],
+    "--early_stopping.mode foo": ["mode", "foo", "max"],
+    # of the wrong type
+    "--trainer.max_epochs x": ["--trainer.max_epochs x", "int"],
+    "--trainer.max_epochs 1.5": ["--trainer.max_epochs 1.5", "int"],
+    "--trainer.max_epochs": ["--trainer.max_epochs", "expected one argument"],
+    "--model.optimizer.lr x": ["--model.optimizer.lr x", "float"],
+    "--data.batch_size 1.5": ["--data.batch_size 1.5", "int"],
+    "--data.batch_size x": ["--data.batch_size x", "int"],
+    "--data.val_fraction x": ["--data.val_fraction x", "float"],
+    "--data.seed x": ["--data.seed x", "int"],
+    "--seed_everything x": ["--seed_everything x", "int"],
+    "--model.hidden_sizes 3": ["--model.hidden_sizes 3", "list"],
+    "--model.compile maybe": ["--model.compile maybe", "bool"],
+    "--trainer.gradient_clip_val x": ["--trainer.gradient_clip_val x", "float"],
+    "--early_stopping.patience x": ["--early_stopping.patience x", "int"],
+    # out of range
+    "--trainer.max_epochs 0": ["--trainer.max_epochs 0", ">=1"],
+    "--trainer.max_epochs -5": ["--trainer.max_epochs -5", ">=1"],
+    "--trainer.max_steps -5": ["max_steps", "-5"],
+    "--trainer.accumulate_grad_batches 0": ["--trainer.accumulate_grad_batches 0", ">=1"],
+    "--trainer.check_val_every_n_epoch 0": ["--trainer.check_val_every_n_epoch 0", ">=1"],
+    "--trainer.gradient_clip_val -1": ["--trainer.gradient_clip_val -1", ">=0"],
+    "--trainer.limit_train_batches 1.5": ["limit_train_batches", "1.5"],
+    "--trainer.limit_val_batches -1": ["limit_val_batches", "-1"],
+    "--trainer.devices 0": ["devices", "0"],
+    "--early_stopping.patience -1": ["--early_stopping.patience -1", ">=0"],
+    "--best_checkpoint.save_top_k -3": ["save_top_k", "-3"],
+    "--seed_everything -1": ["--seed_everything -1", ">=0"],
+    "--seed_everything 4294967296": ["--seed_everything 4294967296", "<4294967296"],
+    "--data.seed -1": ["--data.seed -1", ">=0"],
+    "--data.batch_size 0": ["--data.batch_size 0", ">0"],
+    "--data.num_workers -1": ["--data.num_workers -1", ">=0"],
+    "--data.val_fraction 0": ["--data.val_fraction 0", ">0"],
+    "--data.val_fraction 1": ["--data.val_fraction 1", "<1"],
+    "--model.hidden_sizes [0]": ["--model.hidden_sizes [0]", ">0"],
+    "--model.dropout 1.1": ["--model.dropout 1.1", "<=1"],
+    "--model.label_smoothing -0.1": ["--model.label_smoothing -0.1", ">=0"],
+    "--model.optimizer.lr -1": ["--model.optimizer", "learning rate: -1"],
+    "--model.optimizer.weight_decay -1": ["--model.optimizer", "weight_decay value: -1"],
+    "--model.lr_scheduler.warmup 2": ["--model.lr_scheduler.warmup 2", "<=1"],
+    "--model.lr_scheduler StepLR": ["--model.lr_scheduler", "step_size"],
+    "--model.lr_scheduler StepLR --model.lr_scheduler.step_size 0": ["--model.lr_scheduler.step_size 0", ">=1"],
+    "--model.lr_scheduler StepLR --model.lr_scheduler.step_size -1": ["--model.lr_scheduler.step_size -1", ">=1"],
+    "--model.lr_scheduler ExponentialLR --model.lr_scheduler.gamma -1": ["--model.lr_scheduler", "learning rate of -"],
+    "--model.optimizer SparseAdam": ["--model.optimizer", "dense gradients"],
+    "--model.optimizer.lr 1e300": ["--model.optimizer", "overflow"],
+    "--trainer.val_check_interval 0": ["--trainer.val_check_interval 0", ">="],
+    "--trainer.min_epochs -1": ["--trainer.min_epochs -1", ">=0"],
+    "--data.batch_size 99999999999999999999": ["--data.batch_size", "up to"],
+    "--data.augment+=RandomFlip --data.augment.p 1.1": ["--data.augment.p 1.1", "<=1"],
+    "--data.augment+=RandomCrop --data.augment.padding -1": ["--data.augment.padding -1", ">=0"],
+    "--data.augment+=RandomCrop --data.augment.padding 9 --data.augment.reflect true": ["--data.augment", "9"],
+    "--data.augment+=Cutout --data.augment.size 0": ["--data.augment.size 0", ">0"],
+    "--data.augment+=RandomResizedCrop --data.augment.max_ratio 0.5": ["--data.augment.max_ratio 0.5", ">=1"],
+    "--model ResNetClassifier --model.depth 9": ["--model.depth 9", "18"],
+    "--model ResNetClassifier --model.width 0": ["--model.width 0", ">0"],
+    # against each other
+    "--model.num_classes 5": ["--model.num_classes 5", "the data has 10"],
+    "--model.hidden_sizes [8] --data.augment+=SmallFirst": ["--data.augment", "no images of 6 by 6", "leave out"],
+    "--model.input_shape [1,28,28]": ["--model.input_shape [1, 28, 28]", "the data has [1, 8, 8]"],
+    "--model ResNetClassifier --model.depth 20 --model.stem large": ["depth 20", "large stem", "18"],
+    "--model ResNetClassifier --model.depth 18 --model.weights DEFAULT": ["weights 'DEFAULT'", "1 channel"],
+    "--data ImageFolderDataModule": ["--data", "missing: data.root"],
+    # absent
+    "--trainer.accelerator tpu": ["--trainer.accelerator tpu", "use auto or cpu"],
+    "--trainer.accelerator foo": ["--trainer.accelerator foo", "use auto or cpu"],
+    # directories that are none
+    "--experiment a/b": ["--experiment a/b"],
+    "--experiment ..": ["--experiment .."],
+    "--experiment ../../elsewhere": ["--experiment ../../elsewhere"],
+}
+
+
+@pytest.mark.parametrize(("options", "words"), OPTIONS.items(), ids=OPTIONS.keys())
+def test_options(fit: Command, options: str, words: list[str]) -> None:
+    assert_refused(fit, list(options.split()), "arc_light fit: ", *words)
+
+
+@pytest.mark.parametrize("accelerator", ["cuda", "gpu", "mps"])
+def test_an_absent_accelerator(fit: Command, accelerator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    for name in ("CUDA", "MPS"):
+        monkeypatch.setattr(f"lightning.pytorch.accelerators.{name}Accelerator.is_available", lambda: False)
+    words = f"--trainer.accelerator {accelerator}: this machine has cpu; use auto or cpu"
+    assert_refused(fit, [f"--trainer.accelerator={accelerator}"], words)
+
+
+@pytest.mark.parametrize("args", [["foo"], ["--foo"], ["train", "-c", "x.yaml"]])
+def test_an_unknown_command(arc: Command, args: list[object]) -> None:
+    assert_refused(arc, args, str(args[0]), "there are fit, resume, evaluate, predict")
+
+
+def test_without_an_experiment(arc: Command) -> None:
+    assert_refused(arc, ["fit"], "missing", "data", "model")
+
+
+YAML = {
+    "missing": (None, "no such file"),
+    "junk": (b"a: [1,\n", "not a readable YAML file"),
+    "binary": (b"\xff\xfe\x00\x01", "not a readable YAML file"),
+    "a list": (b"- 1\n", "not a YAML file of options"),
+    "text": (b"hello\n", "not a YAML file of options"),
+    "an unknown option": (b"trainer: {max_epoch: 3}\n", "max_epoch"),
+    "an unknown option of the model": (b"model: {init_args: {foo: 3}}\n", "foo"),
+    "an unknown part": (b"foo: 3\n", "foo"),
+    "a wrong type": (b"trainer: {max_epochs: many}\n", "--trainer.max_epochs many"),
+    "a wrong range": (b"data: {init_args: {batch_size: 0}}\n", "--data.batch_size 0"),
+}
+
+
+@pytest.mark.parametrize(("content", "words"), YAML.values(), ids=YAML.keys())
+def test_a_wrong_yaml_file(fit: Command, content: bytes | None, words: str) -> None:
+    if content is not None:
+        Path("mine.yaml").write_bytes(content)
+    named = ["mine.yaml"] if "file" in words else []
+    assert_refused(fit, ["-c", "mine.yaml"], words, *named)
+
+
+def test_an_unknown_experiment_names_those_that_there_are(arc: Command) -> None:
+    assert_refused(arc, ["fit", "-c", CONFIGS / "foo.yaml"], "foo.yaml: no such file", "digits_mlp")
+
+
+def test_an_unknown_logger_names_those_that_there_are(fit: Command) -> None:
+    path = CONFIGS / "logger" / "foo.yaml"
+    assert_refused(fit, ["--trainer.logger", path], f"--trainer.logger {path}: no such file", "wandb", "tensorboard")
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(datasets.MNIST, "mirrors", [NOWHERE])
+    monkeypatch.setattr(datasets.CIFAR10, "url", f"{NOWHERE}cifar-10-python.tar.gz")
+
+
+@pytest.mark.usefixtures("offline")
+@pytest.mark.parametrize(("experiment", "folder"), [("mnist_mlp", "MNIST/raw"), ("cifar10_mlp", "cifar-10-batches-py")])
+def test_no_network(fit: Command, experiment: str, folder: str) -> None:
+    Path("data", folder).mkdir(parents=True)
+    for name in ("MNIST", "CIFAR10"):
+        Path("data", f".{name}.lock").touch()  # which stays, for processes that download at the same time
+    assert_refused(
+        partial(fit, experiment=experiment),
+        [],
+        "cannot be downloaded",
+        f"put its files into data/{folder}",
+        "digits_mlp",
+    )
+
+
+@pytest.mark.parametrize(
+    ("experiment", "name"),
+    [("mnist_mlp", "MNIST/raw/t10k-images-idx3-ubyte"), ("cifar10_mlp", "cifar-10-batches-py/test_batch")],
+)
+def test_a_damaged_data_file(fit: Command, experiment: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    expect_mnist(monkeypatch, write_mnist(Path("data")))
+    expect_cifar10(monkeypatch, write_cifar10(Path("data")))
+    path = Path("data", name)
+    path.write_bytes(path.read_bytes()[:-9])
+    assert_refused(partial(fit, experiment=experiment), [], f"data/{name}: damaged", "delete it")
+
+
+def test_a_folder_of_images_that_is_missing(fit: Command) -> None:
+    assert_refused(
+        partial(fit, experiment="folder_resnet"), [], "data/images: no folder of images", "one folder of images a class"
+    )
+
+
+@pytest.mark.parametrize("part", ["", "train", "test"])
+def test_an_unreadable_image(fit: Command, part: str) -> None:
+    root = write_folder(Path("images", "train")).parent if part else write_folder(Path("images"))
+    write_folder(root / "test") if part == "test" else None
+    (root / part / "dog" / "bad.png").write_bytes(b"no image")
+    assert_refused(
+        partial(fit, experiment="folder_resnet"),
+        ["--data.root=images"],
+        "dog/bad.png: not a readable image",
+        "replace or remove it",
+    )
+
+
+def test_weights_without_a_network(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*args: object, **options: object) -> None:
+        raise OSError(111, "Connection refused")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
+    options = ["--model.depth=18", "--model.weights=DEFAULT", "--data.image_size=8", "--data.root=images"]
+    write_folder(Path("images"))
+    assert_refused(
+        partial(fit, experiment="folder_resnet"),
+        [*options],
+        "weights 'DEFAULT' cannot be downloaded",
+        "Connection refused",
+    )
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def junk(path: Path) -> None:
+    path.write_bytes(b"no checkpoint" * 100)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def flip(path: Path) -> None:
+    """Flip a bit in the middle of the largest tensor."""
+    with zipfile.ZipFile(path) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.file_size)
+    content = bytearray(path.read_bytes())
+    content[largest.header_offset + 200 + largest.file_size // 2] ^= 1
+    path.write_bytes(content)
+
+
+def another_zip(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("hello.txt", "hello")
+
+
+def foreign(path: Path) -> None:
+    torch.save({"model": torch.zeros(3)}, path)
+
+
+def bare_tensor(path: Path) -> None:
+    torch.save(torch.zeros(3), path)
+
+
+def with_code(path: Path) -> None:
+    torch.save({"state_dict": {}, "hyper_parameters": {}, "code": print}, path)
+
+
+def missing(path: Path) -> None:
+    path.unlink()
+
+
+def another_models(path: Path) -> None:
+    checkpoint = dict(load_checkpoint(path))
+    checkpoint["state_dict"] = {"other.weight": torch.zeros(3)}
+    torch.save(checkpoint, path)
+
+
+def a_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+DAMAGES = [empty, junk, cut, flip, another_zip, foreign, bare_tensor, with_code, missing, another_models, a_directory]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("command", ["evaluate", "predict", "resume"])
+def test_a_checkpoint_that_is_none(arc: Command, trained: Path, command: str, damage: Callable[[Path], None]) -> None:
+    name = "last" if command == "resume" else "best"
+    damage(trained / f"{name}.ckpt")
+    (trained / "previous.ckpt").unlink()
+    image = write_image(Path("image.png"))
+    more = {"predict": ["--input", image], "resume": ["--trainer.max_epochs=3"]}.get(command, [])
+    assert_refused(arc, [command, "--run", trained, *more], f"{name}.ckpt: ")
+
+
+def test_another_projects_checkpoint(arc: Command, trained: Path) -> None:
+    """A model of other sizes, saved by Lightning."""
+    checkpoint = dict(load_checkpoint(trained / "best.ckpt"))
+    checkpoint["hyper_parameters"] = {**checkpoint["hyper_parameters"], "_class_path": "elsewhere.Model"}
+    torch.save(checkpoint, "other.ckpt")
+    write_image(Path("image.png"))
+    assert_refused(
+        arc, ["predict", "--run", trained, "--input", "image.png", "--checkpoint", "other.ckpt"], "other.ckpt"
+    )
+
+
+@pytest.mark.parametrize("command", ["evaluate", "predict", "resume"])
+@pytest.mark.parametrize("kind", ["missing", "empty", "a file"])
+def test_a_run_that_is_none(arc: Command, command: str, kind: str) -> None:
+    path = Path("runs", "mine")
+    path.parent.mkdir()
+    if kind == "empty":
+        path.mkdir()
+    elif kind == "a file":
+        path.write_text("no run")
+    more = ["--input", write_image(Path("image.png"))] if command == "predict" else []
+    words = f"arc_light {command}: runs/mine: no run", "give the directory"
+    assert_refused(arc, [command, "--run", path, *more], *words)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "resume"])
+@pytest.mark.parametrize("content", [b"", b"a: [", b"\xff\xfe", b"- 1", b"foo: 1"])
+def test_a_damaged_config(arc: Command, trained: Path, command: str, content: bytes) -> None:
+    (trained / "config.yaml").write_bytes(content)
+    assert_refused(arc, [command, "--run", trained])
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--input", "nowhere"], ["--input nowhere", "no image file"]),
+        (["--input", "."], ["--input .", "no image file"]),
+        (["--input", "text.png"], ["text.png: not a readable image"]),
+        ([], ["--input"]),
+        (["--input", "text.png", "--top", "0"], ["--top 0"]),
+        (["--input", "text.png", "--top", "x"], ["--top", "x"]),
+        (["--input", "text.png", "--foo", "3"], ["--foo 3"]),
+        (["--input", "text.png", "--checkpoint", "x.ckpt"], ["x.ckpt: no such checkpoint"]),
+    ],
+)
+def test_predict(arc: Command, trained: Path, args: list[object], words: list[str]) -> None:
+    if "text.png" in args:
+        Path("text.png").write_text("no image")
+    assert_refused(arc, ["predict", "--run", trained, *args], *words)
+
+
+def test_predict_names_the_bad_one_of_many_images(arc: Command, trained: Path) -> None:
+    for number in range(4):
+        write_image(Path("images", f"{number}.png"))
+    Path("images", "bad.png").write_bytes(b"")
+    assert_refused(arc, ["predict", "--run", trained, "--input", "images"], "images/bad.png: not a readable image")
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        ([], ["--trainer.max_epochs 2", "2 epochs already", "larger number"]),
+        (["--trainer.max_epochs=1"], ["--trainer.max_epochs 1"]),
+        (["--trainer.max_epochs=x"], ["--trainer.max_epochs x"]),
+        (["--trainer.max_epochs=3", "--model.optimizer.lr=0.5"], ["--model", "use fit"]),
+        (["--trainer.max_epochs=3", "--data.batch_size=3"], ["--data", "use fit"]),
+        (["--trainer.max_epochs=3", "--seed_everything=3"], ["--seed_everything", "use fit"]),
+        (["--foo=3"], ["--foo"]),
+        (["--trainer.max_epochs=3", "--trainer.accelerator=tpu"], ["--trainer.accelerator tpu"]),
+    ],
+)
+def test_resume(arc: Command, trained: Path, args: list[object], words: list[str]) -> None:
+    assert_refused(arc, ["resume", "--run", trained, *args], *words)
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["--model.num_classes=3"], ["--model.num_classes 3", "the data has 10"]),
+        (["--model.hidden_sizes=[3]"], ["best.ckpt", "does not fit"]),
+        (["--data=MNISTDataModule"], ["--model.input_shape", "the data has [1, 28, 28]"]),
+        (["--checkpoint=nowhere"], ["nowhere: no such checkpoint"]),
+        (["--foo=3"], ["--foo"]),
+        (["--checkpoint"], ["--checkpoint"]),
+    ],
+)
+def test_evaluate(arc: Command, trained: Path, args: list[object], words: list[str]) -> None:
+    assert_refused(arc, ["evaluate", "--run", trained, *args], *words)
+
+
+def full_disk(*args: object, **options: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("written", ["pathlib.Path.mkdir", "os.fsync"])
+def test_a_full_disk_at_the_start(fit: Command, written: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("runs", "digits_mlp").mkdir(parents=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(written, full_disk)
+        outcome = fit()
+    assert outcome.status == 2
+    assert outcome.err.count("\n") == 1
+    assert "No space left on device" in outcome.err
+    assert "--runs" in outcome.err
+    assert list(Path("runs", "digits_mlp").iterdir()) == []
+
+
+def test_a_full_disk_when_a_checkpoint_is_written(arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = (trained / "last.ckpt").read_bytes()
+    monkeypatch.setattr("lamphouse.checkpoints.files.save", full_disk)
+    outcome = arc("resume", "--run", trained, "--trainer.max_epochs=3")
+    assert outcome.status == 2
+    assert outcome.err.count("\n") == 1
+    assert "No space left on device" in outcome.err
+    assert (trained / "last.ckpt").read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_predictions_of_before(
+    arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (trained / "predictions.csv").write_text("of before")
+    image = write_image(Path("image.png"))
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", full_disk)
+        assert_refused(arc, ["predict", "--run", trained, "--input", image], "No space left on device")
+    assert (trained / "predictions.csv").read_text() == "of before"
+
+
+@pytest.mark.parametrize("error", [OSError(30, "Read-only file system"), PermissionError(13, "Permission denied")])
+def test_runs_that_cannot_be_written(fit: Command, error: OSError, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, *args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pathlib.Path.mkdir", refuse)
+    assert_refused(fit, [], "runs/digits_mlp/", str(error.strerror), "--runs")
+
+
+def test_runs_in_a_file(fit: Command) -> None:
+    Path("runs").write_text("a file")
+    assert_refused(fit, [], "runs/digits_mlp/", "--runs")
+
+
+def test_nothing_of_another_run_is_touched(fit: Command, trained: Path) -> None:
+    shutil.copytree(trained, "runs/digits_mlp/other")
+    assert_refused(fit, ["--model.optimizer.lr=-1"], "learning rate")

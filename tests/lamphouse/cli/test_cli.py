@@ -1,0 +1,101 @@
+"""The command line itself."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import FEW_BATCHES, ROOT, Outcome, fit_options
+
+from lamphouse.cli.main import COMMANDS, main
+
+Command = Callable[..., Outcome]
+
+
+@pytest.mark.parametrize("args", [["--help"], ["-h"], []])
+def test_help_lists_the_commands(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main(args)
+    text = capsys.readouterr().out
+    assert all(name in text and description in text for name, description in COMMANDS.items())
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        (
+            "fit",
+            ["--trainer.max_epochs", "--early_stopping.patience", "--best_checkpoint.monitor", "--seed_everything"],
+        ),
+        ("evaluate", ["--run", "--checkpoint"]),
+        ("predict", ["--run", "--input", "--top"]),
+        ("resume", ["--run", "--trainer.max_epochs"]),
+    ],
+)
+def test_help_of_a_command_lists_its_options(arc: Command, command: str, options: list[str]) -> None:
+    outcome = arc(command, "--help")
+    assert outcome.status == 0
+    assert all(option in outcome.out for option in options)
+    assert not list(Path().iterdir())
+
+
+def test_a_run_prints_nothing_on_stderr(fit: Command) -> None:
+    outcome = fit()
+    assert outcome.status == 0
+    assert outcome.err == ""
+
+
+def program(*args: object) -> list[str]:
+    return [sys.executable, "-m", "arc_light", *(str(arg) for arg in args)]
+
+
+def call(*args: object) -> Outcome:
+    done = subprocess.run(program(*args), env=own_source(), capture_output=True, text=True, check=False, timeout=300)
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def own_source() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+
+
+@pytest.mark.slow
+def test_the_module_is_a_program() -> None:
+    done = call("fit", *fit_options("digits_mlp"))
+    assert (done.status, done.err) == (0, "")
+    assert "run         runs/digits_mlp/" in done.out
+    bad = call("fit", *fit_options("digits_mlp"), "--foo")
+    assert (bad.status, bad.err.count("\n")) == (2, 1)
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_run_and_test_its_best_checkpoint() -> None:
+    """The second epoch destroys the model, so that a process with the last weights would be found out."""
+    whole = [option for option in fit_options("digits_mlp") if option not in FEW_BATCHES]
+    leap = ["--model.lr_scheduler=StepLR", "--model.lr_scheduler.step_size=1", "--model.lr_scheduler.gamma=1e4"]
+    done = call("fit", *whole, *leap, "--trainer.max_epochs=2", "--trainer.devices=2", "--trainer.strategy=ddp")
+    assert (done.status, done.err) == (0, "")
+    (run,) = Path("runs", "digits_mlp").iterdir()
+    *epochs, test = (line.split(",") for line in (run / "metrics.csv").read_text().splitlines()[1:])
+    assert len(epochs) == 2
+    assert done.out.count("best epoch  0") == 1
+    alone = call("evaluate", "--run", run, "--trainer.devices=1", "--trainer.strategy=auto")
+    assert f"{float(test[6]):.4f}    {float(test[7]):.4f}" in alone.out
+
+
+@pytest.mark.slow
+def test_an_interrupt_ends_in_one_line_and_the_run_goes_on() -> None:
+    options = [*fit_options("digits_mlp"), "--trainer.max_epochs=500", "--early_stopping.patience=500"]
+    process = subprocess.Popen(
+        program("fit", *options), env=own_source(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    next(line for line in process.stdout if line.startswith("epoch "))
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.count("\n") == 1
+    assert "python -m arc_light resume --run runs/digits_mlp/" in err
+    done = len(next(Path("runs").glob("*/*/metrics.csv")).read_text().splitlines()) - 1
+    assert call("resume", f"--trainer.max_epochs={done + 1}").status == 0

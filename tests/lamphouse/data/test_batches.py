@@ -1,0 +1,144 @@
+"""Whole batches and their order: seeded by epoch, shared out between processes."""
+
+from itertools import chain
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lamphouse.data.batches import BatchSampler, ImageBatches, generator
+
+IMAGES = torch.arange(23 * 4, dtype=torch.uint8).view(23, 1, 2, 2)
+LABELS = torch.arange(23) % 3
+NEW = [False]  # a draw that does not alternate
+
+
+def order(sampler: BatchSampler) -> list[int]:
+    return list(chain.from_iterable(indices.tolist() for _, indices in sampler))
+
+
+def test_a_key_fetches_its_batch() -> None:
+    indices = torch.tensor([7, 0, 22])
+    images, labels = ImageBatches(IMAGES, LABELS)[0, indices]
+    assert torch.equal(images, IMAGES[indices])
+    assert torch.equal(labels, LABELS[indices])
+    assert images.dtype == torch.uint8
+
+
+def test_draws_are_uniform_and_an_images_own() -> None:
+    *_, draws, epoch = ImageBatches(torch.zeros(5000, 1, 1, 1), torch.zeros(5000), NEW * 3)[7, torch.arange(5000)]
+    assert epoch == 7
+    assert draws.shape == (5000, 3)
+    assert ((draws >= 0) & (draws < 1)).all()
+    assert draws.mean(0).tolist() == pytest.approx([0.5] * 3, abs=0.02)
+    assert draws.std(0).tolist() == pytest.approx([12**-0.5] * 3, abs=0.02)
+    assert torch.corrcoef(draws.T).fill_diagonal_(0).abs().max() < 0.05  # columns tell nothing of each other
+    assert torch.corrcoef(torch.stack([draws[:-1, 0], draws[1:, 0]]))[0, 1].abs() < 0.05  # nor do neighbours
+    assert len(draws[:, 0].unique()) > 4900
+
+
+def test_draws_follow_from_seed_epoch_and_image_alone() -> None:
+    def drawn(seed: int, epoch: int, indices: list[int]) -> Tensor:
+        return ImageBatches(IMAGES, LABELS, NEW * 2, seed)[epoch, torch.tensor(indices)][2]
+
+    torch.manual_seed(0)
+    whole = drawn(1, 3, list(range(23)))
+    torch.manual_seed(1)
+    assert torch.equal(drawn(1, 3, [22, 4]), whole[[22, 4]])
+    assert not torch.equal(drawn(2, 3, [22, 4]), whole[[22, 4]])
+    assert not torch.equal(drawn(1, 4, [22, 4]), whole[[22, 4]])
+
+
+def test_an_epoch_drawn_again_is_the_same() -> None:
+    batches, indices = ImageBatches(IMAGES, LABELS, NEW * 2), torch.arange(23)
+    first = batches[0, indices][2].clone()
+    assert not torch.equal(batches[1, indices][2], first)
+    assert torch.equal(batches[0, indices][2], first)
+
+
+def test_a_draw_that_alternates_goes_half_way_round() -> None:
+    batches, indices = ImageBatches(torch.zeros(5000, 1, 1, 1), torch.zeros(5000), [True, False]), torch.arange(5000)
+    first, second, third = (batches[epoch, indices][2].clone() for epoch in range(3))
+    assert torch.equal(third[:, 0], first[:, 0])
+    torch.testing.assert_close((second[:, 0] - first[:, 0]).abs(), torch.full((5000,), 0.5))
+    assert not torch.equal(third[:, 1], first[:, 1])
+    assert first[:, 0].mean() == pytest.approx(0.5, abs=0.02)
+    assert torch.corrcoef(first.T)[0, 1].abs() < 0.05
+
+
+def test_order_and_draws_do_not_share_their_numbers() -> None:
+    """A generator is seeded by what it is for too."""
+    assert torch.rand(4, generator=generator(0, 0, 0)).tolist() != torch.rand(4, generator=generator(0, 0, 1)).tolist()
+    assert torch.rand(4, generator=generator(1, 0)).tolist() != torch.rand(4, generator=generator(0, 1)).tolist()
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 23, 100])
+def test_training_sees_every_image_once_in_an_order_of_the_epoch(batch_size: int) -> None:
+    sampler = BatchSampler(23, batch_size, seed=1, train=True)
+    orders = []
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        orders.append(order(sampler))
+        assert sorted(orders[-1]) == list(range(23))
+        assert len(list(sampler)) == len(sampler) == -(-23 // batch_size)
+    assert orders[0] != orders[1] != orders[2] != list(range(23))
+
+
+def test_the_order_does_not_depend_on_the_batch_size_or_the_global_seed() -> None:
+    torch.manual_seed(0)
+    first = order(BatchSampler(23, 4, seed=1, train=True))
+    torch.manual_seed(1)
+    assert order(BatchSampler(23, 7, seed=1, train=True)) == first
+    assert order(BatchSampler(23, 7, seed=2, train=True)) != first
+
+
+def test_evaluation_goes_in_order() -> None:
+    sampler = BatchSampler(23, 5)
+    sampler.set_epoch(3)
+    assert [len(indices) for _, indices in sampler] == [5, 5, 5, 5, 3]
+    assert order(sampler) == list(range(23))
+
+
+@pytest.mark.parametrize("size", [16, 17, 23, 24])
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_training_gives_every_process_as_many_steps_and_images(size: int, world_size: int) -> None:
+    ranks = [BatchSampler(size, 4, 1, train=True, rank=rank, world_size=world_size) for rank in range(world_size)]
+    steps = [[indices.tolist() for _, indices in rank] for rank in ranks]
+    assert [len(rank) for rank in ranks] == [len(taken) for taken in steps]
+    for together in zip(*steps, strict=True):
+        assert len({len(indices) for indices in together}) == 1
+    seen = torch.bincount(torch.tensor([*chain.from_iterable(chain.from_iterable(steps))]), minlength=size)
+    assert seen.min() == 1
+    assert int(seen.sum()) == -(-size // world_size) * world_size
+
+
+@pytest.mark.parametrize("size", [1, 16, 17, 23, 24])
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_evaluation_repeats_nothing_between_processes(size: int, world_size: int) -> None:
+    ranks = [BatchSampler(size, 4, rank=rank, world_size=world_size) for rank in range(world_size)]
+    assert sorted(chain.from_iterable(order(rank) for rank in ranks)) == list(range(size))
+    assert [len(rank) for rank in ranks] == [len(list(rank)) for rank in ranks]
+
+
+def test_two_processes_step_through_the_batches_of_one_with_twice_the_batch() -> None:
+    one = [sorted(indices.tolist()) for _, indices in BatchSampler(24, 8, 1, train=True)]
+    two = [BatchSampler(24, 4, 1, train=True, rank=rank, world_size=2) for rank in range(2)]
+    pairs = zip(*two, strict=True)
+    assert [sorted([*a.tolist(), *b.tolist()]) for (_, a), (_, b) in pairs] == one
+
+
+def test_workers_fetch_the_same_batches() -> None:
+    def fetched(num_workers: int) -> list[tuple[list[Tensor], int]]:
+        sampler = BatchSampler(23, 4, 1, train=True)
+        batches = ImageBatches(IMAGES, LABELS, NEW * 2)
+        loader = DataLoader(batches, None, sampler=sampler, num_workers=num_workers, generator=generator(0))
+        epochs = []
+        for epoch in range(2):
+            sampler.set_epoch(epoch)
+            epochs += [(tensors, number) for *tensors, number in loader]
+        return epochs
+
+    for (alone, epoch), (by_workers, same) in zip(fetched(0), fetched(2), strict=True):
+        assert epoch == same
+        assert all(map(torch.equal, alone, by_workers))

@@ -1,0 +1,175 @@
+"""The user's own images: both layouts, read once, and every way in which they can be wrong."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fake_data import write_folder, write_image
+from PIL import Image
+
+from lamphouse.data import ImageFolderDataModule, Images
+from lamphouse.data.folder import channel_statistics
+from lamphouse.data.images import read_image
+from lamphouse.errors import InputError
+
+SHAPE = (3, 8, 8)
+
+
+def fitted(root: Path, **options: object) -> ImageFolderDataModule:
+    data = ImageFolderDataModule(root, image_size=8, **options)  # type: ignore[arg-type]  # options of any type
+    data.prepare_data()
+    data.setup("fit")
+    data.setup("test")
+    return data
+
+
+def split_layout(root: Path, parts: dict[str, int]) -> Path:
+    for part, per_class in parts.items():
+        write_folder(root / part, per_class=per_class)
+    return root
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "jpeg", "bmp", "webp", "PNG", "tif", "ppm"])
+def test_one_folder_a_class(suffix: str) -> None:
+    data = fitted(write_folder(Path("images"), suffix=suffix), test_fraction=0.2, val_fraction=0.25)
+    assert list(data.classes) == ["cat", "dog"]
+    assert data.num_classes == 2
+    assert {part: len(images.labels) for part, images in data.parts.items()} == {"train": 12, "val": 4, "test": 4}
+    for part in data.parts.values():
+        assert part.images.dtype == torch.uint8
+        assert part.images.shape[1:] == SHAPE
+        assert torch.bincount(part.labels).tolist() == [len(part.labels) // 2] * 2
+
+
+def test_no_image_is_in_two_parts_and_each_has_its_own_label() -> None:
+    data = fitted(write_folder(Path("images"), per_class=20))
+    colours = [tuple(image[:, 0, 0].tolist()) for part in data.parts.values() for image in part.images]
+    labels = torch.cat([part.labels for part in data.parts.values()]).tolist()
+    assert len(set(colours)) == 40
+    assert [red // 60 for red, _, _ in colours] == labels
+
+
+def test_the_test_images_are_the_same_for_every_seed() -> None:
+    write_folder(Path("images"))
+    first, second = fitted(Path("images"), seed=1), fitted(Path("images"), seed=2)
+    assert torch.equal(first.parts["test"].images, second.parts["test"].images)
+    assert not torch.equal(first.parts["val"].images, second.parts["val"].images)
+
+
+def test_folders_of_their_own_stay_what_they_are() -> None:
+    data = fitted(split_layout(Path("images"), {"train": 8, "val": 3, "test": 2}))
+    assert {part: len(images.labels) for part, images in data.parts.items()} == {"train": 16, "val": 6, "test": 4}
+
+
+@pytest.mark.parametrize("missing", ["val", "test"])
+def test_a_part_without_a_folder_is_taken_from_the_training_images(missing: str) -> None:
+    sizes = {"train": 10, "val": 2, "test": 2}
+    sizes.pop(missing)
+    data = fitted(split_layout(Path("images"), sizes), val_fraction=0.2, test_fraction=0.2)
+    assert len(data.parts[missing].labels) == 4
+    colours = [{image[:, 0, 0].numpy().tobytes() for image in data.parts[part].images} for part in ("train", missing)]
+    assert not colours[0] & colours[1]
+
+
+def test_the_mean_and_deviation_are_those_of_the_training_images() -> None:
+    data = fitted(write_folder(Path("images")))
+    values = data.parts["train"].images.double() / 255
+    assert data.mean == pytest.approx(values.mean((0, 2, 3)).tolist(), abs=1e-5)
+    assert data.std[:2] == pytest.approx(values.std((0, 2, 3), correction=0)[:2].tolist(), abs=1e-4)
+
+
+def test_statistics_do_not_depend_on_the_chunk() -> None:
+    part = Images(torch.randint(256, (50, 3, 4, 4), dtype=torch.uint8), torch.zeros(50))
+    for by_chunk, whole in zip(channel_statistics(part, 7), channel_statistics(part, 50), strict=True):
+        assert by_chunk == pytest.approx(whole, rel=1e-5)  # sums of float32 in another order
+
+
+def test_grey_images() -> None:
+    data = fitted(write_folder(Path("images")), channels=1)
+    assert data.input_shape == (1, 8, 8)
+    assert data.parts["train"].images.shape[1:] == (1, 8, 8)
+
+
+def test_files_that_are_no_images_are_passed_over() -> None:
+    root = write_folder(Path("images"))
+    (root / "cat" / "notes.txt").write_text("a cat")
+    (root / "README").write_text("cats and dogs")
+    assert sum(len(part.labels) for part in fitted(root).parts.values()) == 20
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "1"])
+def test_every_mode_is_read(mode: str) -> None:
+    suffix = "jpg" if mode == "CMYK" else "png"
+    white = Image.new(mode, (9, 8), 0xFFFF) if mode == "I;16" else Image.new("L", (9, 8), 255).convert(mode)
+    white.save(f"image.{suffix}")
+    for channels in (1, 3):
+        image = read_image(Path(f"image.{suffix}"), (channels, 8, 8))
+        assert image.shape == (channels, 8, 8)
+        assert image.min() > 250
+
+
+def test_an_image_is_scaled_to_cover_and_cropped_at_the_centre() -> None:
+    columns = np.repeat(np.arange(24, dtype=np.uint8)[None, :] * 10, 8, axis=0)
+    Image.fromarray(columns).save("wide.png")
+    assert torch.equal(read_image(Path("wide.png"), (1, 8, 8))[0], torch.from_numpy(columns[:, 8:16]))
+    assert read_image(Path("wide.png"), (1, 16, 4)).shape == (1, 16, 4)
+
+
+def test_a_photograph_is_turned_upright() -> None:
+    upright = Image.new("L", (8, 8))
+    upright.paste(255, (0, 0, 8, 4))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was held on its side
+    upright.transpose(Image.Transpose.ROTATE_90).save("photo.png", exif=exif)
+    assert torch.equal(read_image(Path("photo.png"), (1, 8, 8))[0, :, 0], torch.tensor([255] * 4 + [0] * 4).byte())
+
+
+def bad_image(root: Path, content: bytes) -> None:
+    (write_folder(root) / "dog" / "zz.png").write_bytes(content)
+
+
+def half_an_image(root: Path) -> None:
+    whole = write_image(root / "dog" / "zz.png", size=(60, 60))
+    bad_image(root, whole.read_bytes()[: whole.stat().st_size // 2])
+
+
+WRONG = {
+    "missing": (Path.exists, "images: no folder of images"),
+    "a file": (lambda root: root.write_text(""), "images: no folder of images"),
+    "empty": (lambda root: root.mkdir(), "images: no folder of images"),
+    "one class": (lambda root: write_folder(root, ["cat"]), "images: a single class, 'cat'"),
+    "images without classes": (lambda root: write_image(root / "1.png"), "images: no folder of images"),
+    "empty class": (lambda root: (write_folder(root) / "emu").mkdir(), "images: .*emu"),
+    "empty training class": (lambda root: (split_layout(root, {"train": 4}) / "train" / "emu").mkdir(), "emu"),
+    "unknown class": (
+        lambda root: write_folder(split_layout(root, {"train": 4}) / "val", ["emu"]),
+        "val/emu: no such class",
+    ),
+    "empty test class": (
+        lambda root: shutil.rmtree(split_layout(root, {"train": 4, "test": 4}) / "test" / "dog"),
+        "test: .*dog",
+    ),
+    "text as image": (lambda root: bad_image(root, b"no image"), "dog/zz.png: not a readable image"),
+    "no bytes": (lambda root: bad_image(root, b""), "dog/zz.png: not a readable image"),
+    "no file": (
+        lambda root: (write_folder(root) / "dog" / "zz.png").symlink_to("gone.png"),
+        "dog/zz.png: not a readable",
+    ),
+    "half an image": (half_an_image, "dog/zz.png: not a readable image"),
+}
+
+
+@pytest.mark.parametrize(("make", "message"), WRONG.values(), ids=WRONG.keys())
+def test_what_is_wrong_is_named_in_one_line(make: object, message: str) -> None:
+    make(Path("images"))  # type: ignore[operator]  # each case is a function
+    with pytest.raises(InputError, match=message) as info:
+        fitted(Path("images"))
+    assert "\n" not in str(info.value)
+    assert str(info.value).count(": ") >= 2  # what, why and the way out
+
+
+def test_too_few_images_for_all_parts() -> None:
+    with pytest.raises(InputError, match="images"):
+        fitted(write_folder(Path("images"), per_class=1))

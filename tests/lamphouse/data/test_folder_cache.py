@@ -1,0 +1,282 @@
+"""Scaled images are kept: whatever changes is noticed, and whatever happens to the cache, the images are right."""
+
+import multiprocessing
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from zlib import crc32
+
+import numpy as np
+import pytest
+import torch
+from fake_data import write_folder, write_image
+from PIL import Image
+
+from lamphouse.data import ImageFolderDataModule, folder_cache
+from lamphouse.data import images as image_files
+from lamphouse.data.images import read_image
+from lamphouse.errors import InputError
+
+ROOT, CACHE = Path("images"), Path(".cache", "images")
+NEW = (1, 2, 3)
+PROCESS = """
+from lamphouse.data import ImageFolderDataModule
+data = ImageFolderDataModule("images", image_size=8)
+data.setup("fit")
+print(int(data.parts["train"].images.long().sum()))
+"""
+
+
+@pytest.fixture(name="read")
+def files_that_are_read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Note which files are read."""
+    names: list[str] = []
+
+    def noting(path: Path, shape: tuple[int, int, int]) -> torch.Tensor:
+        names.append(path.relative_to(ROOT).as_posix())
+        return read_image(path, shape)
+
+    monkeypatch.setattr(folder_cache, "read_image", noting)
+    return names
+
+
+def images(**options: object) -> dict[str, torch.Tensor]:
+    data = ImageFolderDataModule(ROOT, **{"image_size": 8, **options})  # type: ignore[arg-type]  # options of any type
+    data.setup("fit")
+    data.setup("test")
+    return {f"{part} {i}": image for part, found in data.parts.items() for i, image in enumerate(found.images)}
+
+
+def same(found: dict[str, torch.Tensor], **options: object) -> bool:
+    """Tell whether these are the images that are read without a cache."""
+    expected = images(cache_dir=None, **options)
+    return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_second_start_reads_no_image(read: list[str]) -> None:
+    write_folder(ROOT)
+    first = images()
+    assert len(read) == 20
+    read.clear()
+    second = images()
+    assert read == []
+    assert same(second)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_images_that_have_been_in_the_same_part_are_not_read_again(read: list[str]) -> None:
+    write_folder(ROOT, per_class=20)
+    images()
+    read.clear()
+    found = images(test_fraction=0.3)
+    assert len(read) == 2 * 4  # which have become test images
+    assert same(found, test_fraction=0.3)
+
+
+def add(root: Path) -> list[str]:
+    write_image(root / "cat" / "zz.png", colour=NEW)
+    return ["train/cat/zz.png"]
+
+
+def remove(root: Path) -> list[str]:
+    (root / "cat" / "3.png").unlink()
+    return []
+
+
+def rename(root: Path) -> list[str]:
+    (root / "cat" / "3.png").rename(root / "cat" / "zz.png")
+    return ["train/cat/zz.png"]
+
+
+def move_to_another_class(root: Path) -> list[str]:
+    (root / "cat" / "3.png").rename(root / "dog" / "zz.png")
+    return ["train/dog/zz.png"]
+
+
+def change(root: Path) -> list[str]:
+    write_image(root / "cat" / "3.png", colour=NEW)
+    return ["train/cat/3.png"]
+
+
+def change_without_its_size(root: Path) -> list[str]:
+    path = root / "cat" / "3.bmp"
+    before = path.stat()
+    write_image(path, colour=NEW)
+    assert path.stat().st_size == before.st_size
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    return ["train/cat/3.bmp"]
+
+
+def change_without_its_time(root: Path) -> list[str]:
+    path = root / "cat" / "3.png"
+    before = path.stat()
+    Image.effect_noise((40, 40), 64).convert("RGB").save(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    return ["train/cat/3.png"]
+
+
+def touch_nothing(root: Path) -> list[str]:
+    shutil.copystat(root / "cat", root / "dog")
+    return []
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        add,
+        remove,
+        rename,
+        move_to_another_class,
+        change,
+        change_without_its_size,
+        change_without_its_time,
+        touch_nothing,
+    ],
+)
+def test_what_has_changed_and_nothing_else_is_read_again(happens: Callable[[Path], list[str]], read: list[str]) -> None:
+    suffix = "bmp" if happens is change_without_its_size else "png"
+    for part in ("train", "val", "test"):
+        write_folder(ROOT / part, per_class=5, suffix=suffix)
+    images()
+    read.clear()
+    expected = happens(ROOT / "train")
+    found = images()
+    assert read == expected
+    assert same(found)
+
+
+@pytest.mark.parametrize("options", [{"image_size": 4}, {"channels": 1}])
+def test_other_images_of_the_same_files_have_a_cache_of_their_own(options: dict[str, int]) -> None:
+    write_folder(ROOT)
+    images()
+    assert same(images(**options), **options)
+    assert same(images())
+    assert len(list(CACHE.iterdir())) == 4
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def cut_to_nothing(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def lengthen(path: Path) -> None:
+    path.write_bytes(re.sub(rb"\(\d(\d?), 3, 8, 8\)", rb"(9\1, 3, 8, 8)", path.read_bytes()))
+
+
+def pickle_it(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, np.array([print], object), allow_pickle=True)
+
+
+def another_format(path: Path) -> None:
+    """Write a key of 16 bytes for each image, as it once was."""
+    key, image = np.ones((1, 16), np.uint8), np.ones((1, 3, 8, 8), np.uint8)
+    with path.open("wb") as file:
+        for array in (key, np.array([crc32(image, crc32(key))], np.uint32), image):
+            np.save(file, array)
+
+
+def no_cache(path: Path) -> None:
+    path.write_text("no cache")
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [cut, cut_to_nothing, lengthen, pickle_it, another_format, no_cache, a_folder])
+def test_a_damaged_cache_is_not_used(damage: Callable[[Path], None], read: list[str]) -> None:
+    write_folder(ROOT)
+    images()
+    read.clear()
+    for path in list(CACHE.iterdir()):
+        damage(path)
+    found = images()
+    assert len(read) == 20
+    assert same(found)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_flipped_byte_reaches_an_image(seed: int, read: list[str]) -> None:
+    write_folder(ROOT, per_class=3)
+    images()
+    path = max(CACHE.iterdir(), key=lambda path: path.stat().st_size)
+    random = np.random.default_rng(seed)
+    content = bytearray(path.read_bytes())
+    content[random.integers(len(content))] ^= int(random.integers(1, 256))
+    path.write_bytes(content)
+    read.clear()
+    found = images()
+    assert same(found)
+    read.clear()
+    images()
+    assert read == []  # the cache is whole again
+
+
+def test_data_that_cannot_be_written_to_is_no_hindrance() -> None:
+    write_folder(ROOT)
+    before = sorted(ROOT.rglob("*"))
+    images()
+    assert sorted(ROOT.rglob("*")) == before
+    assert len(list(CACHE.iterdir())) == 2
+    assert not [path for path in CACHE.iterdir() if path.name.startswith(".")]
+
+
+def test_without_a_place_nothing_is_kept(read: list[str]) -> None:
+    write_folder(ROOT)
+    images(cache_dir=None)
+    assert not CACHE.exists()
+    Path(".cache").write_text("no folder")
+    assert same(images())
+    assert len(read) == 20 * 3
+
+
+@pytest.mark.slow
+def test_several_processes_at_once() -> None:
+    write_folder(ROOT, per_class=20)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", PROCESS]
+    started = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    sums = {process.communicate()[0] for process in started}
+    assert [process.returncode for process in started] == [0] * 3
+    assert len(sums) == 1
+    assert len(list(CACHE.iterdir())) == 1
+
+
+@pytest.fixture(name="many")
+def two_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have processes read what threads would."""
+    monkeypatch.setattr(folder_cache, "MANY", 2)
+    monkeypatch.setattr(image_files, "CHUNK", 3)
+
+
+@pytest.mark.usefixtures("many")
+def test_processes_read_the_same_images_and_leave_nothing_behind(
+    read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_folder(ROOT)
+    random = torch.get_rng_state()
+    found = images()
+    assert not read or not folder_cache.FORKS  # by this process
+    assert multiprocessing.active_children() == []
+    assert torch.equal(torch.get_rng_state(), random)
+    monkeypatch.setattr(folder_cache, "FORKS", False)
+    assert same(found)
+    assert len(read) >= 20
+
+
+@pytest.mark.usefixtures("many")
+def test_a_process_tells_what_is_wrong_in_one_line() -> None:
+    (write_folder(ROOT) / "dog" / "zz.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"\Aimages/dog/zz.png: not a readable image \(.*\): replace or remove it\Z"):
+        images()
+    assert multiprocessing.active_children() == []
+    assert not CACHE.exists()
