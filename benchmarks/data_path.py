@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.ours import CONFIGS
 from lamphouse.cli.experiment import Experiment
-from lamphouse.data import Batch, ImageDataModule, ImageFolderDataModule, Images
+from lamphouse.data import Batch, ImageDataModule, ImageFolderDataModule, Samples
 from lamphouse.loops.batches import on_device
 
 
@@ -35,11 +35,11 @@ class RandomImages(ImageDataModule):
         super().__init__(batch_size=like.batch_size, val_fraction=0.01, augment=like.augment)
         self.images, self.input_shape = images, shape
 
-    def load(self, train: bool) -> Images:
+    def load(self, train: bool) -> Samples:
         """Draw them; a few are enough for the test."""
         count = self.images if train else len(self.classes)
         images = torch.randint(256, (count, *self.input_shape), dtype=torch.uint8)
-        return Images(images, torch.arange(count) % len(self.classes))
+        return Samples(images, torch.arange(count) % len(self.classes))
 
 
 @dataclass(frozen=True)

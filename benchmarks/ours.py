@@ -7,13 +7,13 @@ from benchmarks.processes import ROOT, Process, python
 CONFIGS = ROOT / "configs"
 IMPORTS = """
 from lamphouse.cli import main as cli
-from lamphouse.machine import start_late as late
-from lamphouse.machine import runtime
-from lamphouse.machine.start_end import QuickEnd
+from lamphouse.machine import start
+from lamphouse.machine import memory, start
+from lamphouse.machine.start import QuickEnd
 end = QuickEnd()
-runtime.prepare()
-with runtime.without_collector():
-    late.load_late()
+start.prepare()
+with start.without_collector():
+    start.load_late()
     import lamphouse.cli.commands.fit
 end.succeeded = True
 """

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.processes import python
 from benchmarks.tables import Table
-from lamphouse.machine import runtime
+from lamphouse.machine import memory, start
 
 QUICK, THOROUGH = (256, 8), (4096, 512)  # side of matrices; megabytes to copy
 PATIENCE = 0.5  # s for a product, after which no larger one is tried
@@ -81,10 +81,10 @@ def product_rate(side: int, dtype: Any, device: str) -> float:
 
 def main(side: int, megabytes: int) -> None:
     """Print the rates as JSON."""
-    runtime.prepare()
+    start.prepare()
     import torch  # noqa: PLC0415  # after its environment is set
 
-    runtime.keep_memory()
+    memory.keep_memory()
     torch.set_float32_matmul_precision("high")  # as our runs have it with CUDA; a CPU computes the same
     device = str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     name = torch.cuda.get_device_name() if device == "cuda" else device

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from lamphouse.cli.main import main
-from lamphouse.machine.runtime import prepare
+from lamphouse.machine.start import prepare
 
 prepare()  # before torch is loaded
 

@@ -1,11 +1,11 @@
 """Run the command line."""
 
 from lamphouse.cli.main import main
-from lamphouse.machine import runtime
-from lamphouse.machine.start_end import QuickEnd
+from lamphouse.machine import start
+from lamphouse.machine.start import QuickEnd
 
 if __name__ == "__main__":
     end = QuickEnd()
-    runtime.prepare()
+    start.prepare()
     main()
     end.succeeded = True

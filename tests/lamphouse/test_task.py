@@ -15,7 +15,7 @@ from arc_light.data.digits import DigitsDataModule
 from arc_light.models.fast_resnet import FastResNetClassifier
 from arc_light.models.mlp import MLPClassifier
 from arc_light.models.resnet import ResNetClassifier
-from lamphouse.data import Images
+from lamphouse.data import Samples
 from lamphouse.optim import OneCycle, ReduceLROnPlateau
 
 SHAPE = (1, 8, 8)
@@ -41,9 +41,9 @@ SCHEDULES = {
 class Handful(DigitsDataModule):
     """Twenty digits, for training and for validation."""
 
-    def load_train_and_val(self) -> dict[str, Images]:
+    def load_train_and_val(self) -> dict[str, Samples]:
         part = self.load(train=True)
-        few = Images(part.images[:20], part.labels[:20])
+        few = Samples(part.images[:20], part.labels[:20])
         return {"train": few, "val": few}
 
 

@@ -23,15 +23,15 @@ from arc_light.models.fast_resnet import FastResNetClassifier
 from arc_light.models.mlp import MLPClassifier
 from arc_light.models.resnet import ResNetClassifier
 from lamphouse.callbacks import EMA, StopNotFinite, Throughput
-from lamphouse.callbacks.finite_check import FiniteCheck
-from lamphouse.checkpoints.best import RunCheckpoint
+from lamphouse.callbacks.finite import FiniteCheck
+from lamphouse.checkpoints.best import BestCheckpoint
 from lamphouse.checkpoints.files import load_checkpoint
-from lamphouse.checkpoints.resume import LastCheckpoint
+from lamphouse.checkpoints.resume import ExactResume
 from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.cli.commands.fit import run_loop
 from lamphouse.cli.main import NOISE
-from lamphouse.data import AlternatingFlip, ImageDataModule, Images, RandomCrop, RandomFlip
-from lamphouse.loggers.table import MetricsCSV
+from lamphouse.data import AlternatingFlip, ImageDataModule, RandomCrop, RandomFlip, Samples
+from lamphouse.loggers.table import MetricsTable
 from lamphouse.loops.parity import Outcome
 from lamphouse.loops.trace import trace
 from lamphouse.optim import ConvMuon, OneCycle, WarmupCosineLR, WarmupLinearLR
@@ -95,17 +95,17 @@ class Case:
 
 
 class BlobsDataModule(ImageDataModule):
-    """Images of noise whose brightness tells their class of three: 30 to train in batches of 7, the last of 2."""
+    """Samples of noise whose brightness tells their class of three: 30 to train in batches of 7, the last of 2."""
 
     classes = ("dark", "grey", "bright")
     input_shape = (1, 8, 8)
     mean, std = (0.5,), (0.3,)
 
-    def load(self, train: bool) -> Images:
+    def load(self, train: bool) -> Samples:
         random = torch.Generator().manual_seed(0 if train else 1)
         labels = torch.arange(42 if train else 9) % 3
         noise = torch.randint(0, 120, (len(labels), *self.input_shape), generator=random)
-        return Images((noise + 60 * labels.view(-1, 1, 1, 1)).byte(), labels)
+        return Samples((noise + 60 * labels.view(-1, 1, 1, 1)).byte(), labels)
 
 
 def data_of(case: Case) -> BlobsDataModule:
@@ -135,7 +135,7 @@ def experiment_of(loop: str, case: Case, run: Run, model: LightningModule | None
     )
     if loop == MANUAL:
         optimize_manually(model, options)
-    table, finite = MetricsCSV(run.metrics), FiniteCheck(case.check_finite)
+    table, finite = MetricsTable(run.metrics), FiniteCheck(case.check_finite)
     trainer = Trainer(
         accelerator=case.accelerator,
         devices=1,
@@ -177,8 +177,8 @@ def callbacks_of(case: Case, stopping: dict[str, Any], best: dict[str, Any], run
     if case.ema:
         yield EMA(case.ema)
     yield EarlyStopping(**stopping)
-    yield RunCheckpoint(filename="best", **best, **where)
-    yield LastCheckpoint(str(run.path))
+    yield BestCheckpoint(filename="best", **best, **where)
+    yield ExactResume(str(run.path))
 
 
 def train(

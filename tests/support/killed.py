@@ -15,7 +15,7 @@ import torch
 
 import lamphouse.checkpoints.files
 from lamphouse.cli.main import main
-from lamphouse.machine.runtime import prepare
+from lamphouse.machine.start import prepare
 
 COMMANDS = ("fit", "resume")
 LOADED = [f"lamphouse.cli.commands.{name}" for name in COMMANDS]

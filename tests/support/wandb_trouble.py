@@ -18,7 +18,7 @@ from wandb.sdk import wandb_setup
 from wandb.sdk.lib.service import service_process
 from wandb_server import Server
 
-from lamphouse.loggers.table import MetricsCSV
+from lamphouse.loggers.table import MetricsTable
 
 KEY = "0123456789abcdef" * 2 + "01234567"
 LOGGER = ("--trainer.logger", str(CONFIGS / "logger" / "wandb.yaml"))
@@ -33,9 +33,9 @@ def log_in(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 def kill_service_at_row(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Kill W&B's process, which this one has started, when the run has so many rows of metrics."""
-    write = MetricsCSV._write
+    write = MetricsTable._write
 
-    def write_and_kill(table: MetricsCSV) -> None:
+    def write_and_kill(table: MetricsTable) -> None:
         write(table)
         if len(table.rows) == number:
             service = wandb_setup.singleton().assert_service()._proc
@@ -43,7 +43,7 @@ def kill_service_at_row(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
             os.kill(service._process.pid, signal.SIGKILL)
             service._process.wait()
 
-    monkeypatch.setattr(MetricsCSV, "_write", write_and_kill)
+    monkeypatch.setattr(MetricsTable, "_write", write_and_kill)
 
 
 def limit_files_of_service(monkeypatch: pytest.MonkeyPatch, size: int) -> None:

@@ -8,7 +8,7 @@ from torchvision import datasets
 
 from lamphouse.data.datamodule import ImageDataModule
 from lamphouse.data.downloads import provide
-from lamphouse.data.splits import Images
+from lamphouse.data.samples import Samples
 
 
 class CIFAR10DataModule(ImageDataModule):
@@ -39,7 +39,7 @@ class CIFAR10DataModule(ImageDataModule):
         folder = self.data_dir / datasets.CIFAR10.base_folder
         provide(datasets.CIFAR10, self.data_dir, folder, md5)
 
-    def load(self, train: bool) -> Images:
+    def load(self, train: bool) -> Samples:
         """Read the official split."""
         dataset = datasets.CIFAR10(self.data_dir, train)
-        return Images(torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(dataset.targets))
+        return Samples(torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(dataset.targets))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from lamphouse.data.datamodule import ImageDataModule
-from lamphouse.data.splits import Images, stratified_split
+from lamphouse.data.samples import Samples, stratified_split
 
 
 class DigitsDataModule(ImageDataModule):
@@ -21,10 +21,10 @@ class DigitsDataModule(ImageDataModule):
     input_shape = (1, 8, 8)
     mean, std = (0.305,), (0.376,)
 
-    def load(self, train: bool) -> Images:
+    def load(self, train: bool) -> Samples:
         """Read the embedded file."""
         with files(__package__).joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:
             grey, labels = torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"]).long()
         images = (grey.float() * (255 / 16)).round().byte().unsqueeze(1)
         part = stratified_split(labels, 0.2, seed=0)[0 if train else 1]
-        return Images(images[part], labels[part])
+        return Samples(images[part], labels[part])

@@ -7,7 +7,7 @@ from torchvision import datasets
 
 from lamphouse.data.datamodule import ImageDataModule
 from lamphouse.data.downloads import provide
-from lamphouse.data.splits import Images
+from lamphouse.data.samples import Samples
 
 
 class MNISTDataModule(ImageDataModule):
@@ -40,7 +40,7 @@ class MNISTDataModule(ImageDataModule):
         folder = self.data_dir / "MNIST" / "raw"
         provide(datasets.MNIST, self.data_dir, folder, self.md5)
 
-    def load(self, train: bool) -> Images:
+    def load(self, train: bool) -> Samples:
         """Read the official split."""
         dataset = datasets.MNIST(self.data_dir, train)
-        return Images(dataset.data.unsqueeze(1), dataset.targets)
+        return Samples(dataset.data.unsqueeze(1), dataset.targets)

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 
-from lamphouse.callbacks.bar import show
-from lamphouse.callbacks.finite_check import FiniteCheck, Place
+from lamphouse.callbacks.finite import FiniteCheck, Place
+from lamphouse.callbacks.progress import show
 from lamphouse.loops.batches import Batches
 from lamphouse.loops.schedule import unpacked
 from lamphouse.loops.watch import Metrics, Watch

@@ -20,7 +20,7 @@ class EarlyStopping(KeyOnce, callbacks.EarlyStopping):
     """Lightning's own."""
 
 
-class RunCheckpoint(KeyOnce, callbacks.ModelCheckpoint):
+class BestCheckpoint(KeyOnce, callbacks.ModelCheckpoint):
     """A ModelCheckpoint that knows the best epoch so far also when the run's directory has been moved or copied."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

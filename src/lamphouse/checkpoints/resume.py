@@ -36,7 +36,7 @@ class Timetable:
         self._kept = monotonic()
 
 
-class LastCheckpoint(Checkpoint):
+class ExactResume(Checkpoint):
     """Keep all that a run consists of, between epochs, within them and when a signal asks the run to stop.
 
     That is what Lightning keeps, which includes the position of a loader that can tell it, and in addition the state

@@ -1,6 +1,7 @@
 """What can be chosen of an experiment: its options, from YAML files and the command line, parsed and checked."""
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ from jsonargparse.typing import OpenUnitInterval, restricted_number_type
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from lamphouse.checkpoints.best import EarlyStopping, RunCheckpoint
-from lamphouse.checkpoints.resume import LastCheckpoint
+from lamphouse.checkpoints.best import BestCheckpoint, EarlyStopping
+from lamphouse.checkpoints.resume import ExactResume
 from lamphouse.cli.checks import check_fixed, check_keys, check_processes, check_trainer
 from lamphouse.cli.parser import ExperimentParser, yaml_files
 from lamphouse.cli.values import check_values, integers_first
@@ -20,6 +21,12 @@ from lamphouse.machine.settings import Machine
 from lamphouse.runs.directory import Run
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
+PARTS = [
+    "lamphouse.data",
+    "lamphouse.optim",
+    *(f"arc_light.data.{name}" for name in ("cifar10", "digits", "mnist")),
+    *(f"arc_light.models.{name}" for name in ("fast_resnet", "mlp", "resnet")),
+]
 LINKED = ("num_classes", "input_shape")  # what a model learns from its data
 
 
@@ -38,6 +45,8 @@ class Configuration(LightningCLI):
     def __init__(self, command: str, args: Sequence[str], where: Callable[[Namespace], Run] | None = None) -> None:
         self.args, self.where = list(args), where
         integers_first(Trainer.__init__)
+        for name in PARTS:
+            import_module(name)
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -74,8 +83,8 @@ class Configuration(LightningCLI):
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the named callbacks, link the model to its data, and leave sharing data between processes to the data."""
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
-        parser.add_lightning_class_args(RunCheckpoint, "best_checkpoint")
-        parser.add_lightning_class_args(LastCheckpoint, "last_checkpoint")
+        parser.add_lightning_class_args(BestCheckpoint, "best_checkpoint")
+        parser.add_lightning_class_args(ExactResume, "last_checkpoint")
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
         parser.set_defaults({"trainer.use_distributed_sampler": False})

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from itertools import islice
 
 from lamphouse.callbacks.anomaly import finding_operation
-from lamphouse.callbacks.finite_check import Place
+from lamphouse.callbacks.finite import Place
 from lamphouse.checkpoints.files import steps_kept
 from lamphouse.cli.experiment import Experiment, is_first_process
 from lamphouse.data import ImageDataModule
-from lamphouse.data.batches import BatchSampler
+from lamphouse.data.samples import BatchSampler
 from lamphouse.errors import NotFiniteError
 from lamphouse.files import write_whole
 from lamphouse.runs.directory import Run

@@ -15,8 +15,8 @@ from torch import Tensor
 from arc_light.classification import Classifier
 from arc_light.loops.manual import optimize_manually
 from lamphouse.callbacks import EMA, EpochProgress, StopNotFinite, Throughput
-from lamphouse.callbacks.finite_check import FiniteCheck
-from lamphouse.callbacks.profiling import NoProfiler
+from lamphouse.callbacks.finite import FiniteCheck
+from lamphouse.callbacks.throughput import NoProfiler
 from lamphouse.checkpoints.files import WholeCheckpointIO
 from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.cli.checks import check_monitor, check_name
@@ -25,7 +25,7 @@ from lamphouse.cli.parser import reason
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
 from lamphouse.loggers import place
-from lamphouse.loggers.table import MetricsCSV
+from lamphouse.loggers.table import MetricsTable
 from lamphouse.machine.settings import choose
 
 
@@ -81,7 +81,7 @@ class Experiment(Configuration):
         config.callbacks = [*as_list(config.callbacks), *callbacks]
         config.profiler = config.profiler or NoProfiler()
         if self.where is not None:
-            self.table = MetricsCSV(self.run.metrics)
+            self.table = MetricsTable(self.run.metrics)
             config.logger = [*as_list(config.logger), self.table]
             config.default_root_dir = str(self.run.path)
             if not any(isinstance(plugin, CheckpointIO) for plugin in self.plugins):

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from lamphouse.errors import InputError, NotFiniteError, StoppedError
-from lamphouse.machine import runtime
-from lamphouse.machine import start_late as late
+from lamphouse.machine import start
 from lamphouse.machine.memory import out_of_memory
 
 COMMANDS = {
@@ -97,8 +96,8 @@ def run(command: str, options: Sequence[str]) -> None:
     """
     if command not in COMMANDS:
         raise InputError(f"no such command; there are {', '.join(COMMANDS)}")
-    with runtime.without_collector():
-        late.load_late()
+    with start.without_collector():
+        start.load_late()
         main = import_module(f"lamphouse.cli.commands.{command}").main
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)

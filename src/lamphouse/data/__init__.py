@@ -11,7 +11,7 @@ from lamphouse.data.augment import (
 )
 from lamphouse.data.datamodule import Batch, ImageDataModule
 from lamphouse.data.folder import ImageFolderDataModule
-from lamphouse.data.splits import Images
+from lamphouse.data.samples import Samples
 
 __all__ = [
     "AlternatingFlip",
@@ -20,9 +20,9 @@ __all__ = [
     "Cutout",
     "ImageDataModule",
     "ImageFolderDataModule",
-    "Images",
     "RandomCrop",
     "RandomFlip",
     "RandomResizedCrop",
+    "Samples",
     "SmallFirst",
 ]

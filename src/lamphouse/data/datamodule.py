@@ -13,9 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lamphouse.data.augment import Augmentation
-from lamphouse.data.batches import BatchLoader, BatchSampler, ImageBatches
-from lamphouse.data.images import read_image
-from lamphouse.data.splits import Images, stratified_split
+from lamphouse.data.image_files import read_image
+from lamphouse.data.samples import BatchLoader, BatchSampler, SampleBatches, Samples, stratified_split
 from lamphouse.errors import InputError
 
 Batch = tuple[Tensor, Tensor]  # images, float [B, C, H, W], normalised; labels, int64 [B]
@@ -58,7 +57,7 @@ class ImageDataModule(LightningDataModule):
         self.save_hyperparameters(ignore=["augment"], logger=False)
         self.batch_size, self.val_fraction, self.seed = batch_size, val_fraction, seed or 0
         self.augment, self.num_workers, self.on_device = list(augment), num_workers, on_device
-        self.parts: dict[str, Images] = {}
+        self.parts: dict[str, Samples] = {}
 
     @property
     def num_classes(self) -> int:
@@ -71,7 +70,7 @@ class ImageDataModule(LightningDataModule):
         return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
 
     @abstractmethod
-    def load(self, train: bool) -> Images:
+    def load(self, train: bool) -> Samples:
         """Read the official training or test split into memory."""
 
     def setup(self, stage: str) -> None:
@@ -103,11 +102,11 @@ class ImageDataModule(LightningDataModule):
         except (ArithmeticError, RuntimeError, ValueError) as error:
             raise InputError(f"--data.augment: {str(error).splitlines()[0]}") from error
 
-    def load_train_and_val(self) -> dict[str, Images]:
+    def load_train_and_val(self) -> dict[str, Samples]:
         """Split the official training images by class."""
         images, labels = self.load(train=True)
         split = stratified_split(labels, self.val_fraction, self.seed)
-        return {part: Images(images, labels[rows], rows) for part, rows in zip(("train", "val"), split, strict=True)}
+        return {part: Samples(images, labels[rows], rows) for part, rows in zip(("train", "val"), split, strict=True)}
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffle the training images anew in each epoch."""
@@ -126,7 +125,7 @@ class ImageDataModule(LightningDataModule):
         resident = self.is_resident(self.parts[part])
         place = self.device if resident else torch.device("cpu")
         own = self.parts[part].to(place)
-        batches = ImageBatches(own.held, own.labels, alternates, self.seed, own.rows)
+        batches = SampleBatches(own.held, own.labels, alternates, self.seed, own.rows)
         train = part == "train" and not getattr(self.trainer, "overfit_batches", 0)
         ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
         return BatchLoader(
@@ -139,7 +138,7 @@ class ImageDataModule(LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),  # or each epoch would draw from the global one
         )
 
-    def is_resident(self, part: Images) -> bool:
+    def is_resident(self, part: Samples) -> bool:
         """Say whether a part's images are kept on the device; the bits that are computed from them are the same."""
         if self.on_device is None and self.device.type == "cuda" and not self.num_workers:
             free, _ = torch.cuda.mem_get_info(self.device)

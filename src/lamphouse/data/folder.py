@@ -11,14 +11,14 @@ from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_datas
 
 from lamphouse.data.datamodule import ImageDataModule
 from lamphouse.data.folder_cache import ImageCache
-from lamphouse.data.splits import Images, stratified_split
+from lamphouse.data.samples import Samples, stratified_split
 from lamphouse.errors import InputError
 
 LAYOUT = "it should hold one folder of images a class, or train/ (and val/, test/) with one folder a class each"
 
 
 class ImageFolderDataModule(ImageDataModule):
-    """Images in `root/<class>/` or `root/{train,val,test}/<class>/`, scaled once and kept in memory as bytes.
+    """Samples in `root/<class>/` or `root/{train,val,test}/<class>/`, scaled once and kept in memory as bytes.
 
     What has no folder of its own is put aside from the training images, class by class; the test images are the same
     for every seed.
@@ -67,7 +67,7 @@ class ImageFolderDataModule(ImageDataModule):
             if folder:
                 self._files(folder)
 
-    def load(self, train: bool) -> Images:
+    def load(self, train: bool) -> Samples:
         """Read the training or the test images."""
         own = self._own_folder("test")
         if own:
@@ -76,7 +76,7 @@ class ImageFolderDataModule(ImageDataModule):
         parts = stratified_split(torch.tensor([label for _, label in files]), self.test_fraction, seed=0)
         return self._read("train" if train else "test", [files[i] for i in parts[0 if train else 1]])
 
-    def load_train_and_val(self) -> dict[str, Images]:
+    def load_train_and_val(self) -> dict[str, Samples]:
         """Use the `val` folder where there is one, and measure the training images."""
         own = self._own_folder("val")
         parts = (
@@ -113,13 +113,13 @@ class ImageFolderDataModule(ImageDataModule):
         except FileNotFoundError as error:
             raise InputError(f"{folder}: {str(error).splitlines()[0].rstrip('. ')}: {LAYOUT}") from error
 
-    def _read(self, part: str, files: Sequence[tuple[str, int]]) -> Images:
+    def _read(self, part: str, files: Sequence[tuple[str, int]]) -> Samples:
         cache = ImageCache(self.cache_dir, self.root, part, self.input_shape)
         images = cache.read([path for path, _ in files])
-        return Images(images, torch.tensor([label for _, label in files]))
+        return Samples(images, torch.tensor([label for _, label in files]))
 
 
-def channel_statistics(part: Images, chunk: int = 256) -> tuple[list[float], list[float]]:
+def channel_statistics(part: Samples, chunk: int = 256) -> tuple[list[float], list[float]]:
     """Compute mean and standard deviation per channel of a part's images, with values 0..1."""
     count, (_, channels, height, width) = len(part.labels), part.held.shape
     rows = torch.arange(count) if part.rows is None else part.rows

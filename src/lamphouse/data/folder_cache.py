@@ -1,4 +1,4 @@
-"""Images that have been read and scaled once, kept in a file until their own files change."""
+"""Samples that have been read and scaled once, kept in a file until their own files change."""
 
 import os
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import __version__ as pillow_version
 from torch import Tensor
 
-from lamphouse.data.images import read_image, read_in_processes
+from lamphouse.data.image_files import read_image, read_in_processes
 from lamphouse.errors import InputError
 from lamphouse.machine.settings import allowed_cores
 

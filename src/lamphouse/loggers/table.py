@@ -17,7 +17,7 @@ PARTS = ("train/loss", "train/acc", "val/loss", "val/acc", "test/loss", "test/ac
 COLUMNS = ("epoch", "step", *PARTS, "lr", "images_per_second", "seconds")
 
 
-class MetricsCSV(Logger):
+class MetricsTable(Logger):
     """One row an epoch and one for the test, in a file that is always whole.
 
     Args:

@@ -11,8 +11,8 @@ from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.plugins.precision import Precision
 
 from lamphouse.callbacks import EMA, EpochProgress, StopNotFinite, Throughput
-from lamphouse.checkpoints.best import EarlyStopping, RunCheckpoint
-from lamphouse.checkpoints.resume import LastCheckpoint
+from lamphouse.checkpoints.best import BestCheckpoint, EarlyStopping
+from lamphouse.checkpoints.resume import ExactResume
 from lamphouse.errors import InputError
 
 WAY_OUT = "use --loop automatic"
@@ -47,7 +47,7 @@ NOTHING = {  # values that ask for nothing
     "num_sanity_val_steps": 0,
 }
 LOGGING = {"log_graph", "log_model"}  # what loggers do with a model of Lightning's or its checkpoints
-REPLACED = (EMA, EarlyStopping, EpochProgress, LastCheckpoint, ModelSummary, RunCheckpoint, StopNotFinite, Throughput)
+REPLACED = (EMA, EarlyStopping, EpochProgress, ExactResume, ModelSummary, BestCheckpoint, StopNotFinite, Throughput)
 
 OFFERED = ("loss", "train_metrics", "val_metrics", "test_metrics")
 STEPS = {  # what the class that has `loss` says for Lightning, and the loop says itself

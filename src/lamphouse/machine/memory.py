@@ -1,10 +1,13 @@
 """Memory that does not suffice."""
 
+import ctypes
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
+REUSED = (2**30, 2**25)  # bytes of the largest block that is reused; glibc before 2.35 takes the second at most
 MESSAGES = ("out of memory", "can't allocate memory", "bad_alloc", "unable to allocate")  # CUDA, MPS; CPU; C++; numpy
 
 
@@ -50,3 +53,17 @@ def _available() -> int:
 def _bytes(path: str | Path, pattern: str) -> int:
     found = re.search(pattern, Path(path).read_text())
     return int(found[1]) if found else 0
+
+
+def keep_memory() -> None:
+    """Have glibc keep freed tensors; it would return each large one to the system, only to fault it in again.
+
+    From then on it does not adapt itself any more. Another C library has no such options, and is left alone.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    any(mallopt(M_MMAP_THRESHOLD, size) for size in REUSED)
+    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # give nothing back to the system
+    mallopt(M_TOP_PAD, 2**26)  # ask it for 64 MiB at least

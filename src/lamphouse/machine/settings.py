@@ -10,7 +10,7 @@ import torch
 from jsonargparse import Namespace
 from jsonargparse.typing import PositiveInt
 
-from lamphouse.machine import runtime
+from lamphouse.machine import memory
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")  # microseconds of processor time in a period, and the period
 
@@ -33,7 +33,7 @@ class Machine:
     def prepare(self, device: str) -> None:
         """Set this process up for work on a device, which it names by its type."""
         if self.allocator == "keep":
-            runtime.keep_memory()
+            memory.keep_memory()
         torch.set_num_threads(self.threads or min(torch.get_num_threads(), allowed_cores()))
         torch.set_float32_matmul_precision(self.matmul_precision or ("high" if device == "cuda" else "highest"))
 

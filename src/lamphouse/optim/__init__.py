@@ -1,7 +1,6 @@
 """Parameter groups and schedules that know the run's length."""
 
-from lamphouse.optim.built import built, scheduled
-from lamphouse.optim.groups import parameter_groups
+from lamphouse.optim.build import built, parameter_groups, scheduled, try_out
 from lamphouse.optim.muon import ConvMuon
 from lamphouse.optim.schedules import (
     BY_STEP,
@@ -12,7 +11,6 @@ from lamphouse.optim.schedules import (
     WarmupCosineLR,
     WarmupLinearLR,
 )
-from lamphouse.optim.trial import try_out
 
 __all__ = [
     "BY_STEP",

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from unstable import BAD_BATCH
 
 from arc_light.data.digits import DigitsDataModule
-from lamphouse.callbacks.finite_check import EVERY, FiniteCheck, Place
+from lamphouse.callbacks.finite import EVERY, FiniteCheck, Place
 from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.errors import NotFiniteError
 

@@ -18,7 +18,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     """Have stderr be a terminal, and every batch shown."""
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
-    monkeypatch.setattr("lamphouse.callbacks.bar.REFRESH_SECONDS", -1)
+    monkeypatch.setattr("lamphouse.callbacks.progress.REFRESH_SECONDS", -1)
     for name, value in {"TERM": "xterm", "COLUMNS": "200"}.items():
         monkeypatch.setenv(name, value)
     return screen

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import torch
 
-from lamphouse.checkpoints.best import RunCheckpoint
+from lamphouse.checkpoints.best import BestCheckpoint
 
 
 def test_what_was_reached_is_known_in_another_directory() -> None:
-    before = RunCheckpoint(dirpath="here", monitor="val/acc", mode="max")
+    before = BestCheckpoint(dirpath="here", monitor="val/acc", mode="max")
     best = str(Path("here", "best.ckpt").absolute())
     before.best_model_path = before.kth_best_model_path = best
     before.best_model_score = before.kth_value = torch.tensor(0.9)
     before.best_k_models = {best: torch.tensor(0.9)}
-    after = RunCheckpoint(dirpath="there", monitor="val/acc", mode="max")
+    after = BestCheckpoint(dirpath="there", monitor="val/acc", mode="max")
     after.load_state_dict(before.state_dict())
     moved = str(Path("there", "best.ckpt").absolute())
     assert after.best_k_models == {moved: torch.tensor(0.9)}

@@ -13,7 +13,7 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.profilers import SimpleProfiler
 
 from arc_light.models.resnet import ResNetClassifier
-from lamphouse.callbacks.profiling import NoProfiler
+from lamphouse.callbacks.throughput import NoProfiler
 from lamphouse.cli.experiment import Experiment
 
 Command = Callable[..., Outcome]
@@ -84,7 +84,7 @@ def test_a_model_without_forward_may_have_images_of_another_size(arc: Command, o
 def test_the_callbacks_have_names_and_knobs() -> None:
     made = experiment("--early_stopping.patience=3", "--best_checkpoint.monitor=val/loss", "--best_checkpoint.mode=min")
     found = {type(callback).__name__ for callback in made.trainer.callbacks}
-    assert {"EarlyStopping", "RunCheckpoint", "Throughput", "EpochProgress"} <= found
+    assert {"EarlyStopping", "BestCheckpoint", "Throughput", "EpochProgress"} <= found
     assert made.trainer.early_stopping_callback.patience == 3
     best, last = made.trainer.checkpoint_callbacks
     assert best.monitor == "val/loss"
@@ -96,7 +96,7 @@ def test_more_callbacks_are_added_and_none_is_lost() -> None:
         "--trainer.callbacks+=LearningRateMonitor", "--trainer.logger=CSVLogger", "--trainer.logger.save_dir=x"
     )
     found = {type(callback).__name__ for callback in made.trainer.callbacks}
-    assert {"EarlyStopping", "RunCheckpoint"} <= found
+    assert {"EarlyStopping", "BestCheckpoint"} <= found
 
 
 def test_nothing_is_profiled_unless_asked_for() -> None:

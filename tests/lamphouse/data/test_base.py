@@ -14,9 +14,9 @@ from lamphouse.data import (
     Augmentation,
     Cutout,
     ImageDataModule,
-    Images,
     RandomCrop,
     RandomFlip,
+    Samples,
     SmallFirst,
 )
 
@@ -24,16 +24,16 @@ EVERYTHING: Sequence[Augmentation] = (RandomFlip(), RandomCrop(1), Cutout(2))
 
 
 class Noise(ImageDataModule):
-    """Images that are all different, so that each can be told from what it has become."""
+    """Samples that are all different, so that each can be told from what it has become."""
 
     classes = ("a", "b", "c")
     input_shape = (3, 4, 5)
     mean, std = (0.5, 0.4, 0.3), (0.1, 0.2, 0.3)
 
-    def load(self, train: bool) -> Images:
+    def load(self, train: bool) -> Samples:
         random = torch.Generator().manual_seed(1 if train else 2)
         images = torch.randint(256, (90 if train else 31, 3, 4, 5), dtype=torch.uint8, generator=random)
-        return Images(images, torch.arange(len(images)) % 3)
+        return Samples(images, torch.arange(len(images)) % 3)
 
 
 def fitted(**options: object) -> Noise:
@@ -129,7 +129,7 @@ def test_an_augmentation_that_draws_nothing_is_told_the_epoch() -> None:
 def test_equal_images_are_changed_each_in_its_own_way() -> None:
     data = fitted(augment=[RandomCrop(2)])
     same = data.parts["train"].images[:1].expand(72, -1, -1, -1)
-    data.parts["train"] = Images(same.contiguous(), data.parts["train"].labels[:72])
+    data.parts["train"] = Samples(same.contiguous(), data.parts["train"].labels[:72])
     assert len(rows(epoch_of(data)[0])) > 15  # of 25 places
 
 

@@ -9,9 +9,9 @@ import torch
 from fake_data import write_folder, write_image
 from PIL import Image
 
-from lamphouse.data import ImageFolderDataModule, Images
+from lamphouse.data import ImageFolderDataModule, Samples
 from lamphouse.data.folder import channel_statistics
-from lamphouse.data.images import read_image
+from lamphouse.data.image_files import read_image
 from lamphouse.errors import InputError
 
 SHAPE = (3, 8, 8)
@@ -81,7 +81,7 @@ def test_the_mean_and_deviation_are_those_of_the_training_images() -> None:
 
 
 def test_statistics_do_not_depend_on_the_chunk() -> None:
-    part = Images(torch.randint(256, (50, 3, 4, 4), dtype=torch.uint8), torch.zeros(50))
+    part = Samples(torch.randint(256, (50, 3, 4, 4), dtype=torch.uint8), torch.zeros(50))
     for by_chunk, whole in zip(channel_statistics(part, 7), channel_statistics(part, 50), strict=True):
         assert by_chunk == pytest.approx(whole, rel=1e-5)  # sums of float32 in another order
 

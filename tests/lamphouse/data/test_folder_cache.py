@@ -18,7 +18,7 @@ from PIL import Image
 
 from lamphouse.data import ImageFolderDataModule, folder_cache
 from lamphouse.data import images as image_files
-from lamphouse.data.images import read_image
+from lamphouse.data.image_files import read_image
 from lamphouse.errors import InputError
 
 ROOT, CACHE = Path("images"), Path(".cache", "images")

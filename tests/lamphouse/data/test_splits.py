@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lamphouse.data.splits import stratified_split
+from lamphouse.data.samples import stratified_split
 
 
 @pytest.fixture

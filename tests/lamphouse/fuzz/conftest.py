@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 from conftest import Outcome
-from tries import forget_runs
 from hypothesis import configuration
+from tries import forget_runs
 
 Parsed = Callable[..., tuple[Outcome, dict[str, Any] | None]]
 

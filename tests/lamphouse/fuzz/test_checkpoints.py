@@ -13,8 +13,8 @@ import pytest
 import torch
 from conftest import ROOT, Outcome
 from fake_data import write_image
-from tries import TOUCH, assert_clear, assert_refused, damaged, numbers, replaced, tries
 from hypothesis import strategies as st
+from tries import TOUCH, assert_clear, assert_refused, damaged, numbers, replaced, tries
 
 from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.errors import InputError

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Outcome
-from tries import MARKER, assert_clear, assert_refused, damaged, numbers, tries
 from hypothesis import strategies as st
 from PIL import Image
+from tries import MARKER, assert_clear, assert_refused, damaged, numbers, tries
 
-from lamphouse.data.images import read_image
+from lamphouse.data.image_files import read_image
 
 Predict = Callable[[bytes], Outcome]
 NAME = "image.png"

@@ -8,8 +8,8 @@ import pytest
 import yaml
 from conftest import Outcome
 from fuzz.conftest import Parsed
-from tries import SPECIAL, TOUCH, VALUES, assert_clear, assert_refused, at, forget_runs, numbers, taken, tries
 from hypothesis import strategies as st
+from tries import SPECIAL, TOUCH, VALUES, assert_clear, assert_refused, at, forget_runs, numbers, taken, tries
 
 WRITES = {"runs", "experiment"}  # name places: tried on their own
 SEEN = ["fit", "resume", "-c", "--config", "--help", "-h", "--print_config", "--model", "--data", "--trainer"]
@@ -134,7 +134,7 @@ def test_what_comes_with_python_is_not_even_imported(parsed: Parsed, monkeypatch
     assert "antigravity" not in sys.modules
 
 
-@pytest.mark.parametrize("function", ["torch.load", "builtins.print", "lamphouse.machine.runtime.prepare"])
+@pytest.mark.parametrize("function", ["torch.load", "builtins.print", "lamphouse.machine.start.prepare"])
 def test_a_function_is_not_taken_where_a_class_would_call_it(parsed: Parsed, function: str) -> None:
     schedule = ["--model.lr_scheduler=CyclicLR", "--model.lr_scheduler.base_lr=0.1", "--model.lr_scheduler.max_lr=0.2"]
     assert_refused(parsed(*schedule, f"--model.lr_scheduler.scale_fn={function}")[0], "scale_fn")

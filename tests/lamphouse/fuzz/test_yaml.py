@@ -8,8 +8,8 @@ import pytest
 import yaml
 from conftest import CONFIGS
 from fuzz.conftest import Parsed
-from tries import NESTED, SPECIAL, TOUCH, assert_clear, assert_refused, damaged, numbers, taken, tries
 from hypothesis import strategies as st
+from tries import NESTED, SPECIAL, TOUCH, assert_clear, assert_refused, damaged, numbers, taken, tries
 
 from lamphouse.cli.strict_yaml import MOST_BYTES, check_yaml
 

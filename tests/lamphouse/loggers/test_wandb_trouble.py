@@ -20,7 +20,7 @@ from wandb_trouble import (
     warning,
 )
 
-from lamphouse.loggers.table import MetricsCSV
+from lamphouse.loggers.table import MetricsTable
 from lamphouse.loggers.wandb import PATIENCE, set_up
 from lamphouse.loggers.wandb_file import is_whole
 
@@ -82,17 +82,17 @@ def test_or_as_long_as_its_user_says(name: str, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 def test_a_server_that_goes_away_half_way(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = MetricsCSV._write
+    write = MetricsTable._write
     with serving() as server:
         log_in(monkeypatch, server.url)
         monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "1")
 
-        def write_and_shut_down(table: MetricsCSV) -> None:
+        def write_and_shut_down(table: MetricsTable) -> None:
             write(table)
             server.shutdown()
             server.server_close()
 
-        monkeypatch.setattr(MetricsCSV, "_write", write_and_shut_down)
+        monkeypatch.setattr(MetricsTable, "_write", write_and_shut_down)
         outcome = fit(*LOGGER, "--trainer.max_epochs=2")
     assert "Timed out" in warning(outcome)
     with serving() as server:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
+from lamphouse_loops_manual import Own, options
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.profilers import SimpleProfiler
-from lamphouse_loops_manual import Own, options
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 

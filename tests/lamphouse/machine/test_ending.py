@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-BEGIN = "from lamphouse.machine.start_end import QuickEnd; end = QuickEnd()"
+BEGIN = "from lamphouse.machine.start import QuickEnd; end = QuickEnd()"
 WORK = """
 import atexit, logging, sys, threading, time
 kept = object()

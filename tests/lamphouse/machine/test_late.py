@@ -7,12 +7,12 @@ from importlib import import_module
 
 import pytest
 
-from lamphouse.machine import start_late as late
+from lamphouse.machine import start
 
 BEGIN = """
 import sys
-from lamphouse.machine import start_late as late
-late.load_late()
+from lamphouse.machine import start
+start.load_late()
 import torch
 from lightning.fabric.wrappers import OptimizedModule
 from torch import nn
@@ -28,7 +28,7 @@ optimizer.step()
 optimizer.zero_grad()
 assert not apart()
 assert not isinstance(network, OptimizedModule)
-assert late.waits("torch._dynamo")
+assert start.waits("torch._dynamo")
 """
 COMPILED = """
 both = torch.compile(lambda x: (x + 1, compiles(), apart()), backend="eager")
@@ -78,7 +78,7 @@ for look in (lambda: torch._dynamo.nothing, lambda: __import__("torch._dynamo.no
         raise AssertionError("there is nothing there")
 """
 REAL = """
-assert not late.waits("torch._dynamo")
+assert not start.waits("torch._dynamo")
 assert sys.modules["torch._dynamo"] is torch._dynamo
 assert torch._dynamo.__file__
 assert torch._dynamo.utils.__file__
@@ -100,5 +100,5 @@ def test_the_compiler_is_loaded_when_it_is_used(uses: tuple[str, ...]) -> None:
 
 def test_modules_that_are_there_stay() -> None:
     there = [import_module("torch._dynamo"), import_module("torchmetrics.utilities.plot")]
-    late.load_late()
+    start.load_late()
     assert [sys.modules[module.__name__] for module in there] == there

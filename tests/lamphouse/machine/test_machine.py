@@ -10,7 +10,7 @@ import yaml
 from conftest import Outcome
 from jsonargparse import Namespace
 
-from lamphouse.machine import runtime
+from lamphouse.machine import memory
 from lamphouse.machine import settings as machine
 
 Command = Callable[..., Outcome]
@@ -21,7 +21,7 @@ LEFT_OPEN = ("--trainer.precision=null", "--model.channels_last=null", "--traine
 def allocator(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Note when memory would be kept."""
     calls: list[str] = []
-    monkeypatch.setattr(runtime, "keep_memory", lambda: calls.append("kept"))
+    monkeypatch.setattr(memory, "keep_memory", lambda: calls.append("kept"))
     return calls
 
 

@@ -10,25 +10,25 @@ from types import SimpleNamespace
 
 import pytest
 
-from lamphouse.machine import runtime
+from lamphouse.machine import memory, start
 
 
 def test_the_user_has_the_last_word(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
-    runtime.prepare()
+    start.prepare()
     assert os.environ["OMP_WAIT_POLICY"] == "active"
     assert "GOMP_SPINCOUNT" not in os.environ
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     monkeypatch.delenv("OMP_WAIT_POLICY")
-    runtime.prepare()
+    start.prepare()
     assert os.environ["GOMP_SPINCOUNT"] == "7"
 
 
 def test_threads_sleep_soon_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
         monkeypatch.delenv(name, raising=False)
-    runtime.prepare()
+    start.prepare()
     assert (os.environ["OMP_WAIT_POLICY"], os.environ["GOMP_SPINCOUNT"]) == ("passive", "3000")
 
 
@@ -41,7 +41,7 @@ def test_another_c_library_is_left_alone(error: type[Exception], monkeypatch: py
         raise error
 
     monkeypatch.setattr(ctypes, "CDLL", absent)
-    runtime.keep_memory()
+    memory.keep_memory()
     assert asked == [None]
 
 
@@ -50,13 +50,13 @@ def test_the_allocator_is_told_to_keep_as_much_as_it_can(most: int, monkeypatch:
     told: dict[int, int] = {}
 
     def mallopt(option: int, value: int) -> bool:
-        taken = option != runtime.M_MMAP_THRESHOLD or value <= most
+        taken = option != memory.M_MMAP_THRESHOLD or value <= most
         told.update({option: value} if taken else {})
         return taken
 
     monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(mallopt=mallopt))
-    runtime.keep_memory()
-    expected = {runtime.M_MMAP_THRESHOLD: most, runtime.M_TRIM_THRESHOLD: 2**31 - 1, runtime.M_TOP_PAD: 2**26}
+    memory.keep_memory()
+    expected = {memory.M_MMAP_THRESHOLD: most, memory.M_TRIM_THRESHOLD: 2**31 - 1, memory.M_TOP_PAD: 2**26}
     assert told == expected
 
 
@@ -65,7 +65,7 @@ def test_the_garbage_collector_rests_for_a_while(enabled: bool) -> None:
     before = gc.isenabled()
     try:
         gc.enable() if enabled else gc.disable()
-        with suppress(ImportError), runtime.without_collector():
+        with suppress(ImportError), start.without_collector():
             assert not gc.isenabled()
             raise ImportError
         assert gc.isenabled() is enabled
@@ -75,7 +75,7 @@ def test_the_garbage_collector_rests_for_a_while(enabled: bool) -> None:
 
 def test_nothing_of_it_loads_torch() -> None:
     """What it sets must be set before."""
-    work = "runtime.prepare(); sys.exit('torch' in sys.modules)"
-    code = f"import sys; from arc_light import runtime, cli; {work}"
+    work = "start.prepare(); sys.exit('torch' in sys.modules)"
+    code = f"import sys; import lamphouse.cli.main; from lamphouse.machine import start; {work}"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0

@@ -11,8 +11,8 @@ from conftest import CONFIGS, fit_options
 LATE = {"IPython", "matplotlib", "onnx", "pandas", "scipy", "sklearn", "sympy", "tensorboard", "transformers", "wandb"}
 FIT = """
 import json, sys
-from lamphouse.machine import runtime
-runtime.prepare()
+from lamphouse.machine import memory, start
+start.prepare()
 from lamphouse.cli.main import main
 main(sys.argv[1:])
 loaded = {name.partition(".")[0] for name in sys.modules}

@@ -20,7 +20,7 @@ from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.cli.commands.options import OptionParser, checkpoint_path, run_and_rest
 from lamphouse.errors import InputError
 from lamphouse.files import write_whole
-from lamphouse.machine import runtime
+from lamphouse.machine import memory
 from lamphouse.machine.memory import advice, out_of_memory
 
 Prediction = list[tuple[str, float]]  # classes and probabilities, the most probable first
@@ -42,7 +42,7 @@ def main(args: Sequence[str]) -> None:
     if wrong:
         raise InputError(f"{' '.join(wrong)}: no such option or value; see --help for every option")
     paths = image_files(options.input)
-    runtime.keep_memory()
+    memory.keep_memory()
     checkpoint = checkpoint_path(run, options.checkpoint)
     import_classes(run.config)
     size = options.batch_size or restored(checkpoint)[1].batch_size

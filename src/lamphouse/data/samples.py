@@ -1,6 +1,7 @@
-"""Images in memory, fetched a whole batch at a time, in an order that follows from seed and epoch alone."""
+"""Samples in memory, fetched a whole batch at a time, in an order that follows from seed and epoch alone."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,8 +17,8 @@ def generator(*key: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(SeedSequence(key).generate_state(1, "uint64")[0] >> 1))
 
 
-class ImageBatches(Dataset[tuple[Any, ...]]):
-    """Images and labels in memory; a key of epoch and indices fetches a batch.
+class SampleBatches(Dataset[tuple[Any, ...]]):
+    """Samples and labels in memory; a key of epoch and indices fetches a batch.
 
     Args:
         images: uint8 [M, C, H, W], on any device, where the indices are then, too.
@@ -144,3 +145,54 @@ class BatchLoader(DataLoader[Any]):
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         """Go on from there when iterated next."""
         self.sampler.epoch, self.sampler.start = state_dict["epoch"], state_dict["batch"]
+
+
+PURPOSE = 2  # beside the order's 0 and the augmentation's 1
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Part of a data set: images and labels; parts can share what they hold, so that a split copies no image.
+
+    Args:
+        held: images, uint8 [M, C, H, W].
+        labels: int64 [N], of this part's images.
+        rows: which of those that are held, int64 [N]; None is all.
+    """
+
+    held: Tensor
+    labels: Tensor
+    rows: Tensor | None = None
+
+    def __iter__(self) -> Iterator[Tensor]:
+        """Unpack into images and labels."""
+        return iter((self.images, self.labels))
+
+    @property
+    def images(self) -> Tensor:
+        """Pick the part's own images, uint8 [N, C, H, W]."""
+        return self.held if self.rows is None else self.held[self.rows]
+
+    @property
+    def nbytes(self) -> int:
+        """Count the bytes of the part's own images."""
+        return len(self.labels) * self.held.element_size() * self.held[:1].numel()
+
+    def to(self, device: torch.device) -> "Samples":
+        """Copy the part's own to a device, if they are not there."""
+        return self if self.held.device == device else Samples(*(tensor.to(device) for tensor in self))
+
+
+def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Put `fraction` of each class aside, at least one and never all images of a class that has two.
+
+    Returns:
+        Indices of the larger and of the smaller part, int64, each in ascending order.
+    """
+    aside = torch.zeros(len(labels), dtype=torch.bool)
+    random = generator(seed, PURPOSE)
+    for label in labels.unique():
+        members = (labels == label).nonzero().flatten()
+        count = min(max(round(len(members) * fraction), 1), len(members) - 1)
+        aside[members[torch.randperm(len(members), generator=random)[:count]]] = True
+    return (~aside).nonzero().flatten(), aside.nonzero().flatten()
