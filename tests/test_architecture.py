@@ -4,11 +4,13 @@ Each test fails with the lines that break its rule.
 """
 
 import ast
+import inspect
 import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,7 @@ LAYERS = (  # each imports only what stands above it
 COMMAND_LINE_ONLY = {"LightningCLI", "Namespace", "Experiment"}
 PRIVATE_NAMES = yaml.safe_load((ROOT / "tests" / "private_names.yaml").read_text())
 TOP_LEVEL = {"errors", "files", "task", "metrics", "networks"}
+DOCUMENTED = {"_asdict", "_exit", "_getframe"}  # public in Python's own documentation
 LEFTOVERS = {"utils", "util", "helpers", "helper", "common", "misc"}
 UNCLEAR = {"late", "ending", "bar", "keeper", "limits", "watch", "direct", "by_hand", "trial", "built", "place"}
 MOST_LINES = {PROJECT: 150, PARTS: 250}
@@ -152,23 +155,41 @@ def test_no_circle_of_files() -> None:
 
 
 def private_names(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the private names of other packages that a file uses or overrides."""
+    """Yield the private names of other packages that a file uses."""
     for node in ast.walk(tree(path)):
+        names: list[str] = []
         if isinstance(node, ast.Attribute):
-            names = [(node.lineno, node.attr)]
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] not in {PROJECT, PARTS}:
-            names = [(node.lineno, name) for alias in node.names for name in (*str(node.module).split("."), alias.name)]
-        else:
-            continue
-        for line, name in names:
-            if re.match(r"_[a-zA-Z]", name) and name not in own_private_names():
-                yield line, name
+            names = [node.attr]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) in {"getattr", "hasattr", "setattr"}:
+            names = [str(argument.value) for argument in node.args[1:2] if isinstance(argument, ast.Constant)]
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] not in {PROJECT, PARTS}:
+            names = [*(node.module or "").split("."), *(alias.name for alias in node.names)]
+        for name in names:
+            if re.match(r"_[a-zA-Z]", name) and name not in own_private_names() | DOCUMENTED:
+                yield getattr(node, "lineno", 1), name
+
+
+def overridden_private_names(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the private methods of other packages' classes that a file's classes override."""
+    found = import_module(module(path)) if path.name != "__main__.py" else None
+    for cls in [value for value in vars(found).values() if isinstance(value, type)] if found else ():
+        foreign = [base for base in cls.__mro__ if base.__module__.partition(".")[0] not in {PROJECT, PARTS}]
+        for name, value in vars(cls).items() if cls.__module__ == module(path) else ():
+            is_private = (
+                inspect.isfunction(value) and re.match(r"_[a-zA-Z]", name) and not name.startswith(f"_{cls.__name__}")
+            )
+            if is_private and any(name in vars(base) for base in foreign):
+                yield inspect.getsourcelines(value)[1], name
 
 
 @cache
 def own_private_names() -> set[str]:
     nodes = [node for path in FILES for node in ast.walk(tree(path))]
-    stored = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    stored = {
+        node.attr
+        for node in nodes
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and ast.unparse(node.value) == "self"
+    }
     names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     defined = {node.name for node in nodes if isinstance(node, Function | ast.ClassDef)}
     foreign = {name for entries in PRIVATE_NAMES.values() for name in entries}
@@ -177,7 +198,10 @@ def own_private_names() -> set[str]:
 
 def test_private_names_of_others_are_listed_with_a_reason_and_a_test() -> None:
     used = {
-        (str(path.relative_to(SOURCE)), name): at(path, line) for path in FILES for line, name in private_names(path)
+        (str(path.relative_to(SOURCE)), name): at(path, line)
+        for path in FILES
+        for find in (private_names, overridden_private_names)
+        for line, name in find(path)
     }
     allowed = {(path, name) for path, entries in PRIVATE_NAMES.items() for name in entries}
     unlisted = [f"{where}: {name}" for (path, name), where in used.items() if (path, name) not in allowed]
