@@ -15,6 +15,7 @@ import torch
 
 from benchmarks.ours import CONFIGS
 from lamphouse.cli.experiment import Experiment
+from lamphouse.cli.project import Project
 from lamphouse.data import Batch, ImageDataModule, ImageFolderDataModule, Samples
 from lamphouse.loops.batches import on_device
 
@@ -107,7 +108,7 @@ def data_of(request: Request, like: ImageDataModule) -> ImageDataModule:
 def measure(request: Request) -> dict[str, float]:
     """Measure seconds to the first batch, from where libraries are loaded, and images/s."""
     files = ["-c", str(CONFIGS / "trainer.yaml"), "-c", str(CONFIGS / f"{request.experiment}.yaml")]
-    experiment = Experiment("fit", files)
+    experiment = Experiment(Project("arc_light"), "fit", files)
     device = experiment.trainer.strategy.root_device
     data = data_of(request, experiment.datamodule)
     start = perf_counter()

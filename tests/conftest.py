@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lamphouse.cli.main import main
+from arc_light.__main__ import main
 from lamphouse.machine.start import prepare
 
 prepare()  # before torch is loaded

@@ -1,11 +1,18 @@
-"""Run the command line."""
+"""Run the command line: `python -m arc_light COMMAND ...`."""
 
-from lamphouse.cli.main import main
+from collections.abc import Sequence
+
+from lamphouse import cli
 from lamphouse.machine import start
-from lamphouse.machine.start import QuickEnd
+
+
+def main(args: Sequence[str] | None = None) -> dict[str, float]:
+    """Run a command, by default that of the process's own command line, and return the metrics that it printed."""
+    return cli.main("arc_light", args)
+
 
 if __name__ == "__main__":
-    end = QuickEnd()
+    end = start.QuickEnd()
     start.prepare()
     main()
     end.succeeded = True

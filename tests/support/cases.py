@@ -29,7 +29,7 @@ from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.checkpoints.resume import ExactResume
 from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.cli.commands.fit import run_loop
-from lamphouse.cli.main import NOISE
+from lamphouse.cli.main import IGNORED_WARNINGS
 from lamphouse.data import AlternatingFlip, ImageDataModule, RandomCrop, RandomFlip, Samples
 from lamphouse.loggers.table import MetricsTable
 from lamphouse.loops.parity import Outcome
@@ -201,7 +201,7 @@ def train(
 
 def run_quietly(experiment: Any) -> None:
     with warnings.catch_warnings():
-        for message in NOISE:
+        for message in IGNORED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         run_loop(experiment)
 

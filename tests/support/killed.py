@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 import lamphouse.checkpoints.files
-from lamphouse.cli.main import main
+from arc_light.__main__ import main
 from lamphouse.machine.start import prepare
 
 COMMANDS = ("fit", "resume")

@@ -1,9 +1,8 @@
 """What can be chosen of an experiment: its options, from YAML files and the command line, parsed and checked."""
 
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import Namespace
 from jsonargparse.typing import OpenUnitInterval, restricted_number_type
@@ -14,19 +13,13 @@ from lamphouse.checkpoints.best import BestCheckpoint, EarlyStopping
 from lamphouse.checkpoints.resume import ExactResume
 from lamphouse.cli.checks import check_fixed, check_keys, check_processes, check_trainer
 from lamphouse.cli.parser import ExperimentParser, yaml_files
+from lamphouse.cli.project import Project
 from lamphouse.cli.values import check_values, integers_first
 from lamphouse.errors import InputError
-from lamphouse.loops import Loop
 from lamphouse.machine.settings import Machine
 from lamphouse.runs.directory import Run
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
-PARTS = [
-    "lamphouse.data",
-    "lamphouse.optim",
-    *(f"arc_light.data.{name}" for name in ("cifar10", "digits", "mnist")),
-    *(f"arc_light.models.{name}" for name in ("fast_resnet", "mlp", "resnet")),
-]
 LINKED = ("num_classes", "input_shape")  # what a model learns from its data
 
 
@@ -34,6 +27,7 @@ class Configuration(LightningCLI):
     """The parsed options of an experiment (abstract): a subclass makes it of them.
 
     Args:
+        project: whose models, data sets and loops options name.
         command: the subcommand that it is parsed for, to be named in its help.
         args: options, `-c` YAML files among them.
         where: chooses the run's directory when the options are known; None keeps the experiment from writing.
@@ -42,11 +36,16 @@ class Configuration(LightningCLI):
         InputError: an option or a file is wrong.
     """
 
-    def __init__(self, command: str, args: Sequence[str], where: Callable[[Namespace], Run] | None = None) -> None:
-        self.args, self.where = list(args), where
+    def __init__(
+        self,
+        project: Project,
+        command: str,
+        args: Sequence[str],
+        where: Callable[[Namespace], Run] | None = None,
+    ) -> None:
+        self.project, self.args, self.where = project, list(args), where
         integers_first(Trainer.__init__)
-        for name in PARTS:
-            import_module(name)
+        project.import_parts()
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -58,7 +57,7 @@ class Configuration(LightningCLI):
             args=self.args,
             parser_class=ExperimentParser,
             parser_kwargs={
-                "prog": f"python -m arc_light {command}",
+                "prog": f"{project.program} {command}",
                 "usage": "%(prog)s [-c FILE ...] [--OPTION VALUE ...]",
                 "allow_abbrev": False,
             },
@@ -71,7 +70,9 @@ class Configuration(LightningCLI):
             "--experiment", type=str | None, help="Its name; by default that of the YAML file with its model."
         )
         # [part:loops]
-        parser.add_argument("--loop", type=Loop, default="automatic", help="Who takes the steps.")
+        parser.add_argument(
+            "--loop", type=Literal[("automatic", *self.project.loops)], default="automatic", help="Training loop."
+        )
         # [/part:loops]
         parser.add_argument("--ema", type=OpenUnitInterval | None, help="Decay of a moving average of the weights.")
         parser.add_argument(

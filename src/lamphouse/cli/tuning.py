@@ -18,6 +18,7 @@ from lightning.pytorch.utilities.memory import garbage_collection_cuda
 from torch import Tensor
 
 from lamphouse.cli.experiment import Experiment
+from lamphouse.cli.project import Project
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
 from lamphouse.machine.memory import advice, only_what_is_there, out_of_memory
@@ -58,13 +59,14 @@ def advising_batch_size(experiment: Experiment, method: Method = "fit") -> Itera
     garbage_collection_cuda()
     if size is None or experiment.trainer.world_size > 1:
         raise InputError(f"out of memory: use smaller batches; {MEMORY}")
-    raise InputError(f"{advice(size, largest_batch_size(experiment.args, method, size))}; {MEMORY}")
+    raise InputError(f"{advice(size, largest_batch_size(experiment.project, experiment.args, method, size))}; {MEMORY}")
 
 
-def largest_batch_size(args: Sequence[str], method: Method = "fit", below: int | None = None) -> int:
+def largest_batch_size(project: Project, args: Sequence[str], method: Method = "fit", below: int | None = None) -> int:
     """Try batches of 2, 4, 8 and so on images, up to the first that does not fit.
 
     Args:
+        project: of the experiment.
         args: of the experiment.
         method: what is tried with each of them.
         below: a size that did not fit; None tries up to a limit.
@@ -75,7 +77,7 @@ def largest_batch_size(args: Sequence[str], method: Method = "fit", below: int |
     Raises:
         InputError: it has no batch size.
     """
-    with temporary(args) as experiment, only_what_is_there():
+    with temporary(project, args) as experiment, only_what_is_there():
         trainer, data = experiment.trainer, experiment.datamodule
         if not hasattr(data, "batch_size"):
             raise InputError(f"--data {type(data).__name__}: no batch_size to find: add the option")
@@ -107,10 +109,11 @@ class Curve(NamedTuple):
         return float(self.lr[10:-1][slope.argmin()])
 
 
-def loss_by_lr(args: Sequence[str]) -> Curve:
+def loss_by_lr(project: Project, args: Sequence[str]) -> Curve:
     """Train a little with a rate that grows from step to step (Smith 2017, arXiv:1506.01186, section 3.3).
 
     Args:
+        project: of the experiment.
         args: of the experiment.
 
     Raises:
@@ -119,7 +122,7 @@ def loss_by_lr(args: Sequence[str]) -> Curve:
     low, high, steps = LR_RANGE
     options: dict[str, Any] = {"min_lr": low, "max_lr": high, "num_training": steps, "update_attr": False}
     endless = ["--trainer.max_epochs=-1", f"--trainer.max_steps={steps}"]
-    with temporary([*args, *endless]) as experiment, bar_on_a_terminal(), advising_batch_size(experiment):
+    with temporary(project, [*args, *endless]) as experiment, bar_on_a_terminal(), advising_batch_size(experiment):
         tuner = Tuner(experiment.trainer)
         finder: Any = tuner.lr_find(experiment.model, datamodule=experiment.datamodule, **options)
     lr, loss = (torch.tensor(finder.results[name], dtype=torch.float64) for name in ("lr", "loss"))
@@ -144,12 +147,12 @@ def unbiased(lr: Tensor, loss: Tensor) -> Tensor:
 
 
 @contextmanager
-def temporary(args: Sequence[str]) -> Iterator[Experiment]:
+def temporary(project: Project, args: Sequence[str]) -> Iterator[Experiment]:
     """Put together an experiment that leaves nothing behind."""
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         # a finder that fails brings its checkpoint back before the callbacks
         warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`, callbacks")
-        experiment = Experiment("tune", [*args, *ALONE], where=lambda _: Run(Path(folder)))
+        experiment = Experiment(project, "tune", [*args, *ALONE], where=lambda _: Run(Path(folder)))
         experiment.load_data()
         try:
             yield experiment

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import FEW_BATCHES, ROOT, Outcome, fit_options
 
-from lamphouse.cli.main import COMMANDS, main
+from arc_light.__main__ import main
+from lamphouse.cli.main import COMMANDS
 
 Command = Callable[..., Outcome]
 

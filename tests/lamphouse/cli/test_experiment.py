@@ -15,12 +15,13 @@ from lightning.pytorch.profilers import SimpleProfiler
 from arc_light.models.resnet import ResNetClassifier
 from lamphouse.callbacks.throughput import NoProfiler
 from lamphouse.cli.experiment import Experiment
+from lamphouse.cli.project import Project
 
 Command = Callable[..., Outcome]
 
 
 def experiment(*options: str, name: str = "digits_mlp") -> Experiment:
-    return Experiment("fit", [*fit_options(name), *options])
+    return Experiment(Project("arc_light"), "fit", [*fit_options(name), *options])
 
 
 FORWARDLESS = """
@@ -109,7 +110,7 @@ def test_nothing_is_profiled_unless_asked_for() -> None:
 def test_the_resolved_config_can_be_read_again() -> None:
     text = experiment("--model.optimizer=SGD", "--model.optimizer.lr=0.5").resolved()
     Path("config.yaml").write_text(text)
-    again = Experiment("fit", ["-c", "config.yaml"])
+    again = Experiment(Project("arc_light"), "fit", ["-c", "config.yaml"])
     assert yaml.safe_load(again.resolved()) == yaml.safe_load(text)
 
 

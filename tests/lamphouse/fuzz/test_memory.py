@@ -19,7 +19,7 @@ CHILD = f"""
 import resource, sys
 from pathlib import Path
 import torch
-from lamphouse.cli.main import main
+from arc_light.__main__ import main
 from lamphouse.cli.commands import evaluate, fit, predict, resume
 pages = int(Path("/proc/self/statm").read_text().split()[0])
 resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + {MORE},) * 2)

@@ -12,6 +12,7 @@ import yaml
 from conftest import CONFIGS, Outcome, fit_options
 
 from lamphouse.cli.experiment import Experiment
+from lamphouse.cli.project import Project
 from lamphouse.loggers.wandb import wandb_mode
 from lamphouse.loggers.wandb_file import records
 from lamphouse.runs.directory import Run
@@ -95,7 +96,7 @@ def test_with_a_key_a_run_is_begun_online(monkeypatch: pytest.MonkeyPatch) -> No
 
     path = Path("runs", "digits_mlp", "now")
     options = [*fit_options("digits_mlp"), "--trainer.logger", str(CONFIGS / "logger" / "wandb.yaml")]
-    experiment = Experiment("fit", options, where=lambda _: Run(path))
+    experiment = Experiment(Project("arc_light"), "fit", options, where=lambda _: Run(path))
     monkeypatch.setattr(wandb, "init", init)  # now that its options have been looked at, which are remembered
     with pytest.raises(KeyboardInterrupt):
         _ = experiment.trainer.loggers[0].experiment

@@ -14,10 +14,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from arc_light.loops.manual import optimize_manually
-from lamphouse.cli.main import NOISE
+from lamphouse.cli.main import IGNORED_WARNINGS
 from lamphouse.loops.direct import listeners
 
-pytestmark = pytest.mark.filterwarnings(*(f"ignore:{message}" for message in NOISE))
+pytestmark = pytest.mark.filterwarnings(*(f"ignore:{message}" for message in IGNORED_WARNINGS))
 Events = list[tuple[Any, ...]]
 
 

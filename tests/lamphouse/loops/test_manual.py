@@ -14,10 +14,10 @@ from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, TensorDataset
 
 from arc_light.loops.manual import ManualOptimization, optimize_manually
-from lamphouse.cli.main import NOISE
+from lamphouse.cli.main import IGNORED_WARNINGS
 from lamphouse.errors import InputError
 
-pytestmark = pytest.mark.filterwarnings(*(f"ignore:{message}" for message in NOISE))
+pytestmark = pytest.mark.filterwarnings(*(f"ignore:{message}" for message in IGNORED_WARNINGS))
 
 
 class Own(LightningModule):

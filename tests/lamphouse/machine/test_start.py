@@ -13,7 +13,7 @@ FIT = """
 import json, sys
 from lamphouse.machine import memory, start
 start.prepare()
-from lamphouse.cli.main import main
+from arc_light.__main__ import main
 main(sys.argv[1:])
 loaded = {name.partition(".")[0] for name in sys.modules}
 from torch import tensor

@@ -5,22 +5,23 @@ from collections.abc import Sequence
 from lamphouse.checkpoints.files import load_checkpoint, loading
 from lamphouse.cli.commands.options import OptionParser, checkpoint_path, run_and_rest
 from lamphouse.cli.experiment import Experiment
+from lamphouse.cli.project import Project
 from lamphouse.cli.tuning import advising_batch_size
 from lamphouse.runs.report import print_metrics
 
 
-def main(args: Sequence[str]) -> None:
+def main(project: Project, args: Sequence[str]) -> None:
     """Print loss and accuracy of a checkpoint; options of the experiment can be overridden.
 
     Raises:
         InputError: there is no such run or checkpoint, or the data is missing or damaged.
     """
-    parser = OptionParser("evaluate", "Measure a run's checkpoint; further options are those of fit.")
+    parser = OptionParser(project, "evaluate", "Measure a run's checkpoint; further options are those of fit.")
     parser.add_argument("--checkpoint", default="best", help="best, last or a file (default: best)")
     options, run, rest = run_and_rest(parser, args)
     path = checkpoint_path(run, options.checkpoint)
     checkpoint = load_checkpoint(path)
-    experiment = Experiment("evaluate", ["-c", str(run.config), *rest])
+    experiment = Experiment(project, "evaluate", ["-c", str(run.config), *rest])
     experiment.check_weights(checkpoint, path)
     experiment.load_data()
     passes = (experiment.trainer.validate, experiment.trainer.test)

@@ -13,6 +13,7 @@ from lamphouse.cli import strict_yaml
 from lamphouse.cli.checks import print_left_out
 from lamphouse.cli.diagnosis import explained, naming_operation
 from lamphouse.cli.experiment import Experiment, is_first_process
+from lamphouse.cli.project import Project
 from lamphouse.cli.tuning import advising_batch_size
 from lamphouse.errors import InputError, NotFiniteError, StoppedError
 from lamphouse.files import write_whole
@@ -29,13 +30,13 @@ LATE = {  # what is found out within the run only, and the option that it is abo
 }
 
 
-def main(args: Sequence[str]) -> None:
+def main(project: Project, args: Sequence[str]) -> None:
     """Train a new run.
 
     Raises:
         InputError: something that the user gave is wrong; then no run has been made.
     """
-    experiment = Experiment("fit", args, where=lambda config: new_run(config.runs, config.experiment))
+    experiment = Experiment(project, "fit", args, where=lambda config: new_run(config.runs, config.experiment))
     experiment.load_data()
     check(experiment)
     print_left_out(experiment.files, experiment.config)
@@ -85,7 +86,7 @@ def train(experiment: Experiment, checkpoint: str | None = None) -> None:
             run_loop(experiment, checkpoint)
     except (StoppedError, KeyboardInterrupt, SystemExit) as cause:  # the last is Lightning's answer to a Ctrl-C
         stop = cause if isinstance(cause, StoppedError) else StoppedError(SIGINT)
-        stop.add_note(f"to continue: python -m arc_light resume --run {experiment.run.path}")
+        stop.add_note(f"to continue: {experiment.project.program} resume --run {experiment.run.path}")
         raise stop from cause
     except NotFiniteError as error:
         raise explained(experiment, error) from error

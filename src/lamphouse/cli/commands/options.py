@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
 from lamphouse.runs.directory import Run, find_run
 
@@ -12,8 +13,8 @@ from lamphouse.runs.directory import Run, find_run
 class OptionParser(argparse.ArgumentParser):
     """A parser of few options that knows `--run` and raises instead of printing its usage."""
 
-    def __init__(self, command: str, description: str) -> None:
-        program = f"python -m arc_light {command}"
+    def __init__(self, project: Project, command: str, description: str) -> None:
+        program = f"{project.program} {command}"
         super().__init__(program, description=description, allow_abbrev=False)
         self.add_argument(
             "--run",

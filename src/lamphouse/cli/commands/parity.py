@@ -4,13 +4,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import get_args
 
 from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.cli.commands.fit import check, run_loop
 from lamphouse.cli.experiment import Experiment
+from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
-from lamphouse.loops import Loop
 from lamphouse.loops.parity import Outcome, table, verdict
 from lamphouse.loops.trace import trace
 from lamphouse.runs.directory import Run
@@ -19,30 +18,31 @@ DETERMINISTIC = ("--trainer.deterministic", "true")
 QUIET = ("--trainer.logger", "false", "--trainer.enable_progress_bar", "false")
 
 
-def main(args: Sequence[str]) -> None:
+def main(project: Project, args: Sequence[str]) -> None:
     """Train the experiment by each loop, from the same seed, and print a table; nothing is kept.
 
     Raises:
         InputError: something that the user gave is wrong, or a loop cannot do what it asks for.
         SystemExit: with status 1 where the loops differ.
     """
+    loops = [*project.loops, "automatic"]
     for option in args:
         if option.partition("=")[0] == "--loop":
-            raise InputError(f"{option}: parity runs all of {', '.join(get_args(Loop))}: leave it out")
+            raise InputError(f"{option}: parity runs every loop: leave it out")
     outcomes = []
-    for loop in reversed(get_args(Loop)):
+    for loop in loops:
         print(f"training by the {loop} loop", file=sys.stderr, flush=True)
         with TemporaryDirectory() as folder:
-            outcomes.append(outcome(loop, args, Run(Path(folder))))
+            outcomes.append(outcome(project, loop, args, Run(Path(folder))))
     same, text = verdict(outcomes)
     print(f"\n{table(outcomes)}\n\n{text}")
     if not same:
         raise SystemExit(1)
 
 
-def outcome(loop: str, args: Sequence[str], run: Run) -> Outcome:
+def outcome(project: Project, loop: str, args: Sequence[str], run: Run) -> Outcome:
     """Train the experiment by one loop."""
-    experiment = Experiment("parity", [*DETERMINISTIC, *args, *QUIET, "--loop", loop], where=lambda _: run)
+    experiment = Experiment(project, "parity", [*DETERMINISTIC, *args, *QUIET, "--loop", loop], where=lambda _: run)
     experiment.load_data()
     check(experiment)
     noted = trace(experiment.model)

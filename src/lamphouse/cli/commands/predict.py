@@ -18,6 +18,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 import lamphouse.data
 from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.cli.commands.options import OptionParser, checkpoint_path, run_and_rest
+from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
 from lamphouse.files import write_whole
 from lamphouse.machine import memory
@@ -26,13 +27,13 @@ from lamphouse.machine.memory import advice, out_of_memory
 Prediction = list[tuple[str, float]]  # classes and probabilities, the most probable first
 
 
-def main(args: Sequence[str]) -> None:
+def main(project: Project, args: Sequence[str]) -> None:
     """Print the most probable classes of each image, and write them to the run's predictions.csv.
 
     Raises:
         InputError: there is no such run, checkpoint or image, or an image is not readable.
     """
-    parser = OptionParser("predict", "Tell the classes of images; they are scaled and cropped as in training.")
+    parser = OptionParser(project, "predict", "Tell the classes of images; they are scaled and cropped as in training.")
     parser.add_argument("--input", type=Path, required=True, help="an image file, or a folder of them")
     parser.add_argument("--checkpoint", default="best", help="best, last or a file (default: best)")
     parser.add_argument("--top", type=int, default=3, help="how many classes to name (default: 3)")

@@ -10,6 +10,7 @@ from lamphouse.cli import strict_yaml
 from lamphouse.cli.commands.fit import check, train
 from lamphouse.cli.commands.options import OptionParser, run_and_rest
 from lamphouse.cli.experiment import Experiment
+from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
 
 KEPT = (  # as the run was begun
@@ -22,17 +23,17 @@ KEPT = (  # as the run was begun
 GOALS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")
 
 
-def main(args: Sequence[str]) -> None:
+def main(project: Project, args: Sequence[str]) -> None:
     """Train on from a run's newest checkpoint, in its own directory, or do what is left after that.
 
     Raises:
         InputError: there is no such run or checkpoint, nothing is left to do, or what is trained would change.
     """
     parser = OptionParser(
-        "resume", "Continue a run; further options are those of fit, such as --trainer.max_epochs 30."
+        project, "resume", "Continue a run; further options are those of fit, such as --trainer.max_epochs 30."
     )
     _, run, rest = run_and_rest(parser, args)
-    experiment = Experiment("resume", ["-c", str(run.config), *rest], where=lambda _: run)
+    experiment = Experiment(project, "resume", ["-c", str(run.config), *rest], where=lambda _: run)
     before, after = strict_yaml.read(run.config.read_text()), strict_yaml.read(experiment.resolved())
     for part in KEPT:
         if after.get(part) != before.get(part):

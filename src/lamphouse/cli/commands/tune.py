@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from lamphouse.cli.checks import print_left_out
 from lamphouse.cli.commands.fit import make_directory
 from lamphouse.cli.experiment import Experiment
+from lamphouse.cli.project import Project
 from lamphouse.cli.tuning import Curve, largest_batch_size, loss_by_lr
 from lamphouse.errors import InputError
 from lamphouse.machine.memory import advice
@@ -18,19 +19,19 @@ from lamphouse.runs.directory import Run, new_run
 ONE = ("auto", "1", 1)  # device
 
 
-def main(args: Sequence[str]) -> None:
+def main(project: Project, args: Sequence[str]) -> None:
     """Print what was found, and draw the loss over the learning rate.
 
     Raises:
         InputError: something that the user gave is wrong; then nothing has been written.
     """
-    experiment = Experiment("tune", args, where=directory)
+    experiment = Experiment(project, "tune", args, where=directory)
     check(experiment)
     print_left_out(experiment.files, experiment.config)
-    size = largest_batch_size(args)
+    size = largest_batch_size(project, args)
     if not size:
         raise InputError(advice(1, size))
-    curve = loss_by_lr(args)
+    curve = loss_by_lr(project, args)
     make_directory(experiment.run)
     picture = experiment.run.path / "lr.png"
     draw(curve, picture)

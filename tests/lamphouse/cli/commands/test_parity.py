@@ -50,7 +50,7 @@ def test_it_chooses_the_loops_itself(arc: Arc, loop: str) -> None:
     done = arc("parity", *DIGITS, loop)
     assert done.status == 2
     _, message = done.err.split(": ", 1)
-    assert message == f"{loop}: parity runs all of automatic, manual, handwritten: leave it out\n"
+    assert message == f"{loop}: parity runs every loop: leave it out\n"
 
 
 def test_what_a_loop_cannot_do_is_refused_before_any_has_trained(arc: Arc) -> None:

@@ -101,7 +101,7 @@ def test_a_users_own_classes_are_named(fit: Command, arc: Command) -> None:
     assert all(row["class_1"] == Path(row["file"]).parent.name for row in predictions(run))
 
 
-OWN = "from arc_light import models\nclass Mine(models.MLPClassifier): pass"
+OWN = "from arc_light.models.mlp import MLPClassifier\nclass Mine(MLPClassifier): pass"
 
 
 def test_a_users_own_model_is_found_again(
