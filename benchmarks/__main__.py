@@ -10,24 +10,24 @@ from typing import NoReturn
 from benchmarks.machine import describe
 from benchmarks.options import Options
 
-BENCHMARKS = {  # a module each, with a function `tables(options)`; nothing else has to know of it
+BENCHMARKS = {  # one module each, with a function `tables(options)`
     "start": "whole process of a fit of one step, against LightningCLI",
     "step": "1,000 steps of each loop, against Lightning",
     "mnist": "whole process up to the tutorial's accuracy, against its loop",
     "cifar10": "cifar10_speedrun with a seed for each repeat",
-    "knobs": "what allocator, threads, precision and memory format bring",
+    "knobs": "effect of allocator, threads, precision and memory format",
     "memory": "peak memory of a run, against Lightning's",
-    "loader": "images/s of the data path, against what a model takes",
+    "loader": "images/s of the data path, against a training step",
     "scale": "data in memory, up to 100 times MNIST's size",
     "folder": "up to 100,000 image files: first and second start, against torchvision",
 }
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that raises what is wrong instead of printing its usage."""
+    """A parser that raises errors instead of printing its usage."""
 
     def error(self, message: str) -> NoReturn:
-        """Raise what is wrong.
+        """Raise the error.
 
         Raises:
             ValueError: always.
@@ -39,10 +39,10 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run benchmarks and print their tables.
 
     Args:
-        args: names and options; None takes them from the command line.
+        args: names and options; None reads them from the command line.
 
     Raises:
-        SystemExit: with status 2 after one line, where there is no such benchmark.
+        SystemExit: with status 2, after one line, if there is no such benchmark.
     """
     options = parse(args)
     for line in describe():
@@ -54,10 +54,10 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def parse(args: Sequence[str] | None) -> Options:
-    """Read names and options.
+    """Parse names and options.
 
     Raises:
-        SystemExit: with status 2 after one line, where there is no such benchmark or option.
+        SystemExit: with status 2, after one line, if there is no such benchmark or option.
     """
     listed = "\n".join(f"  {name:<10}{text}" for name, text in BENCHMARKS.items())
     parser = Parser(
@@ -67,10 +67,10 @@ def parse(args: Sequence[str] | None) -> Options:
         allow_abbrev=False,
     )
     parser.add_argument("names", nargs="*", metavar="NAME")
-    parser.add_argument("--repeats", type=int, default=5, help="runs of each, of which the median counts")
+    parser.add_argument("--repeats", type=int, default=5, help="runs of each; the median counts")
     parser.add_argument("--largest", type=int, default=100, help="multiple of MNIST's size, and of 1,000 files")
-    parser.add_argument("--quick", action="store_true", help="tiny sizes, once: only to see that everything runs")
-    parser.add_argument("--picture", type=Path, help="where `mnist` draws accuracy over time, as PNG")
+    parser.add_argument("--quick", action="store_true", help="tiny sizes, once: only checks that everything runs")
+    parser.add_argument("--picture", type=Path, help="PNG file to which `mnist` plots accuracy over time")
     try:
         given = parser.parse_args(args)
         return Options(**{**vars(given), "names": checked(given.names)})
@@ -80,14 +80,14 @@ def parse(args: Sequence[str] | None) -> Options:
 
 
 def checked(names: Sequence[str]) -> Sequence[str]:
-    """Return the names of all benchmarks, if none is given.
+    """Return the names, or those of all benchmarks if none is given.
 
     Raises:
         ValueError: there is no such benchmark.
     """
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
-        raise ValueError(f"no benchmark {unknown[0]}; there are {', '.join(BENCHMARKS)}")
+        raise ValueError(f"no benchmark {unknown[0]}; choose from {', '.join(BENCHMARKS)}")
     return names or list(BENCHMARKS)
 
 

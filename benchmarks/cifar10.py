@@ -1,4 +1,4 @@
-"""CIFAR-10 by `cifar10_speedrun`: what it reaches, and how long it takes."""
+"""CIFAR-10 with `cifar10_speedrun`: test accuracy and time."""
 
 from collections.abc import Iterator
 from statistics import mean
@@ -11,15 +11,15 @@ from benchmarks.tables import Table
 from lamphouse.cli import strict_yaml
 
 GOAL = 0.94
-FLOP = {True: 6 * 62e6, False: 6 * 118e6}  # for a small image or not: two for each product, forward and twice backward
+FLOP = {True: 6 * 62e6, False: 6 * 118e6}  # per image, small or not: two for each product, forward and twice backward
 INSTEAD = ("--data", "DigitsDataModule", "--model.widths", "[8, 16]", "--trainer.max_epochs", 1)  # in a quick run
 
 
 def tables(options: Options) -> Iterator[Table]:
-    """Train with several seeds; torchvision downloads the data where the project has none."""
+    """Train with several seeds; torchvision downloads missing data."""
     data = INSTEAD if options.quick else ("--data.data_dir", ROOT / "data")
     runs = {seed: ours.fit("cifar10_speedrun", *data, "--seed_everything", seed) for seed in range(options.repeats)}
-    title = f"{'Digits' if options.quick else 'CIFAR-10'} by cifar10_speedrun, test with mirror images"
+    title = f"{'Digits' if options.quick else 'CIFAR-10'} with cifar10_speedrun, tested with mirror images"
     table = Table(
         f"{title}; the goal is a mean of {GOAL:.1%}",
         ["seed", "test accuracy", "s, whole process", "s, epochs", "of the faster matmul"],
@@ -32,7 +32,7 @@ def tables(options: Options) -> Iterator[Table]:
 
 
 def add(table: Table, name: str, runs: list[Process], limit: float) -> None:
-    """Add a row of the means of runs."""
+    """Add a row of means over runs."""
     accuracy = mean(float(run.metrics[-1]["test/acc"]) for run in runs)
     seconds = mean(run.seconds for run in runs)
     epochs = mean(sum(float(row["seconds"] or 0) for row in run.metrics) for run in runs)
@@ -49,7 +49,7 @@ def epoch_rates(run: Process) -> Iterator[float]:
 
 
 def small_epochs() -> int:
-    """Read for how many epochs images are small."""
+    """Read the number of epochs with small images."""
     file: Any = strict_yaml.read((ours.CONFIGS / "cifar10_speedrun.yaml").read_text())
     changes = [change for change in file["data"]["init_args"]["augment"] if isinstance(change, dict)]
     return next(int(change["init_args"]["epochs"]) for change in changes if change["class_path"] == "SmallFirst")

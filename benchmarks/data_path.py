@@ -1,4 +1,4 @@
-"""Our data path by itself, in a process of its own, which prints what it measured as JSON.
+"""Our data path alone, in a child process that prints its measurements as JSON.
 
 Usage: python -m benchmarks.data_path OPTIONS, as JSON: see `Request`.
 """
@@ -21,12 +21,12 @@ from lamphouse.loops.batches import on_device
 
 
 class RandomImages(ImageDataModule):
-    """Random bytes, as many and of the shape that are asked for.
+    """Random images of a given number and shape.
 
     Args:
         images: their number.
         shape: channels, height, width.
-        like: where batch size, augmentation and the rest come from.
+        like: provides batch size and augmentation.
     """
 
     classes = tuple("0123456789")
@@ -37,7 +37,7 @@ class RandomImages(ImageDataModule):
         self.images, self.input_shape = images, shape
 
     def load(self, train: bool) -> Samples:
-        """Draw them; a few are enough for the test."""
+        """Draw images; only a few for the test."""
         count = self.images if train else len(self.classes)
         images = torch.randint(256, (count, *self.input_shape), dtype=torch.uint8)
         return Samples(images, torch.arange(count) % len(self.classes))
@@ -48,12 +48,12 @@ class Request:
     """What to measure.
 
     Args:
-        experiment: whose batch size, augmentation and model are used.
-        images: how many to draw; None reads a folder.
+        experiment: provides batch size, augmentation and model.
+        images: number to draw; None reads a folder.
         root: the folder.
-        cache: where its scaled images are kept.
-        batches: how many to go through.
-        steps: of the model, on a batch that is there; 0 takes none.
+        cache: directory for its scaled images.
+        batches: number to iterate over.
+        steps: training steps on one batch; 0 takes none.
     """
 
     experiment: str
@@ -65,20 +65,20 @@ class Request:
 
 
 def batches_of(data: ImageDataModule, device: torch.device) -> Iterator[Batch]:
-    """Go through the training batches, on the device and ready for the model."""
+    """Iterate over training batches, on the device and ready for the model."""
     for batch in data.train_dataloader():
         yield data.on_after_batch_transfer([on_device(part, device) for part in batch])
 
 
 def now(device: torch.device) -> float:
-    """Tell the time when the device has done its work, seconds."""
+    """Return the time in seconds, once the device has finished its work."""
     if device.type != "cpu":
         torch.accelerator.synchronize()
     return perf_counter()
 
 
 def appetite(experiment: Experiment, batch: Batch, steps: int) -> float:
-    """Train on the same batch, images/s; the first step warms up."""
+    """Measure training on one batch, images/s; the first step warms up."""
     device = batch[0].device
     model: Any = experiment.model.to(device)
     configured = model.configure_optimizers(steps + 1)
@@ -96,7 +96,7 @@ def appetite(experiment: Experiment, batch: Batch, steps: int) -> float:
 
 
 def data_of(request: Request, like: ImageDataModule) -> ImageDataModule:
-    """Make the data module."""
+    """Build the data module."""
     if request.images is None:
         size = like.input_shape[1]
         return ImageFolderDataModule(
@@ -106,7 +106,7 @@ def data_of(request: Request, like: ImageDataModule) -> ImageDataModule:
 
 
 def measure(request: Request) -> dict[str, float]:
-    """Measure seconds to the first batch, from where libraries are loaded, and images/s."""
+    """Measure seconds to the first batch, imports excluded, and images/s."""
     files = ["-c", str(CONFIGS / "trainer.yaml"), "-c", str(CONFIGS / f"{request.experiment}.yaml")]
     experiment = Experiment(Project("arc_light"), "fit", files)
     device = experiment.trainer.strategy.root_device
@@ -121,7 +121,7 @@ def measure(request: Request) -> dict[str, float]:
     found = {"setup": set_up - start, "first batch": now(device) - set_up}
     start = now(device)
     images = sum(len(labels) for _, labels in islice(batches, request.batches))
-    found["epoch"] = now(device) - start  # or as many batches as were asked for
+    found["epoch"] = now(device) - start  # or the requested number of batches
     found["images/s"] = images / found["epoch"]
     if request.steps:
         found["appetite"] = appetite(experiment, first, request.steps)

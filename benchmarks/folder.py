@@ -1,4 +1,4 @@
-"""Folders of image files: the first start, the second from the cache, and one after a change."""
+"""Folders of image files: the first start, the second from the cache, and one after changes."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -22,8 +22,8 @@ Runs = dict[str, list[Process]]
 
 
 def tables(options: Options) -> Iterator[Table]:
-    """Ours reads all images at once, those to be tested too, torchvision each when it is asked for."""
-    title = f"Folder: seconds up to the first batch, and to go on to the end of the epoch; PNG files of {SIDE} pixels"
+    """Ours reads all images at the start, test images included; torchvision reads each on access."""
+    title = f"Folder: seconds to the first batch and for the rest of the epoch; {SIDE}-pixel PNG files"
     limit = f"of {options.rates.bandwidth / 1e9:.1f} GB/s, copy"
     columns = ["first batch, s", "rest of the epoch, s", "images/s", limit, "peak memory, MiB"]
     table = Table(title, ["files", "start", *columns])
@@ -42,7 +42,7 @@ def tables(options: Options) -> Iterator[Table]:
 
 
 def starts(folder: Path, count: int, repeats: int) -> Runs:
-    """Start without a cache, with one, after a change, and with torchvision."""
+    """Start without a cache, with one, after changes, and with torchvision."""
     root, cache = folder / "images", folder / "cache"
     ours = partial(data_path, experiment="mnist_mlp", root=str(root), cache=str(cache), batches=count)
     runs: Runs = {name: [] for name in ("first", "second", "twenty changed", "torchvision")}
@@ -59,7 +59,7 @@ def starts(folder: Path, count: int, repeats: int) -> Runs:
 
 
 def write_files(root: Path, count: int) -> None:
-    """Write images of noise."""
+    """Write random images."""
     random = np.random.default_rng(0)
     for i in range(count):
         path = root / f"{i % CLASSES}" / f"{i}.png"

@@ -1,4 +1,4 @@
-"""The data path against what a model takes: which of the two the other waits for."""
+"""The data path against the model: which of the two waits for the other."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -14,7 +14,7 @@ SIZES = {"mnist_mlp": (60_000, 784, 400), "cifar10_resnet": (50_000, 3072, 20)} 
 def tables(options: Options) -> Iterator[Table]:
     """Measure both for shipped experiments, on random images."""
     table = Table(
-        "Data path: images/s of loader, augmentation and normalisation, against a training step's",
+        "Data path: images/s of loading, augmentation and normalization, against a training step",
         ["experiment", "data path", "training step", "times faster", "of copying memory"],
     )
     for name, (images, size, steps) in SIZES.items():

@@ -1,4 +1,4 @@
-"""The machine and the versions that a table is of."""
+"""The machine and the versions that were measured."""
 
 import os
 import platform
@@ -12,14 +12,14 @@ PACKAGES = ("torch", "torchvision", "lightning", "numpy")
 
 
 def describe() -> Iterator[str]:
-    """Say what is measured on, in lines; the accelerator is named with its rates."""
+    """Describe machine and versions, line by line; the rates name the accelerator."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     yield f"{date.today()}  {processor()}, {cores()} cores, {memory:.1f} GiB, {platform.platform()}"
     yield ", ".join([f"Python {platform.python_version()}", *(f"{name} {installed(name)}" for name in PACKAGES)])
 
 
 def processor() -> str:
-    """Name the processor, with its matrix units."""
+    """Return the name of the processor, with its matrix units."""
     try:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -30,12 +30,12 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """Count the cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def installed(package: str) -> str:
-    """Tell a package's version."""
+    """Return the version of a package."""
     try:
         return version(package)
     except PackageNotFoundError:

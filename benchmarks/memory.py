@@ -15,7 +15,7 @@ STOCK = ROOT / "benchmarks" / "peers" / "stock_mnist.py"
 
 
 def tables(options: Options) -> Iterator[Table]:
-    """Train an epoch with both, with shared libraries counted in."""
+    """Train an epoch with both; shared libraries count."""
     with mnist_files(options) as files:
         runs = interleaved(
             options.repeats,
@@ -26,12 +26,12 @@ def tables(options: Options) -> Iterator[Table]:
         )
         size = sum(path.stat().st_size for path in (files.folder / "MNIST" / "raw").glob("*-ubyte")) / 2**20
     found = {kind: peak_mib(runs[kind]) for kind in runs}
-    # nothing, where the parent of both has more memory than they
+    # nothing, if the parent of both uses more memory than they do
     above = {kind: found[kind] - found[f"{whose}_imports"] for kind, whose in (("ours", "our"), ("peer", "peer"))}
     table = Table(f"Peak memory of a whole process, MiB, {files.name}", ["", "ours", "Lightning", "ratio"])
     table.add("one epoch", *compared(found["ours"], found["peer"], ",.0f"))
     table.add("the imports alone", *compared(found["our_imports"], found["peer_imports"], ",.0f"))
     table.add("above the imports", *compared(above["ours"], above["peer"], ",.0f"))
-    table.add("the files of the data", f"{size:,.0f}", f"{size:,.0f}", "")
-    table.add("times the files", *(f"{above[kind] / size:.1f}" for kind in ("ours", "peer")), "")
+    table.add("the data files", f"{size:,.0f}", f"{size:,.0f}", "")
+    table.add("times the data files", *(f"{above[kind] / size:.1f}" for kind in ("ours", "peer")), "")
     yield table

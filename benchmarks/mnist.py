@@ -1,4 +1,4 @@
-"""MNIST, from start to exit, up to the accuracy that the tutorial's loop ends with."""
+"""MNIST, from start to exit, to the accuracy that the tutorial's loop reaches."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -17,15 +17,15 @@ TUTORIAL = ROOT / "benchmarks" / "peers" / "tutorial_loop.py"
 ACCURACY, MOST_EPOCHS = 0.9176, 20
 OUR_SHARE = 0.25  # of an epoch
 QUARTER = ("--trainer.max_epochs", 1, "--trainer.limit_train_batches", OUR_SHARE, "--data.batch_size", 128)
-SEEN = 2 * (784 * 128 + 128 * 10)  # operations for an image: a multiplication and an addition for each weight
-TRAINED = 2 * (2 * 784 * 128 + 3 * 128 * 10)  # and for the weights' gradients, and the second layer's inputs'
+SEEN = 2 * (784 * 128 + 128 * 10)  # operations per image, forward: a multiplication and an addition for each weight
+TRAINED = 2 * (2 * 784 * 128 + 3 * 128 * 10)  # and backward: gradients of the weights and of the second layer's inputs
 IMPORTS = "import torch; from torch.utils.data import DataLoader; from torchvision import datasets, transforms"
 
 Curve = Sequence[tuple[float, float]]  # seconds of training, accuracy
 
 
 def tables(options: Options) -> Iterator[Table]:
-    """Compare with the tutorial's loop, with and without what both import."""
+    """Compare with the tutorial's loop, with and without imports."""
     with mnist_files(options) as files:
         runs = interleaved(
             options.repeats,
@@ -40,7 +40,7 @@ def tables(options: Options) -> Iterator[Table]:
 
 
 def whole_process(files: Files, runs: dict[str, list[Process]], limit: float) -> Table:
-    """Make the table; the limit is in operations per second."""
+    """Build the table; the limit is in operations per second."""
     seconds = {kind: median(run.seconds for run in runs[kind]) for kind in runs}
     reached = {"ours": [float(run.metrics[-1]["test/acc"]) for run in runs["ours"]]}
     reached["peer"] = [tutorial_curve(run)[-1][1] for run in runs["peer"]]
@@ -54,7 +54,7 @@ def whole_process(files: Files, runs: dict[str, list[Process]], limit: float) ->
     ours_s, peer_s = (
         seconds[kind] - seconds[f"{whose}_imports"] for kind, whose in (("ours", "our"), ("peer", "peer"))
     )
-    table.add("without them", *compared(ours_s, peer_s))
+    table.add("without imports", *compared(ours_s, peer_s))
     train, test = (files.count(part) for part in ("train", "t10k"))
     ours_flop = OUR_SHARE * 0.9 * train * TRAINED + (0.1 * train + test) * SEEN  # a tenth is for validation
     peer_flop = epochs * (train * TRAINED + test * SEEN)
@@ -64,26 +64,26 @@ def whole_process(files: Files, runs: dict[str, list[Process]], limit: float) ->
 
 
 def compared(ours_s: float, peer_s: float) -> tuple[str, str, str]:
-    """Show both, and how many times faster ours is."""
+    """Format both, and how many times faster ours is."""
     return f"{ours_s:.2f}", f"{peer_s:.2f}", f"{peer_s / ours_s:.1f}"
 
 
 def tutorial_curve(run: Process) -> Curve:
-    """Read what the tutorial's loop printed."""
+    """Parse the output of the tutorial's loop."""
     found = re.findall(r"^epoch \d+ (\S+) (\S+)$", run.output, re.MULTILINE)
     return [(float(seconds), float(accuracy)) for seconds, accuracy in found]
 
 
 def shipped_curve(files: Files) -> Curve:
-    """Train mnist_mlp as it is shipped, and read its validation accuracy."""
+    """Train mnist_mlp as shipped, and read its validation accuracy."""
     rows = [row for row in ours.fit("mnist_mlp", *files.options).metrics if row["val/acc"]]
     seconds = accumulate(float(row["seconds"]) for row in rows)
     return [(at, float(row["val/acc"])) for at, row in zip(seconds, rows, strict=True)]
 
 
 def draw(path: Path, shipped: Curve, tutorial: Curve) -> None:
-    """Draw accuracy over the seconds of training."""
-    from matplotlib.figure import Figure  # noqa: PLC0415  # not needed otherwise
+    """Plot accuracy over the seconds of training."""
+    from matplotlib.figure import Figure  # noqa: PLC0415  # not needed for the tables
 
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     axes = figure.subplots()

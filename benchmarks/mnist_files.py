@@ -1,4 +1,4 @@
-"""MNIST's files: the real ones where the project has them, or else others in the same format."""
+"""MNIST's files: the real ones if the project has them, otherwise generated ones in the same format."""
 
 import struct
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,12 @@ SIZES, QUICK_SIZES = {"train": 60_000, "t10k": 10_000}, {"train": 1_280, "t10k":
 
 @dataclass(frozen=True)
 class Files:
-    """Where MNIST's files are, and what they are.
+    """MNIST's files and their origin.
 
     Args:
         folder: the folder that holds MNIST/raw/.
-        name: what a title calls them.
-        options: further options of a fit on them.
+        name: their name in titles.
+        options: options with which `fit` trains on them.
     """
 
     folder: Path
@@ -31,13 +31,13 @@ class Files:
     options: Sequence[object]
 
     def count(self, part: str) -> int:
-        """Count the images of a part, train or t10k, by the size of its labels."""
+        """Return the number of images of a part, train or t10k, from the size of its labels."""
         return (self.folder / "MNIST" / "raw" / f"{part}-labels-idx1-ubyte").stat().st_size - HEADER_BYTES
 
 
 @contextmanager
 def mnist_files(options: Options) -> Iterator[Files]:
-    """Find the real files, or write others for a while."""
+    """Find the real files, or write temporary ones."""
     data = ROOT / "data"
     if not options.quick and len(list((data / "MNIST" / "raw").glob("*-ubyte"))) == 4:
         yield Files(data, "MNIST", ["--data.data_dir", data])
@@ -50,7 +50,7 @@ def mnist_files(options: Options) -> Iterator[Files]:
 
 
 def write_part(folder: Path, part: str, size: int) -> None:
-    """Write images and labels in the IDX format: each class a picture of its own, under noise."""
+    """Write images and labels in the IDX format: one picture per class, with noise."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
     pictures = random.integers(0, 128, (10, 28, 28), dtype=np.uint8)

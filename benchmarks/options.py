@@ -1,4 +1,4 @@
-"""What the benchmarks are told."""
+"""Options of the benchmarks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ class Options:
 
     Args:
         names: of the benchmarks.
-        repeats: runs of each, of which the median counts; a quick run has one.
-        largest: greatest multiple of MNIST's size, and of 1,000 files.
-        quick: tiny sizes, only to see that everything runs.
-        picture: where to draw accuracy over time.
+        repeats: runs of each; the median counts. A quick run has one.
+        largest: largest multiple of MNIST's size, and of 1,000 files.
+        quick: tiny sizes, to check that everything runs.
+        picture: PNG file for accuracy over time.
 
     Raises:
         ValueError: a number is less than 1.
@@ -30,7 +30,7 @@ class Options:
     picture: Path | None = None
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Validate the numbers."""
         for name in ("repeats", "largest"):
             if getattr(self, name) < 1:
                 raise ValueError(f"argument --{name}: {getattr(self, name)}: expected a value >=1")
@@ -39,10 +39,10 @@ class Options:
 
     @cached_property
     def rates(self) -> Rates:
-        """Measure the machine's own limits, once."""
+        """Measure the machine's limits, once."""
         return measure_rates(self.quick)
 
     @property
     def factors(self) -> list[int]:
-        """List the multiples, 1, 10, ..., up to the largest."""
+        """Return the multiples 1, 10, ..., up to the largest."""
         return [1] if self.quick else [10**i for i in range(len(str(self.largest)))]

@@ -1,4 +1,4 @@
-"""Our side: the command line, as a user calls it."""
+"""Our side: the command line."""
 
 from functools import partial
 
@@ -20,7 +20,7 @@ end.succeeded = True
 
 
 def fit(experiment: str, *options: object) -> Process:
-    """Train and test an experiment as it is shipped, with the CSV logger."""
+    """Train and test an experiment as shipped, with the CSV logger."""
     files = ["-c", CONFIGS / "trainer.yaml", "-c", CONFIGS / f"{experiment}.yaml"]
     return python("-m", "arc_light", "fit", *files, "--trainer.logger", CONFIGS / "logger" / "csv.yaml", *options)
 

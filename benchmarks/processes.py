@@ -1,6 +1,6 @@
 """Child processes, measured from start to exit.
 
-This process itself imports no torch: what a child is charged for begins with the memory of its parent.
+This process itself does not import torch, because the peak memory of a child starts with that of its parent.
 """
 
 import csv
@@ -17,19 +17,19 @@ from threading import Thread
 from time import perf_counter
 
 ROOT = Path(__file__).parents[1]
-UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, in which the system counts memory
-FOR_OURS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # what ours sets for itself
+UNIT = 1 if sys.platform == "darwin" else 1024  # bytes; the unit in which the system counts memory
+FOR_OURS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")  # set by our own process
 
 
 @dataclass(frozen=True)
 class Process:
-    """What a process took, and what it left.
+    """Time, memory and output of a process.
 
     Args:
         seconds: from start to exit.
-        peak_bytes: the most memory that it had, libraries included.
+        peak_bytes: peak memory, libraries included.
         output: what it printed.
-        metrics: rows of metrics.csv, if it made a run.
+        metrics: rows of metrics.csv, if it created a run.
     """
 
     seconds: float
@@ -39,10 +39,10 @@ class Process:
 
 
 def python(*args: object) -> Process:
-    """Run Python in an empty folder, on a terminal, as a user would.
+    """Run Python in an empty directory, on a terminal.
 
     Raises:
-        RuntimeError: it ended with another status than 0.
+        RuntimeError: its exit status is not 0.
     """
     with TemporaryDirectory() as folder:
         terminal, end = pty.openpty()
@@ -65,21 +65,21 @@ def python(*args: object) -> Process:
 
 
 def environment() -> dict[str, str]:
-    """Take over the environment, but for what is set there for us only."""
+    """Copy the environment without variables that only ours would read."""
     kept = {name: value for name, value in os.environ.items() if name not in FOR_OURS}
     return kept | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "TERM": "xterm", "COLUMNS": "100"}
 
 
 def read(terminal: int, output: list[bytes]) -> None:
-    """Read what is written to a terminal until its other end is closed."""
-    with suppress(OSError):  # how Linux says so
+    """Read from a terminal until its other end is closed."""
+    with suppress(OSError):  # raised by Linux at the end
         while data := os.read(terminal, 65536):
             output.append(data)
     os.close(terminal)
 
 
 def read_metrics(folder: Path) -> list[dict[str, str]]:
-    """Read the table of the run that was made there, ours or Lightning's."""
+    """Read the metrics of the run in a directory, ours or Lightning's."""
     for path in (*folder.glob("runs/*/*/metrics.csv"), *folder.glob("lightning_logs/*/metrics.csv")):
         with path.open(newline="") as file:
             return list(csv.DictReader(file))
@@ -87,7 +87,7 @@ def read_metrics(folder: Path) -> list[dict[str, str]]:
 
 
 def interleaved(repeats: int, **kinds: Callable[[], Process]) -> dict[str, list[Process]]:
-    """Run each kind once, and again, so that whatever else the machine does meets all of them."""
+    """Run the kinds in turn, so that other load on the machine affects all of them."""
     runs: dict[str, list[Process]] = {kind: [] for kind in kinds}
     for _ in range(repeats):
         for kind, run in kinds.items():

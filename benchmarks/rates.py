@@ -1,4 +1,4 @@
-"""The machine's own limits: how fast it multiplies matrices and moves memory, in a process of its own.
+"""The machine's limits: matrix products and memory bandwidth, measured in a child process.
 
 Usage: python -m benchmarks.rates SIDE MEGABYTES
 """
@@ -16,18 +16,18 @@ from benchmarks.tables import Table
 from lamphouse.machine import memory, start
 
 QUICK, THOROUGH = (256, 8), (4096, 512)  # side of matrices; megabytes to copy
-PATIENCE = 0.5  # s for a product, after which no larger one is tried
+PATIENCE = 0.5  # s for a product; after a slower one, no larger one is tried
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What the machine can do at best.
+    """The limits of the machine.
 
     Args:
         device: its name.
-        fp32: floating-point operations per second of a product of float32 matrices.
+        fp32: floating-point operations per second of float32 matrix products.
         bf16: likewise of bfloat16.
-        bandwidth: bytes per second, read and written, of a copy.
+        bandwidth: bytes read and written per second by a copy.
     """
 
     device: str
@@ -36,21 +36,21 @@ class Rates:
     bandwidth: float
 
     def table(self) -> Table:
-        """Show them."""
+        """Return them as a table."""
         table = Table(f"Limits of {self.device}", ["TFLOP/s, float32 matmul", "TFLOP/s, bfloat16 matmul", "GB/s, copy"])
         table.add(f"{self.fp32 / 1e12:.3f}", f"{self.bf16 / 1e12:.3f}", f"{self.bandwidth / 1e9:.1f}")
         return table
 
 
 def measure_rates(quick: bool) -> Rates:
-    """Measure in a child process, with memory and threads set as our runs have them."""
+    """Measure in a child process, with our settings of memory and threads."""
     output = python("-m", "benchmarks.rates", *(QUICK if quick else THOROUGH)).output
     return Rates(**json.loads(output.splitlines()[-1]))
 
 
 def best(work: Callable[[], object], device: str, repeats: int = 5) -> float:
-    """Time work, seconds, at its fastest: a limit is what nothing disturbed."""
-    import torch  # noqa: PLC0415  # the parent needs none
+    """Return the shortest time of some work, seconds."""
+    import torch  # noqa: PLC0415  # the parent does not need it
 
     times = []
     for _ in range(repeats):
@@ -63,11 +63,11 @@ def best(work: Callable[[], object], device: str, repeats: int = 5) -> float:
 
 
 def product_rate(side: int, dtype: Any, device: str) -> float:
-    """Multiply matrices of growing size, up to `side`, and return the highest rate, operations per second.
+    """Multiply matrices of growing size, up to `side`, and return the highest rate in operations per second.
 
-    A processor that emulates a type can take minutes for the largest, and is not faster with them.
+    A processor that emulates a type can take minutes for the largest, and gains nothing from them.
     """
-    import torch  # noqa: PLC0415  # the parent needs none
+    import torch  # noqa: PLC0415  # the parent does not need it
 
     rate = 0.0
     for size in (side // 16, side // 4, side):
@@ -82,10 +82,10 @@ def product_rate(side: int, dtype: Any, device: str) -> float:
 def main(side: int, megabytes: int) -> None:
     """Print the rates as JSON."""
     start.prepare()
-    import torch  # noqa: PLC0415  # after its environment is set
+    import torch  # noqa: PLC0415  # after the environment is set
 
     memory.keep_memory()
-    torch.set_float32_matmul_precision("high")  # as our runs have it with CUDA; a CPU computes the same
+    torch.set_float32_matmul_precision("high")  # as in our runs with CUDA; a CPU computes the same
     device = str(torch.accelerator.current_accelerator(check_available=True) or "cpu")
     name = torch.cuda.get_device_name() if device == "cuda" else device
     rates: dict[str, object] = {"device": name}

@@ -1,4 +1,4 @@
-"""Data in memory, up to many times MNIST's size: what grows, and how."""
+"""Data in memory, up to many times the size of MNIST: time and memory."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -12,9 +12,9 @@ IMAGES, BYTES = 60_000, 784  # of MNIST's training images
 
 
 def tables(options: Options) -> Iterator[Table]:
-    """Measure at each multiple of MNIST's size; drawing the random images counts as setting up."""
+    """Measure at each multiple of MNIST's size; drawing the random images counts as set-up."""
     table = Table(
-        "Scale: random images of 28 by 28 in memory, mnist_mlp's loader and augmentation",
+        "Scale: random 28 by 28 images in memory, mnist_mlp's loader and augmentation",
         [
             *("images", "MiB", "draw and split, s", "first batch, s", "images/s", "of copying memory"),
             *("peak memory, MiB", "above an empty one"),

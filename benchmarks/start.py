@@ -1,6 +1,6 @@
-"""The whole process of a fit of one step: what a user waits for before anything is learned.
+"""The whole process of a fit of one step: how long a user waits before training starts.
 
-Its limit is not the processor's arithmetic but the imports of torch and Lightning, which are measured beside it.
+It is limited by the imports of torch and Lightning, which are measured beside it, not by arithmetic.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ IMPORTS = "from lightning.pytorch.cli import LightningCLI"
 
 
 def tables(options: Options) -> Iterator[Table]:
-    """Compare with LightningCLI as it comes, which does not test what it has trained."""
+    """Compare with stock LightningCLI, which does not run a test afterwards."""
     runs = interleaved(
         options.repeats,
         ours=partial(ours.fit, "digits_mlp", *ONE_STEP),
@@ -29,7 +29,7 @@ def tables(options: Options) -> Iterator[Table]:
         help=ours.show_help,
     )
     seconds = {kind: median(run.seconds for run in runs[kind]) for kind in runs}
-    table = Table("Start: seconds of the whole process", ["", "ours", "LightningCLI", "ratio", "ours are imports"])
+    table = Table("Start: seconds of the whole process", ["", "ours", "LightningCLI", "ratio", "share of imports"])
     imports = f"{seconds['our_imports'] / seconds['ours']:.0%}"
     table.add("fit of one step, digits, CSV logger", *compared(seconds["ours"], seconds["peer"], ".2f"), imports)
     table.add("its imports alone", *compared(seconds["our_imports"], seconds["peer_imports"], ".2f"), "")

@@ -1,4 +1,4 @@
-"""A training step: what the loops cost beside the arithmetic."""
+"""A training step: the overhead of the loops."""
 
 from collections.abc import Iterator
 from functools import partial

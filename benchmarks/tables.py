@@ -1,20 +1,20 @@
-"""Tables, in Markdown, that a person can read as they are."""
+"""Markdown tables with aligned columns."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
 def compared(ours: float, peer: float, form: str) -> tuple[str, str, str]:
-    """Show both, in a format, and which part of the peer's figure ours is, if it has one."""
+    """Format both, and their ratio if the peer has a figure."""
     return f"{ours:{form}}", f"{peer:{form}}", f"{ours / peer:.2f}" if peer else ""
 
 
 @dataclass
 class Table:
-    """A title, names of columns, and rows of text; what is in a cell but the first of a row is a figure.
+    """A title, column names and rows of text; all cells but the first of a row are right-aligned.
 
     Args:
-        title: a sentence that says what is measured, in which unit.
+        title: what is measured, and in which unit.
         columns: their names.
         rows: their cells.
     """
@@ -28,7 +28,7 @@ class Table:
         self.rows.append(cells)
 
     def __str__(self) -> str:
-        """Write it in Markdown."""
+        """Return the table in Markdown."""
         widths = [max(map(len, column)) for column in zip(self.columns, *self.rows, strict=True)]
         rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
         lines = [

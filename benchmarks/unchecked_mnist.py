@@ -1,10 +1,10 @@
-"""MNIST whose files are not the real ones."""
+"""MNIST with generated files."""
 
 from arc_light.data.mnist import MNISTDataModule
 
 
 class UncheckedMNIST(MNISTDataModule):
-    """Take the files as they are."""
+    """MNIST without checks of the files."""
 
     def prepare_data(self) -> None:
-        """Leave out the check of their sums."""
+        """Skip the checksums."""

@@ -1,4 +1,4 @@
-"""Every benchmark runs, with tiny sizes, and prints the rows that it should; nothing is said of speed."""
+"""Every benchmark runs with tiny sizes and prints its rows; speed is not tested."""
 
 import re
 from pathlib import Path
@@ -14,11 +14,11 @@ ROWS = {
     "step": ["handwritten", "manual", "automatic", "Lightning, same features"],
     "cifar10": ["0", "mean"],
     "knobs": ["as chosen", "--machine.allocator system", "--trainer.precision 32-true"],
-    "memory": ["one epoch", "the imports alone", "the files of the data"],
+    "memory": ["one epoch", "the imports alone", "the data files"],
     "loader": ["mnist_mlp", "cifar10_resnet"],
     "scale": ["400"],
     "folder": ["40"],
-    "mnist": ["test accuracy, lowest", "whole process", "its imports alone", "without them"],
+    "mnist": ["test accuracy, lowest", "whole process", "its imports alone", "without imports"],
 }
 
 
@@ -43,7 +43,7 @@ def test_factors() -> None:
     assert [Options([], largest=largest).factors for largest in (1, 9, 10, 100)] == [[1], [1], [1, 10], [1, 10, 100]]
 
 
-def test_all_are_tried() -> None:
+def test_all_benchmarks_are_tested() -> None:
     assert set(ROWS) == set(BENCHMARKS)
 
 
