@@ -6,16 +6,14 @@ from benchmarks.processes import ROOT, Process, python
 
 CONFIGS = ROOT / "configs"
 IMPORTS = """
-from lamphouse.cli import main as cli
-from lamphouse.machine import start
-from lamphouse.machine import memory, start
-from lamphouse.machine.start import QuickEnd
-end = QuickEnd()
-start.prepare()
-with start.without_collector():
-    start.load_late()
-    import lamphouse.cli.commands.fit
-end.succeeded = True
+from lamphouse import cli
+from lamphouse.machine import run, start
+
+def main():
+    with start.without_collector():
+        import lamphouse.cli.commands.fit
+
+run(main)
 """
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lamphouse import cli
-from lamphouse.machine import start
+from lamphouse.machine import run
 
 
 def main(args: Sequence[str] | None = None) -> dict[str, float]:
@@ -12,7 +12,4 @@ def main(args: Sequence[str] | None = None) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    end = start.QuickEnd()
-    start.prepare()
-    main()
-    end.succeeded = True
+    run(main)

@@ -26,7 +26,7 @@ from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
 from lamphouse.loggers import place
 from lamphouse.loggers.table import MetricsTable
-from lamphouse.machine.settings import choose
+from lamphouse.machine.settings import default_channels_last, default_precision, device_type
 
 
 class Experiment(Configuration):
@@ -38,7 +38,7 @@ class Experiment(Configuration):
 
     def before_instantiate_classes(self) -> None:
         """Fill in what follows from the rest, and put everything that writes into the run's directory."""
-        self.device = choose(self.config)
+        self.fit_to_machine()
         self.given = {name: self.config.model.init_args.get(name) for name in LINKED}
         if self.config.data.init_args.get("seed", 0) is None:
             self.config.data.init_args.seed = self.config.seed_everything
@@ -53,6 +53,15 @@ class Experiment(Configuration):
             place(logger, self.run, self.config.experiment)
         if isinstance(self.config.trainer.profiler, Namespace):
             self.config.trainer.profiler.init_args.dirpath = str(self.run.path)
+
+    def fit_to_machine(self) -> None:
+        """Choose precision and memory format where they are left to the machine."""
+        config = self.config
+        self.device = device_type(config.trainer.accelerator)
+        if config.trainer.precision is None and not config.trainer.plugins:  # one of which may be a precision
+            config.trainer.precision = default_precision(self.device)
+        if config.model.init_args.get("channels_last", False) is None:
+            config.model.init_args.channels_last = default_channels_last(self.device)
 
     def instantiate_classes(self) -> None:
         """Instantiate, and make what the data says part of the configuration."""

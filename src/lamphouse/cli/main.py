@@ -119,7 +119,6 @@ def run(project: Project, command: str, options: Sequence[str]) -> dict[str, flo
     if command not in COMMANDS:
         raise InputError(f"no such command; there are {', '.join(COMMANDS)}")
     with start.without_collector():
-        start.load_late()
         command_main = import_module(f"lamphouse.cli.commands.{command}").main
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -21,7 +21,7 @@ from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
-from lamphouse.machine.memory import advice, only_what_is_there, out_of_memory
+from lamphouse.machine.memory import advice, only_available_memory, out_of_memory
 from lamphouse.runs.directory import Run
 
 Method = Literal["fit", "validate"]
@@ -77,7 +77,7 @@ def largest_batch_size(project: Project, args: Sequence[str], method: Method = "
     Raises:
         InputError: it has no batch size.
     """
-    with temporary(project, args) as experiment, only_what_is_there():
+    with temporary(project, args) as experiment, only_available_memory():
         trainer, data = experiment.trainer, experiment.datamodule
         if not hasattr(data, "batch_size"):
             raise InputError(f"--data {type(data).__name__}: no batch_size to find: add the option")

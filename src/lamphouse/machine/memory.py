@@ -1,4 +1,4 @@
-"""Memory that does not suffice."""
+"""The process's memory: keep what was freed, and notice when there is not enough."""
 
 import ctypes
 import re
@@ -6,27 +6,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's malloc.h
-REUSED = (2**30, 2**25)  # bytes of the largest block that is reused; glibc before 2.35 takes the second at most
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # in glibc's malloc.h
+REUSED_BLOCKS = (2**30, 2**25)  # bytes of the largest; glibc before 2.35 accepts the second at most
 MESSAGES = ("out of memory", "can't allocate memory", "bad_alloc", "unable to allocate")  # CUDA, MPS; CPU; C++; numpy
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Tell whether there was not enough memory, of whichever device."""
-    named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # of torch
-    return named or any(message in str(error).lower() for message in MESSAGES)
+    """Whether an error means that a device, whichever it is, has not enough memory."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own
+        return True
+    return any(message in str(error).lower() for message in MESSAGES)
 
 
 def advice(size: int, fitting: int) -> str:
-    """Say which batch size fits where another has not; 0 is none."""
+    """Tell which batch size fits into memory when `size` does not; `fitting` is 0 if none does."""
     if not fitting:
         return "out of memory even with a batch of one image: use a smaller model"
     return f"out of memory with batches of {size} images, but not with {fitting}: --data.batch_size {fitting}"
 
 
 @contextmanager
-def only_what_is_there() -> Iterator[None]:
-    """Have Linux refuse memory that it does not have; it would promise it, and kill the process that uses it."""
+def only_available_memory() -> Iterator[None]:
+    """Let allocations fail that exceed the available memory: Linux would grant them, and kill the process later."""
     try:
         import resource  # noqa: PLC0415  # not on Windows
 
@@ -42,7 +43,7 @@ def only_what_is_there() -> Iterator[None]:
 
 
 def _available() -> int:
-    """Add up the bytes that this process has and those that it could get, also within a container's limit."""
+    """Sum the bytes that this process uses and those that it could get, also within a container's limit."""
     free = [_bytes("/proc/meminfo", r"MemAvailable:\s+(\d+) kB") * 1024]
     group = Path("/sys/fs/cgroup")
     if (group / "memory.max").is_file() and (group / "memory.max").read_text().strip() != "max":
@@ -56,14 +57,16 @@ def _bytes(path: str | Path, pattern: str) -> int:
 
 
 def keep_memory() -> None:
-    """Have glibc keep freed tensors; it would return each large one to the system, only to fault it in again.
+    """Make glibc keep freed tensors; by default it returns large ones to the system, which has to map them again.
 
-    From then on it does not adapt itself any more. Another C library has no such options, and is left alone.
+    glibc stops adapting its thresholds after this. Other C libraries have no such options and are left alone.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return
-    any(mallopt(M_MMAP_THRESHOLD, size) for size in REUSED)
-    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # give nothing back to the system
-    mallopt(M_TOP_PAD, 2**26)  # ask it for 64 MiB at least
+    for size in REUSED_BLOCKS:
+        if mallopt(M_MMAP_THRESHOLD, size):
+            break
+    mallopt(M_TRIM_THRESHOLD, 2**31 - 1)  # return nothing to the system
+    mallopt(M_TOP_PAD, 2**26)  # request at least 64 MiB at a time

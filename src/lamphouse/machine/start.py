@@ -1,4 +1,8 @@
-"""Start a program faster: late imports, few collections of garbage, and a quick end."""
+"""Start a program faster and end it faster: late imports, few garbage collections and a quick exit.
+
+Importing this module changes nothing. `run` switches both on for the program that calls it, unless the environment
+variable `LAMPHOUSE_PLAIN_START` is set; a program that uses single parts of this package keeps plain Python.
+"""
 
 import atexit
 import gc
@@ -15,12 +19,32 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+SWITCH = "LAMPHOUSE_PLAIN_START"
+COMPILER = "torch._dynamo"  # private: Lightning and optimizers import it, which takes a second, and seldom use it
+COMPILER_UTILS = "torch._dynamo.utils"  # private: torchvision imports a function from it
+PLOTS = "torchmetrics.utilities.plot"  # imports matplotlib
+PLOT_TYPES = ("_AX_TYPE", "_CMAP_TYPE", "_PLOT_OUT_TYPE")  # private: used in annotations
+PLOT_FUNCTIONS = ("plot_confusion_matrix", "plot_curve", "plot_single_or_multi_val")
+BUFFERS = (io.BufferedRandom, io.BufferedWriter, io.TextIOWrapper)
+
+
+def run(main: Callable[[], object]) -> None:
+    """Run a program's main function with late imports and a quick exit."""
+    prepare()
+    if os.environ.get(SWITCH):
+        main()
+        return
+    quick_exit = QuickExit()
+    sys.meta_path.insert(0, LateImports())
+    main()
+    quick_exit.succeeded = True
+
 
 def prepare() -> None:
-    """Set what has to be set before torch is loaded; what the user has set in the environment stays."""
+    """Set what has to be set before torch is imported; variables that the user has set keep their values."""
     if "OMP_WAIT_POLICY" not in os.environ:
-        # waiting threads sleep, so that they leave the cores to others, but not before they have looked for some
-        # microseconds whether the next operation comes: small ones take twice the time if threads have to be woken up
+        # idle threads sleep and leave the cores to other processes, after spinning for some microseconds: small
+        # operations take twice as long if threads have to be woken up for each of them
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     gc.set_threshold(100_000, 20, 100)  # options and hooks make many objects and little garbage
@@ -28,7 +52,7 @@ def prepare() -> None:
 
 @contextmanager
 def without_collector() -> Iterator[None]:
-    """Keep the garbage collector from looking through what is imported, which holds no garbage."""
+    """Disable the garbage collector during imports, which leave no garbage."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -38,132 +62,128 @@ def without_collector() -> Iterator[None]:
             gc.enable()
 
 
-PLOTS = "torchmetrics.utilities.plot"
-PLOT_TYPES = ("_AX_TYPE", "_CMAP_TYPE", "_PLOT_OUT_TYPE")  # which stand in annotations
-PLOT_FUNCTIONS = ("plot_confusion_matrix", "plot_curve", "plot_single_or_multi_val")
-COMPILER = "torch._dynamo"
-COMPILER_UTILS = "torch._dynamo.utils"
-DISABLED: list[Callable[[], None]] = []  # each tells the compiler of one function, once it is loaded
+class LateImports(Loader, MetaPathFinder):
+    """Puts a stand-in in the place of slow modules, which are imported once something in them is used."""
 
-
-class StandIn(ModuleType):
-    """Is found in a module's place, and loads that one when asked for what it does not have itself.
-
-    Args:
-        name: of the module.
-        own: what can be had without loading it.
-    """
-
-    def __init__(self, name: str, **own: Any) -> None:
-        super().__init__(name)
-        vars(self).update(own)
-
-    def __getattr__(self, name: str) -> Any:
-        """Find what the real module has.
-
-        Raises:
-            AttributeError: it is asked for what Python has modules tell of themselves.
-        """
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(real(self.__name__), name)
-
-
-class WithinStandIn(Loader, MetaPathFinder):
-    """Finds the modules of a package that a stand-in stands for: the package is loaded, and they with it."""
+    def __init__(self) -> None:
+        self.disabled: list[Callable[[], None]] = []  # each tells the compiler about one function, once it is loaded
+        plots = {name: partial(self.call, PLOTS, name) for name in PLOT_FUNCTIONS}
+        supported = partial(self.call, COMPILER_UTILS, "is_compile_supported")
+        compiler = {"disable": self.disable, "graph_break": graph_break, "OptimizedModule": optimized_module(self)}
+        self.contents: dict[str, dict[str, Any]] = {
+            PLOTS: {**plots, **dict.fromkeys(PLOT_TYPES, object)},
+            COMPILER: {"__path__": [], **compiler},
+            COMPILER_UTILS: {"is_compile_supported": supported},
+        }
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
-        """Load the real module, and have it put back: what stays in its place, Python would load once more."""
-        if waits(name.rpartition(".")[0]):
-            module = real(name)
+        """Find a stand-in, or load the real package of a module that is in no stand-in."""
+        if name in self.contents:
+            return ModuleSpec(name, self, is_package="__path__" in self.contents[name])
+        if is_stand_in(name.rpartition(".")[0]):
+            module = self.load(name)
+            # Python puts it back; what stayed in sys.modules, it would import once more
             return ModuleSpec(name, self, loader_state=(sys.modules.pop(name), module.__spec__))
         return None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Take the module that has been loaded."""
+        """Make a stand-in, or return the real module that has just been loaded."""
+        if spec.loader_state is None:
+            return StandIn(spec.name, self, self.contents[spec.name])
         module: ModuleType = spec.loader_state[0]
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Leave it as it was; a module of options keeps what it knows of itself anyway."""
-        if (spec := module.__spec__) is not None and spec.loader is self:
+        """Restore the spec of a real module; one with options of its own refuses to have it changed."""
+        spec = module.__spec__
+        if spec is not None and spec.loader is self and spec.loader_state is not None:
             module.__spec__ = spec.loader_state[1]
 
+    def load(self, name: str) -> ModuleType:
+        """Import a real module, with the rest of the compiler if it belongs to it."""
+        if name == PLOTS:
+            self._import(PLOTS)
+        elif COMPILER in self.contents:
+            self._import(COMPILER, COMPILER_UTILS)
+            while self.disabled:
+                self.disabled.pop()()
+        return import_module(name)
 
-class OptimizedModuleType(type):
-    """What makes a class whose instances are those of torch's own class, once that is loaded."""
+    def _import(self, *names: str) -> None:
+        for name in names:
+            self.contents.pop(name, None)
+            if is_stand_in(name):
+                del sys.modules[name]
+        import_module(names[0])
 
-    def __instancecheck__(cls, obj: object) -> bool:
-        """Ask torch's own, of which there is no instance before."""
-        return not waits(COMPILER) and isinstance(obj, real(COMPILER).OptimizedModule)
+    def call(self, module: str, function: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a function of a real module."""
+        return getattr(self.load(module), function)(*args, **kwargs)
+
+    def disable(self, function: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Stand in for `torch._dynamo.disable`, which is called when the compiler has been loaded."""
+        if function is None or not is_stand_in(COMPILER):
+            return self.call(COMPILER, "disable", function, *args, **kwargs)
+        current = [function]
+
+        @wraps(function)
+        def disabled(*positional: Any, **named: Any) -> Any:
+            return current[0](*positional, **named)
+
+        self.disabled.append(lambda: current.__setitem__(0, self.call(COMPILER, "disable", function, *args, **kwargs)))
+        return disabled
 
 
-class OptimizedModule(metaclass=OptimizedModuleType):
-    """What Lightning asks of a model whether it is."""
+class StandIn(ModuleType):
+    """Takes the place of a module until something is used that it does not have itself.
+
+    Args:
+        name: of the module.
+        imports: loads the module.
+        contents: what can be used without loading it.
+    """
+
+    def __init__(self, name: str, imports: LateImports, contents: dict[str, Any]) -> None:
+        super().__init__(name)
+        vars(self).update(contents)
+        self._imports = imports
+
+    def __getattr__(self, name: str) -> Any:
+        """Look a name up in the real module.
+
+        Raises:
+            AttributeError: it is one of the names that Python itself looks for in every module.
+        """
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._imports.load(self.__name__), name)
 
 
-def load_late() -> None:
-    """Put a stand-in in the place of each of these modules that is not loaded yet."""
-    plots = {name: partial(call, PLOTS, name) for name in PLOT_FUNCTIONS}
-    sys.modules.setdefault(PLOTS, StandIn(PLOTS, **plots, **dict.fromkeys(PLOT_TYPES, object)))
-    torch = import_module("torch")
-    if COMPILER not in sys.modules:
-        supported = partial(call, COMPILER_UTILS, "is_compile_supported")  # of which torchvision imports the name
-        sys.modules[COMPILER_UTILS] = StandIn(COMPILER_UTILS, is_compile_supported=supported)
-        compiler = {"disable": disable, "graph_break": graph_break, "OptimizedModule": OptimizedModule}
-        sys.modules[COMPILER] = StandIn(COMPILER, __path__=[], **compiler)
-        setattr(torch, COMPILER.rpartition(".")[2], sys.modules[COMPILER])
-        sys.meta_path.append(WithinStandIn())
-
-
-def waits(name: str) -> bool:
-    """Tell whether a stand-in is still in a module's place."""
+def is_stand_in(name: str) -> bool:
+    """Whether a module has not been loaded, and its stand-in is used."""
     return isinstance(sys.modules.get(name), StandIn)
 
 
-def real(name: str) -> ModuleType:
-    """Load the real module, once, and with the compiler all that belongs to it."""
-    if name == PLOTS and waits(PLOTS):
-        del sys.modules[PLOTS]
-    if name != PLOTS and waits(COMPILER):
-        del sys.modules[COMPILER], sys.modules[COMPILER_UTILS]
-        import_module(COMPILER)
-        while DISABLED:
-            DISABLED.pop()()
-    return import_module(name)
-
-
-def call(module: str, function: str, *args: Any, **kwargs: Any) -> Any:
-    """Call a function of the real module."""
-    return getattr(real(module), function)(*args, **kwargs)
-
-
-def disable(function: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
-    """Have a function left out of what is compiled, of which the compiler is told once it is loaded."""
-    if function is None or not waits(COMPILER):
-        return call(COMPILER, "disable", function, *args, **kwargs)
-    current = [function]
-
-    @wraps(function)
-    def run(*of: Any, **named: Any) -> Any:
-        return current[0](*of, **named)
-
-    DISABLED.append(lambda: current.__setitem__(0, call(COMPILER, "disable", function, *args, **kwargs)))
-    return run
-
-
 def graph_break() -> None:
-    """Do nothing, as torch's own does where nothing is compiled."""
+    """Stand in for `torch._dynamo.graph_break`, which does nothing outside of compiled code."""
 
 
-BUFFERS = (io.BufferedRandom, io.BufferedWriter, io.TextIOWrapper)
+def optimized_module(imports: LateImports) -> type:
+    """Make a stand-in for `OptimizedModule`: Lightning asks of every model whether it is one."""
+
+    class OptimizedModuleType(type):
+        def __instancecheck__(cls, instance: object) -> bool:
+            # before the compiler is loaded, there are no instances
+            return not is_stand_in(COMPILER) and isinstance(instance, imports.load(COMPILER).OptimizedModule)
+
+    return OptimizedModuleType("OptimizedModule", (), {})
 
 
-class QuickEnd:
-    """Ends a process that succeeded without taking the interpreter apart, which takes a second after importing torch.
+class QuickExit:
+    """Ends a successful process without tearing down the interpreter, which takes a second after importing torch.
 
-    It is the last of what is called at exit, when threads and child processes have ended and loggers are closed. What
-    files of any module still hold is written first. Any other end, by an error, say, is Python's own.
+    It is the last function that is called at exit, when threads and child processes have ended and loggers are closed.
+    It flushes all open files first. Python tears down a process that fails as usual.
     """
 
     def __init__(self) -> None:
@@ -171,7 +191,7 @@ class QuickEnd:
         atexit.register(self)
 
     def __call__(self) -> None:
-        """End the process, if it succeeded."""
+        """End the process if it was successful."""
         if self.succeeded:
             logging.shutdown()
             flush_files()
@@ -179,7 +199,7 @@ class QuickEnd:
 
 
 def flush_files() -> None:
-    """Write what open files have buffered.
+    """Flush all open files.
 
     Raises:
         OSError: one of them cannot be written.

@@ -17,7 +17,7 @@ from arc_light.models.mlp import MLPClassifier
 from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.cli.tuning import DECAY, LR_RANGE, Curve, unbiased
 from lamphouse.data import Batch
-from lamphouse.machine.memory import only_what_is_there, out_of_memory
+from lamphouse.machine.memory import only_available_memory, out_of_memory
 from lamphouse.runs.directory import find_run
 
 Command = Callable[..., Outcome]
@@ -213,7 +213,7 @@ def test_data_that_does_not_fit(fit: Command, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this is not Linux")
 def test_memory_that_is_not_there_is_refused_instead_of_promised() -> None:
-    with only_what_is_there(), pytest.raises(RuntimeError, match="can't allocate memory") as refused:
+    with only_available_memory(), pytest.raises(RuntimeError, match="can't allocate memory") as refused:
         torch.empty(2**42, dtype=torch.uint8)  # 4 TiB
     assert out_of_memory(refused.value)
     assert len(torch.empty(2**28, dtype=torch.uint8)) == 2**28

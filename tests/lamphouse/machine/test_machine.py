@@ -8,10 +8,8 @@ import pytest
 import torch
 import yaml
 from conftest import Outcome
-from jsonargparse import Namespace
 
-from lamphouse.machine import memory
-from lamphouse.machine import settings as machine
+from lamphouse.machine import memory, settings
 
 Command = Callable[..., Outcome]
 LEFT_OPEN = ("--trainer.precision=null", "--model.channels_last=null", "--trainer.fast_dev_run=true")
@@ -34,7 +32,7 @@ def told(outcome: Outcome) -> str:
 def test_precision_and_layout_follow_from_the_machine(
     fit: Command, fast: bool, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "native_bf16", lambda device: fast)
+    monkeypatch.setattr(settings, "native_bf16", lambda device: fast)
     outcome = fit(*LEFT_OPEN)
     assert (outcome.status, outcome.err) == (0, "")
     assert f"{precision}, channels last" in told(outcome)
@@ -44,23 +42,19 @@ def test_precision_and_layout_follow_from_the_machine(
 def test_on_a_gpu_the_layout_goes_with_the_precision(
     fast: bool, expected: tuple[str, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine, "native_bf16", lambda device: fast)
-    init_args = Namespace(channels_last=None)
-    trainer = Namespace(accelerator="cuda", precision=None, plugins=None)
-    config = Namespace(trainer=trainer, model=Namespace(init_args=init_args))
-    assert machine.choose(config) == "cuda"
-    assert (trainer.precision, init_args.channels_last) == expected
+    monkeypatch.setattr(settings, "native_bf16", lambda device: fast)
+    assert (settings.default_precision("cuda"), settings.default_channels_last("cuda")) == expected
 
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_emulated_bf16_is_named(fit: Command, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "native_bf16", lambda device: fast)
+    monkeypatch.setattr(settings, "native_bf16", lambda device: fast)
     line = told(fit("--trainer.precision=bf16-mixed"))
     assert ("bf16-mixed (emulated here, --trainer.precision null is faster)" in line) is not fast
 
 
 def test_what_was_chosen_is_written_down(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "native_bf16", lambda device: True)
+    monkeypatch.setattr(settings, "native_bf16", lambda device: True)
     assert fit(*LEFT_OPEN[:2]).status == 0
     (file,) = Path("runs").glob("*/*/config.yaml")
     config = yaml.safe_load(file.read_text())
@@ -98,16 +92,16 @@ def test_left_alone_it_is_as_torch_has_it(fit: Command, allocator: list[str]) ->
 def test_a_containers_quota_bounds_the_cores(quota: str | None, cores: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if quota is not None:
         Path("cpu.max").write_text(f"{quota}\n")
-    monkeypatch.setattr(machine, "QUOTA", Path("cpu.max"))
+    monkeypatch.setattr(settings, "QUOTA", Path("cpu.max"))
     monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(4)), raising=False)
-    assert machine.allowed_cores() == cores
+    assert settings.allowed_cores() == cores
 
 
 def test_where_processes_are_not_bound_to_cores_all_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "QUOTA", Path("none"))
+    monkeypatch.setattr(settings, "QUOTA", Path("none"))
     monkeypatch.delattr("os.sched_getaffinity", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 3)
-    assert machine.allowed_cores() == 3
+    assert settings.allowed_cores() == 3
 
 
 def test_a_gpu_that_is_not_chosen_is_no_matter_for_a_warning(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,11 +129,11 @@ def test_bad_options(fit: Command, option: str) -> None:
 def test_instructions_for_bf16(amx: bool, avx: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx)
-    assert machine.native_bf16("cpu") is (amx or avx)
-    assert machine.native_bf16("mps") is False
+    assert settings.native_bf16("cpu") is (amx or avx)
+    assert settings.native_bf16("mps") is False
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_with_a_gpu_it_is_the_gpus() -> None:
-    assert machine.device_type("auto") == "cuda"
-    assert machine.native_bf16("cuda") is torch.cuda.is_bf16_supported(including_emulation=False)
+    assert settings.device_type("auto") == "cuda"
+    assert settings.native_bf16("cuda") is torch.cuda.is_bf16_supported(including_emulation=False)
