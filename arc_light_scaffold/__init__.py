@@ -1,1 +1,1 @@
-"""Plans and writes a user's own project from the files of this one; no part of it reaches that project."""
+"""Plans a user's project from the files of this repository, and writes it."""

@@ -1,4 +1,4 @@
-"""The user's answers, checked; cookiecutter runs this file by itself, so it imports nothing of the template."""
+"""Checks the user's answers; cookiecutter runs this file alone, so it imports nothing of the template."""
 
 import json
 import keyword
@@ -40,7 +40,7 @@ IMPORTED_AS = {
     "python-dateutil": "dateutil",
 }
 PYTHON = sys.stdlib_module_names | {"test"}
-RESERVED = {"benchmarks", "configs", "conftest", "data", "docs", "hooks", "runs", "src", "tests"}
+RESERVED = {"configs", "conftest", "data", "docs", "loops", "models", "runs", "src", "tests", "tiny_data"}
 WINDOWS = {"aux", "con", "nul", "prn", *(f"{port}{number}" for port in ("com", "lpt") for number in range(1, 10))}
 
 
@@ -53,11 +53,11 @@ class BadAnswerError(FailedHookException, SystemExit):  # type: ignore[misc]  # 
 
 
 def check_answers(answers: Mapping[str, Any], output_folder: str | None) -> str:
-    """Return nothing, to be rendered.
+    """Check all answers, and return an empty text to be rendered.
 
     Args:
         answers: all of them.
-        output_folder: where the project's own folder will be, once that is known.
+        output_folder: parent of the project's folder, once it is known.
 
     Raises:
         BadAnswerError: an answer cannot be used; the line names it, its value and the way out.
@@ -76,7 +76,7 @@ def check_answers(answers: Mapping[str, Any], output_folder: str | None) -> str:
 
 
 def review_source(source: str) -> str:
-    """Have the answers checked before the project's folder is made, also when they come from a replay file.
+    """Check the answers before the project's folder is made, also when they come from a replay file.
 
     Raises:
         BadAnswerError: an answer that was given as an option would be rendered as a template.
@@ -91,7 +91,7 @@ def review_source(source: str) -> str:
 def _check(answers: Mapping[str, Any], name: str, choices: Any) -> None:
     value = answers.get(name)
     if not isinstance(value, str):
-        raise BadAnswerError(f"{name} {value!r}: the answer is missing or no text: answer again, without the replay")
+        raise BadAnswerError(f"{name} {value!r}: is missing or not a text: answer again, without the replay")
     if isinstance(choices, list):
         if value not in choices:
             raise BadAnswerError(f"{name} {value!r}: choose one of {', '.join(choices)}")
@@ -104,16 +104,16 @@ def _check(answers: Mapping[str, Any], name: str, choices: Any) -> None:
 
 
 def _own_sources() -> set[str]:
-    """Collect what the template itself has rendered: the defaults and the hooks."""
+    """Return the sources that the template itself renders: the defaults and the hooks."""
     defaults = json.loads((ROOT / "cookiecutter.json").read_text(encoding="utf-8")).values()
     hooks = (path.read_text(encoding="utf-8") for path in (ROOT / "hooks").glob("*.py"))
     return {*hooks, *(default for default in defaults if isinstance(default, str))}
 
 
 def _dependencies() -> set[str]:
-    """Name what the lock holds, as distributions and as modules."""
+    """Return the locked requirements, as distributions and as modules, and what generation needs."""
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    distributions = set(re.findall(r"^([a-z0-9._-]+)==", lock, re.M)) | {"jinja2", "cookiecutter", "cruft"}
+    distributions = set(re.findall(r"^([a-z0-9._-]+)==", lock, re.M)) | {"cookiecutter", "cruft", "jinja2", "lamphouse"}
     modules = {IMPORTED_AS.get(name, name) for name in distributions}
     return {re.sub(r"[-.]", "_", name) for name in distributions | modules}
 
@@ -129,14 +129,14 @@ def _lacks_git(value: str) -> bool:
 PROBLEMS: dict[str, list[tuple[Callable[[str], bool], str]]] = {
     "project_slug": [
         (_is_dependency, "is the name of a dependency: choose another"),
-        (lambda slug: slug.split(".")[0] in WINDOWS, "is no name of a folder on Windows: choose another"),
+        (lambda slug: slug.split(".")[0] in WINDOWS, "cannot be the name of a folder on Windows: choose another"),
     ],
     "package_name": [
         (keyword.iskeyword, "is a keyword of Python: choose another"),
-        (PYTHON.__contains__, "is a module of Python's own: choose another"),
+        (PYTHON.__contains__, "is a module of Python's standard library: choose another"),
         (_is_dependency, "is the name of a dependency: choose another"),
         (RESERVED.__contains__, "is the name of a folder of the project: choose another"),
-        (lambda package: package in WINDOWS, "is no name of a folder on Windows: choose another"),
+        (lambda package: package in WINDOWS, "cannot be the name of a folder on Windows: choose another"),
     ],
     "git": [(_lacks_git, "git is not installed: answer no, or install it")],
 }

@@ -1,5 +1,5 @@
-"""What goes wrong by the template's own doing."""
+"""The template's own faults."""
 
 
 class TemplateError(Exception):
-    """The living project and the manifest contradict each other: one line that says where."""
+    """The manifest and the repository contradict each other: one line that says where."""

@@ -1,7 +1,7 @@
-"""Fences: lines of a shared file that belong to a part.
+"""Fences around lines of a shared file that belong to a part.
 
-Between `# [part:loops]` and `# [/part:loops]`, or on one line that ends with `# [part:loops]`; in Markdown the marks
-are comments of HTML. With `[part:mnist,mlp]` the lines are kept where both parts are.
+They stand between `# [part:loops]` and `# [/part:loops]`, or on a line that ends with `# [part:loops]`; in Markdown the
+marks are HTML comments. `[part:mnist,mlp]` keeps lines where both parts are kept.
 """
 
 import re
@@ -12,10 +12,10 @@ MARK = re.compile(r"[ \t]*(?:#|<!--)? ?\[(?P<end>/?)part:(?P<parts>[a-z0-9_,]+)\
 
 
 def strip_fences(text: str, left_out: set[str]) -> str:
-    """Leave out what is fenced for a part that is left out, and all marks.
+    """Remove the lines of parts that are left out, and all marks.
 
     Raises:
-        TemplateError: a fence is not closed, or closed without having been opened.
+        TemplateError: a fence is not closed, or was not opened.
     """
     kept: list[str] = []
     opened: list[str] = []

@@ -11,21 +11,23 @@ from arc_light_scaffold.write import write
 
 
 def generate(answers: Answers, with_git: bool = True) -> None:
-    """Plan and write a project into the working directory.
+    """Plan a project and write it into the working directory.
 
     Args:
         answers: to the questions of cookiecutter.json, checked.
-        with_git: false keeps from making a repository, even if the answers ask for one.
+        with_git: false for a project that is compared and thrown away: it gets no repository, and nothing is printed.
 
     Raises:
         SystemExit: with one line; then the folder is empty.
     """
-    root = Path(__file__).resolve().parent.parent
+    root, folder = Path(__file__).resolve().parent.parent, Path.cwd()
     try:
-        write(make_plan(root, answers), Path.cwd(), answers, with_git and answers["git"] == "yes")
+        write(make_plan(root, answers), folder, answers, with_git and answers["git"] == "yes")
     except TemplateError as error:
         sys.exit(f"the template is at fault: {error}")
     except subprocess.CalledProcessError as error:
-        sys.exit(f"{' '.join(error.cmd)} failed: {' '.join(error.stderr.split())}")
+        sys.exit(f"{' '.join(error.cmd)} failed: {' '.join(error.stderr.decode().split())}")
     except OSError as error:
         sys.exit(f"the project cannot be written: {error}")
+    if with_git:
+        print(f"{answers['project_name']} is in {folder}; next: cd {folder.name} && make train")

@@ -1,22 +1,22 @@
-"""The lock: what is left of it when some of the requirements are left out."""
+"""Pruning of requirements.lock, for a project that needs fewer requirements."""
 
 import re
 
-ROOT = re.compile(r".* \(pyproject\.toml(?::\w+)?\)")  # how uv names the project among those that require something
+ROOT = re.compile(r".* \(pyproject\.toml(?::\w+)?\)")  # how uv names the project in its annotations
 REQUIREMENT = re.compile(r'"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*[<>=!~][^"]*"')
 
 
 def requirements(pyproject: str) -> set[str]:
-    """Name what a pyproject.toml requires, in all groups."""
+    """Return the requirements of a pyproject.toml, in all groups."""
     return {re.sub(r"[-_.]+", "-", name).lower() for name in REQUIREMENT.findall(pyproject)}
 
 
 def prune_lock(lock: str, dropped: set[str]) -> str:
-    """Leave out of a lock what only `dropped` requirements need, and mention nothing of it.
+    """Remove from a lock what only `dropped` requirements need.
 
     Args:
-        lock: what `uv pip compile` wrote, with hashes and annotations.
-        dropped: names of requirements of the project that it no longer has.
+        lock: as `uv pip compile` writes it, with hashes and annotations.
+        dropped: requirements that the project no longer has.
     """
     blocks = re.split(r"^(?=\S)", lock, flags=re.M)[1:]
     required_by = {block: _annotation(block, dropped) for block in blocks}

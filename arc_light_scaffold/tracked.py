@@ -1,4 +1,4 @@
-"""The files of the living project."""
+"""The files of this repository."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ def git(folder: Path, *command: str) -> bytes:
 
 
 def tracked_files(root: Path) -> list[str]:
-    """List what Git tracks at `root` or, where there is no repository, as in an unpacked archive, what is there."""
+    """List the files that Git tracks at `root`; without a repository, as in an unpacked archive, all files."""
     if not (root / ".git").exists():
         return sorted(_walk(root))
     listed = git(root, "-c", "safe.directory=*", "ls-files", "-z").decode("utf-8")

@@ -1,4 +1,4 @@
-"""Writing a plan, whole or not at all."""
+"""Writing a plan, all or nothing."""
 
 import shutil
 from pathlib import Path
@@ -11,13 +11,13 @@ COMMIT = "Begin"
 
 
 def write(plan: Plan, folder: Path, answers: Answers, with_git: bool) -> None:
-    """Write all files and, if asked for, commit them; what goes wrong half-way leaves the folder empty.
+    """Write all files and, if asked for, commit them; a failure leaves the folder empty.
 
     Args:
         plan: what to write.
-        folder: where to, with nothing in it that is to be kept.
-        answers: name the author of the commit.
-        with_git: whether there is to be a repository.
+        folder: an empty one.
+        answers: with the author of the commit.
+        with_git: whether to make a repository.
     """
     try:
         for path, file in plan.items():
@@ -34,7 +34,7 @@ def write(plan: Plan, folder: Path, answers: Answers, with_git: bool) -> None:
 
 
 def commit(folder: Path, answers: Answers) -> None:
-    """Make a repository with a first commit, by the user as Git knows them or else as they answered."""
+    """Make a repository with a first commit, by the user that Git knows or else by the author in the answers."""
     git(folder, "-c", "init.defaultBranch=main", "init", "--quiet")
     git(folder, "add", "--all")
     known = git(folder, "config", "--default", "", "user.email").strip()

@@ -16,9 +16,9 @@ BAD = [
     *(("package_name", value) for value in ["json", "types", "test", "string"]),
     *(
         ("package_name", value)
-        for value in ["torch", "lightning", "yaml", "wandb", "numpy", "jinja2", "typing_extensions"]
+        for value in ["torch", "lightning", "lamphouse", "yaml", "wandb", "numpy", "jinja2", "typing_extensions"]
     ),
-    *(("package_name", value) for value in ["tests", "configs", "src", "data", "nul", "com1"]),
+    *(("package_name", value) for value in ["tests", "configs", "src", "data", "tiny_data", "nul", "com1"]),
     *(
         ("project_slug", value)
         for value in [*PATHS, "", "Leaf", "leaf counter", "löwe", "a" * 51, "torch", "PyYAML", "con"]
@@ -154,4 +154,4 @@ def test_unusual_but_good_names(name: str) -> None:
 def test_names_follow_from_one_another(home: Home) -> None:
     status, _ = home.generate(ROOT, "--no-input", "-o", "good", project_name="Grüne Bäume 2", git="no")
     assert status == 0
-    assert (Path("good") / "grune-baume-2" / "src" / "grune_baume_2" / "cli.py").is_file()
+    assert (Path("good") / "grune-baume-2" / "src" / "grune_baume_2" / "classification.py").is_file()

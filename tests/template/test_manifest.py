@@ -1,12 +1,11 @@
-"""The manifest and the living project fit each other."""
+"""The manifest and this repository fit each other."""
 
 import re
-from itertools import product
 from pathlib import Path
 
 import pytest
 import yaml
-from projects import COMBINATIONS, ROOT, answers
+from projects import OURS, PAIRS, ROOT, answers, label
 
 from arc_light_scaffold.errors import TemplateError
 from arc_light_scaffold.fences import MARK
@@ -15,45 +14,47 @@ from arc_light_scaffold.tracked import tracked_files
 
 MANIFEST = Manifest.read(ROOT)
 TRACKED = tracked_files(ROOT)
+GENERATED = [path for path in TRACKED if "template" not in MANIFEST.parts(path)]
 
 
 @pytest.mark.parametrize("path", TRACKED)
-def test_every_file_belongs_to_a_part(path: str) -> None:
-    assert MANIFEST.parts(path), f"say in manifest.yaml what {path} belongs to"
+def test_every_file_is_the_projects_or_the_templates(path: str) -> None:
+    assert len(MANIFEST.parts(path) & {"project", "template"}) == 1, f"say in manifest.yaml what {path} belongs to"
 
 
-def test_every_pattern_is_for_a_file() -> None:
-    patterns = [*MANIFEST.data["project"], *(pattern for part in MANIFEST.data["parts"].values() for pattern in part)]
-    patterns += [*MANIFEST.data["executable"], *MANIFEST.data["follow"]]
+def test_every_pattern_matches_a_file() -> None:
+    lists = [MANIFEST.data[name] for name in ("project", "unchanged", "executable")]
+    patterns = [pattern for patterns in [*lists, *MANIFEST.data["parts"].values()] for pattern in patterns]
     assert [pattern for pattern in patterns if not any(matches([pattern], path) for path in TRACKED)] == []
 
 
-def test_no_part_but_the_template_s_is_left_out_of_everything() -> None:
+def test_everything_leaves_out_the_template_only() -> None:
     assert MANIFEST.left_out(answers()) == {"template"}
     assert set(MANIFEST.data["parts"]) == {part for rule in MANIFEST.data["without"] for part in rule["parts"]}
 
 
 def test_every_fence_is_for_a_part() -> None:
-    fenced = (
-        ROOT / path for path in TRACKED if "arc_light_scaffold" not in path and not path.startswith("tests/template")
-    )
-    texts = [path.read_text() for path in fenced if b"\0" not in path.read_bytes()]
+    texts = [(ROOT / path).read_text() for path in GENERATED if b"\0" not in (ROOT / path).read_bytes()]
     parts = {part for text in texts for mark in MARK.finditer(text) for part in mark["parts"].split(",")}
     assert parts <= set(MANIFEST.data["parts"])
 
 
-def test_every_question_that_rules_ask_for_exists() -> None:
+@pytest.mark.parametrize("path", [path for path in GENERATED if path.endswith(".py")])
+def test_sources_have_no_fences(path: str) -> None:
+    assert not MARK.search((ROOT / path).read_text())
+
+
+def test_every_answer_that_a_rule_names_exists() -> None:
     asked = yaml.safe_load((ROOT / "cookiecutter.json").read_text())
-    for rule in [rule for section in ("without", "stand_ins", "edits") for rule in MANIFEST.data[section]]:
+    for rule in [rule for section in ("without", "edits") for rule in MANIFEST.data[section]]:
         for name, values in rule.get("when", {}).items():
             assert set(values) <= set(asked[name])
 
 
 def test_names_are_spelled_in_known_ways_only() -> None:
     known = set(MANIFEST.data["names"])
-    files = [path for path in TRACKED if "template" not in MANIFEST.parts(path)]
-    contents = [(path, (ROOT / path).read_bytes()) for path in files]
-    for path, content in contents:
+    for path in GENERATED:
+        content = (ROOT / path).read_bytes()
         found = re.findall(r"arc[\W_]*light", "" if b"\0" in content else content.decode(), re.I)
         assert set(found) <= known, path
 
@@ -61,31 +62,29 @@ def test_names_are_spelled_in_known_ways_only() -> None:
 def test_edit_that_finds_nothing_is_an_error() -> None:
     manifest = Manifest({"edits": [{"files": ["Makefile"], "spell": {"nothing like this": ""}}]})
     with pytest.raises(TemplateError, match="Makefile: 'nothing like this' is not there"):
-        manifest.check("edits", {"Makefile": "all:\n", "README.md": "nothing like this"}, answers())
+        manifest.check_edits({"Makefile": "all:\n", "README.md": "nothing like this"}, answers())
 
 
-def test_starting_points_leave_out_what_they_say() -> None:
-    left_out = {combination: MANIFEST.left_out(answers(*combination)) for combination in COMBINATIONS}
-    for start, logger, loops in COMBINATIONS:
-        parts = left_out[start, logger, loops]
-        assert ("loops" in parts) == (loops == "no")
-        assert ("resnet" in parts) == ("cifar10" in parts) == (start == "mnist_mlp")
-        assert ("mlp" in parts) == ("mnist" in parts) == (start == "cifar10_resnet")
-        assert logger not in parts
-        assert ({"wandb", "tensorboard", "csv"} - {logger} <= parts) == (start != "everything")
+@pytest.mark.parametrize("choices", PAIRS, ids=label)
+def test_what_answers_leave_out(choices: dict[str, str]) -> None:
+    start, logger, parts = choices["starting_point"], choices["logger"], MANIFEST.left_out({**OURS, **choices})
+    assert ("loops" in parts) == (choices["loops"] == "no")
+    assert ("resnet" in parts) == ("cifar10" in parts) == (start == "mnist_mlp")
+    assert ("mlp" in parts) == ("mnist" in parts) == (start == "cifar10_resnet")
+    assert logger not in parts
+    assert ({"wandb", "tensorboard", "csv"} - {logger} <= parts) == (start != "everything")
 
 
-def test_a_file_of_two_parts_needs_both() -> None:
+def test_parts_of_a_file() -> None:
     assert MANIFEST.parts("configs/mnist_resnet.yaml") == {"project", "mnist", "resnet"}
-    assert MANIFEST.parts("configs/logger/csv.yaml") == {"project", "csv"}
+    assert MANIFEST.parts("src/lamphouse/loggers/wandb.py") == {"project"}
     assert MANIFEST.parts("notes.txt") == set()
 
 
-@pytest.mark.parametrize(("licence", "email"), list(product(["MIT", "proprietary"], ["", "a@b.c"])))
+@pytest.mark.parametrize("licence", ["MIT", "proprietary"])
+@pytest.mark.parametrize("email", ["", "a@b.c"])
 def test_what_follows_from_answers(licence: str, email: str) -> None:
-    facts = derived(answers(package_name="leaf_counter_2", author="A B", licence=licence, email=email))
-    assert facts["class_name"] == "LeafCounter2"
-    assert facts["constant_name"] == "LEAF_COUNTER_2"
+    facts = derived(answers(author="A B", licence=licence, email=email))
     assert facts["spdx"] == ("MIT" if licence == "MIT" else "LicenseRef-Proprietary")
     assert facts["author_table"] == '{ name = "A B"' + (', email = "a@b.c" }' if email else " }")
 
