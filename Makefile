@@ -19,6 +19,7 @@ export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor
 export WANDB_CACHE_DIR ?= $(CURDIR)/.cache/wandb# [part:wandb]
 UV = $(or $(shell command -v uv 2>/dev/null),.cache/tools/bin/uv)
+AGAIN = $(MAKE) --silent --no-print-directory# by a name, for --dry-run would run $(MAKE)
 LOCK = import fcntl, os, sys; lock = os.open(".cache/lock", os.O_CREAT | os.O_RDWR); os.set_inheritable(lock, True); \
 	fcntl.flock(lock, fcntl.LOCK_EX); os.execvp(sys.argv[1], sys.argv[1:])
 
@@ -40,7 +41,7 @@ $(READY): requirements.lock pyproject.toml
 else # of several at once, one sets up and the others wait for it
 $(READY): requirements.lock pyproject.toml
 	@mkdir -p .cache
-	@$(PYTHON) -c '$(LOCK)' $(MAKE) --silent --no-print-directory LOCKED=yes $@
+	@$(PYTHON) -c '$(LOCK)' $(AGAIN) LOCKED=yes $@
 endif
 
 train: $(READY) ## train and test an EXPERIMENT, with further options in ARGS

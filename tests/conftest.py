@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from arc_light.__main__ import main
 from lamphouse.machine.start import prepare
+from arc_light.__main__ import main
 
 prepare()  # before torch is loaded
 
@@ -28,7 +28,7 @@ LOGGERS = ("", "lightning", "lightning.fabric", "lightning.pytorch", "wandb")
 # [part:template]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest tests, so that no process is left alone with them at the end."""
-    items.sort(key=lambda item: "test_own_tests_and_training" not in item.name)
+    items.sort(key=lambda item: "test_own_tests" not in item.name)
 
 
 # [/part:template]

@@ -22,8 +22,7 @@ def make(*args: str) -> str:
 def test_help_lists_every_target_from_its_comment() -> None:
     text = (ROOT / "Makefile").read_text()
     described = dict(re.findall(r"^([a-z-]+):.*## (.+)$", text, re.MULTILINE))
-    phony = " ".join(re.findall(r"^\.PHONY: (.+)$", text, re.MULTILINE)).split()
-    assert set(described) == set(phony) >= TARGETS
+    assert set(described) >= TARGETS
     shown = make("help")
     assert all(re.search(rf"make {name} +{re.escape(comment)}", shown) for name, comment in described.items())
 
@@ -46,11 +45,18 @@ def test_help_lists_every_target_from_its_comment() -> None:
         (["resume", "RUN=x", "ARGS=--trainer.max_epochs 9"], 'resume --run "x" --trainer.max_epochs 9'),
         (["tune", "ARGS=--ema 0.9"], "tune -c configs/trainer.yaml -c configs/digits_mlp.yaml --ema 0.9"),
         (["test"], "-m pytest"),
-        (["bench", "ONLY=start step", "ARGS=--quick"], "-m benchmarks start step --quick"),  # [part:template]
+        (["bench", "ONLY=start step", "ARGS=--quick"], "-m benchmarks start step --quick"),
     ],
 )
 def test_a_target_runs(args: list[str], command: str) -> None:
     assert command in make("--dry-run", *args)
+
+
+def test_a_file_of_a_targets_name_is_not_in_its_way() -> None:
+    shutil.copy(ROOT / "Makefile", ".")
+    for name in ("clean", "help"):
+        Path(name).touch()
+    assert "rm -rf" in subprocess.run(["make", "-n", "clean"], capture_output=True, text=True, check=True).stdout
 
 
 UV = """#!/bin/sh

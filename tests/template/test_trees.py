@@ -20,7 +20,7 @@ WORDS = {  # by which a part is mentioned
     "mlp": "mlp",
     "resnet": "resnet(?!18)",
     "tensorboard": "tensorboard",
-    "loops": r"arc_light\.loops|--loop\b|LOOP|parity|hand-?written(?! digits)",
+    "loops": r"arc_light\.loops|--loop\b|LOOP=|parity|hand-?written(?! digits)",
 }
 LIBRARY = {"docs/parts.md", "docs/reliability.md", "AGENTS.md"}  # tell of lamphouse, which is always whole
 NAMED = re.compile(r"(?<![\w/])(?:configs|docs|src|tests(?!/lamphouse))/[\w/.-]*\.(?:yaml|md|py|npz)\b")

@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from lamphouse.errors import InputError
-
 from arc_light.data.cifar10 import CIFAR10DataModule
 
 

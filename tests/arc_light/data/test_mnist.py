@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from lamphouse.errors import InputError
-
 from arc_light.data.mnist import MNISTDataModule
 
 

@@ -4,8 +4,9 @@ import pickle
 from pathlib import Path
 
 import pytest
-from tiny_data import images_of, labels_of, md5
 from torchvision.datasets import CIFAR10
+
+from tiny_data import images_of, labels_of, md5
 
 
 def make(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,9 @@ import struct
 from pathlib import Path
 
 import pytest
-from tiny_data import Bytes, images_of, labels_of, md5
 
 from arc_light.data.mnist import MNISTDataModule
+from tiny_data import Bytes, images_of, labels_of, md5
 
 
 def make(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
