@@ -110,7 +110,7 @@ class BlobsDataModule(ImageDataModule):
 
 def data_of(case: Case) -> BlobsDataModule:
     augment = [RandomFlip(), RandomCrop(1), AlternatingFlip()]
-    return BlobsDataModule(7, 0.25, augment, case.workers, seed=1)
+    return BlobsDataModule(augment, batch_size=7, val_fraction=0.25, num_workers=case.workers, seed=1)
 
 
 def model_of(case: Case) -> Classifier:

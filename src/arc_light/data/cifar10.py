@@ -6,9 +6,7 @@ from typing import Any
 import torch
 from torchvision import datasets
 
-from lamphouse.data.datamodule import ImageDataModule
-from lamphouse.data.downloads import provide
-from lamphouse.data.samples import Samples
+from lamphouse.data import ImageDataModule, Samples, ensure_downloaded
 
 
 class CIFAR10DataModule(ImageDataModule):
@@ -37,7 +35,7 @@ class CIFAR10DataModule(ImageDataModule):
         known = datasets.CIFAR10
         md5 = dict([*known.train_list, *known.test_list, (known.meta["filename"], known.meta["md5"])])
         folder = self.data_dir / datasets.CIFAR10.base_folder
-        provide(datasets.CIFAR10, self.data_dir, folder, md5)
+        ensure_downloaded(datasets.CIFAR10, self.data_dir, folder, md5)
 
     def load(self, train: bool) -> Samples:
         """Read the official split."""

@@ -5,8 +5,7 @@ from importlib.resources import files
 import numpy as np
 import torch
 
-from lamphouse.data.datamodule import ImageDataModule
-from lamphouse.data.samples import Samples, stratified_split
+from lamphouse.data import ImageDataModule, Samples
 
 
 class DigitsDataModule(ImageDataModule):
@@ -26,5 +25,4 @@ class DigitsDataModule(ImageDataModule):
         with files(__package__).joinpath("digits.npz").open("rb") as file, np.load(file) as arrays:
             grey, labels = torch.from_numpy(arrays["images"]), torch.from_numpy(arrays["labels"]).long()
         images = (grey.float() * (255 / 16)).round().byte().unsqueeze(1)
-        part = stratified_split(labels, 0.2, seed=0)[0 if train else 1]
-        return Samples(images[part], labels[part])
+        return Samples(images, labels).split(0.2, seed=0)[0 if train else 1]

@@ -5,9 +5,7 @@ from typing import Any, ClassVar
 
 from torchvision import datasets
 
-from lamphouse.data.datamodule import ImageDataModule
-from lamphouse.data.downloads import provide
-from lamphouse.data.samples import Samples
+from lamphouse.data import ImageDataModule, Samples, ensure_downloaded
 
 
 class MNISTDataModule(ImageDataModule):
@@ -38,7 +36,7 @@ class MNISTDataModule(ImageDataModule):
     def prepare_data(self) -> None:
         """Download what is missing and check what is there."""
         folder = self.data_dir / "MNIST" / "raw"
-        provide(datasets.MNIST, self.data_dir, folder, self.md5)
+        ensure_downloaded(datasets.MNIST, self.data_dir, folder, self.md5)
 
     def load(self, train: bool) -> Samples:
         """Read the official split."""

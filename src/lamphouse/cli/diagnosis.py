@@ -10,8 +10,7 @@ from lamphouse.callbacks.anomaly import finding_operation
 from lamphouse.callbacks.finite import Place
 from lamphouse.checkpoints.files import steps_kept
 from lamphouse.cli.experiment import Experiment, is_first_process
-from lamphouse.data import ImageDataModule
-from lamphouse.data.samples import BatchSampler
+from lamphouse.data import BatchSampler, TensorDataModule
 from lamphouse.errors import NotFiniteError
 from lamphouse.files import write_whole
 from lamphouse.runs.directory import Run
@@ -70,7 +69,7 @@ def named_images(experiment: Experiment, place: Place) -> str:
 
 def indices_of(data: object, place: Place) -> list[int]:
     """Compute which images a batch had; of a loader of the user's own this is not known."""
-    sampler = data.train_dataloader().sampler if isinstance(data, ImageDataModule) else None
+    sampler = data.train_dataloader().sampler if isinstance(data, TensorDataModule) else None
     if not isinstance(sampler, BatchSampler):
         return []
     sampler.set_epoch(place.epoch)

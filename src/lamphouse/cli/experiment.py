@@ -135,7 +135,7 @@ class Experiment(Configuration):
                 none of the model's.
         """
         if isinstance(self.datamodule, ImageDataModule) and is_first_process():
-            self.check_size(self.datamodule.check())
+            self.check_size(self.datamodule.check_augmentations())
         if isinstance(self.model, Classifier):
             self.model.check(self.trainer.strategy.root_device)
             for name in ("early_stopping", "best_checkpoint"):

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
-from lamphouse.data import ImageDataModule
+from lamphouse.data import TensorDataModule
 from lamphouse.errors import InputError
 from lamphouse.machine.memory import advice, only_available_memory, out_of_memory
 from lamphouse.runs.directory import Run
@@ -82,8 +82,8 @@ def largest_batch_size(project: Project, args: Sequence[str], method: Method = "
         if not hasattr(data, "batch_size"):
             raise InputError(f"--data {type(data).__name__}: no batch_size to find: add the option")
         limits = [below, LARGEST.get(trainer.strategy.root_device.type, LARGEST_ELSEWHERE) + 1]
-        if method == "fit" and isinstance(data, ImageDataModule):
-            limits.append(len(data.parts["train"].labels))
+        if method == "fit" and isinstance(data, TensorDataModule):
+            limits.append(len(data.parts["train"]))
         limit = max(min(filter(None, limits)), 3)  # is not tried itself, but 2 is
         understood(trainer.fit_loop if method == "fit" else trainer.validate_loop)
         tuner = Tuner(trainer)

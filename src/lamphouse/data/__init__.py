@@ -1,4 +1,4 @@
-"""Data in memory, whole batches at a time."""
+"""Data in memory, fetched in whole batches."""
 
 from lamphouse.data.augment import (
     AlternatingFlip,
@@ -9,14 +9,18 @@ from lamphouse.data.augment import (
     RandomResizedCrop,
     SmallFirst,
 )
-from lamphouse.data.datamodule import Batch, ImageDataModule
+from lamphouse.data.datamodule import TensorDataModule
+from lamphouse.data.downloads import ensure_downloaded
 from lamphouse.data.folder import ImageFolderDataModule
-from lamphouse.data.samples import Samples
+from lamphouse.data.images import ImageDataModule
+from lamphouse.data.samples import Batch, BatchLoader, BatchSampler, Samples
 
 __all__ = [
     "AlternatingFlip",
     "Augmentation",
     "Batch",
+    "BatchLoader",
+    "BatchSampler",
     "Cutout",
     "ImageDataModule",
     "ImageFolderDataModule",
@@ -25,4 +29,6 @@ __all__ = [
     "RandomResizedCrop",
     "Samples",
     "SmallFirst",
+    "TensorDataModule",
+    "ensure_downloaded",
 ]

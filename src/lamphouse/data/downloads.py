@@ -35,7 +35,7 @@ def has_sum(path: Path, digest: str, size: int, time: int) -> bool:  # noqa: ARG
     return bool(check_integrity(str(path), digest))
 
 
-def provide(dataset: Callable[..., Any], data_dir: Path, folder: Path, md5: Mapping[str, str]) -> None:
+def ensure_downloaded(dataset: Callable[..., Any], data_dir: Path, folder: Path, md5: Mapping[str, str]) -> None:
     """Check the files of a data set, and have torchvision download them where they are missing.
 
     Of several processes, one downloads and the others wait for it.
@@ -55,7 +55,7 @@ def provide(dataset: Callable[..., Any], data_dir: Path, folder: Path, md5: Mapp
         for path in new:
             with suppress(OSError):  # others may have put something there
                 path.rmdir()
-        way_out = f"put its files into {folder}, or train on the embedded digits (EXPERIMENT=digits_mlp)"
+        way_out = f"put its files into {folder}, or train on data that needs no download"
         raise InputError(f"{dataset.__name__} cannot be downloaded ({error}): {way_out}".replace("\n", " ")) from error
 
 

@@ -9,8 +9,8 @@ import torch
 from jsonargparse.typing import OpenUnitInterval, PositiveInt
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
-from lamphouse.data.datamodule import ImageDataModule
 from lamphouse.data.folder_cache import ImageCache
+from lamphouse.data.images import ImageDataModule
 from lamphouse.data.samples import Samples, stratified_split
 from lamphouse.errors import InputError
 
@@ -121,11 +121,11 @@ class ImageFolderDataModule(ImageDataModule):
 
 def channel_statistics(part: Samples, chunk: int = 256) -> tuple[list[float], list[float]]:
     """Compute mean and standard deviation per channel of a part's images, with values 0..1."""
-    count, (_, channels, height, width) = len(part.labels), part.held.shape
+    count, (_, channels, height, width) = len(part), part.inputs.shape
     rows = torch.arange(count) if part.rows is None else part.rows
     sums = torch.zeros(2, channels, dtype=torch.float64)
     for some in rows.split(chunk):  # few stay in the processor's cache
-        values = part.held[some].float()
+        values = part.inputs[some].float()
         sums += torch.stack([values.sum((0, 2, 3)), values.square_().sum((0, 2, 3))])
     mean, square = sums / (count * height * width) / torch.tensor([[255], [255**2]])
     std = (square - mean.square()).clamp(min=1e-6).sqrt()

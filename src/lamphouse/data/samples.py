@@ -1,87 +1,178 @@
-"""Samples in memory, fetched a whole batch at a time, in an order that follows from seed and epoch alone."""
+"""Samples in memory, fetched in whole batches, in an order that depends on the seed and the epoch alone."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Any
 
 import torch
 from numpy.random import SeedSequence
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, SequentialSampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
 
+from lamphouse.errors import InputError
+
+Batch = tuple[Tensor, Tensor]  # inputs, [B, ...]; targets, [B, ...]
 Key = tuple[int, Tensor]  # the epoch, and the indices of a batch, int64 [B]
 
 
-def generator(*key: int) -> torch.Generator:
-    """Seed a generator from several numbers, such as the seed, the epoch and what it is for."""
-    return torch.Generator().manual_seed(int(SeedSequence(key).generate_state(1, "uint64")[0] >> 1))
+class Purpose(IntEnum):
+    """What random numbers are drawn for; no two purposes share theirs."""
+
+    ORDER = 0
+    AUGMENT = 1
+    ALTERNATE = 2
+    SPLIT = 3
+
+
+def generator(purpose: Purpose, seed: int, epoch: int = 0) -> torch.Generator:
+    """Seed a generator for one purpose in one epoch."""
+    key = SeedSequence((seed, epoch, purpose))  # always three numbers: shorter keys are padded with zeros
+    return torch.Generator().manual_seed(int(key.generate_state(1, "uint64")[0] >> 1))
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Inputs and targets of a data set, or of a part of one: parts share the tensors, so a split copies nothing.
+
+    `samples[indices]` returns inputs and targets, `samples[:]` all of them.
+
+    Args:
+        inputs: any type and shape, [M, ...].
+        targets: one for each input, any type and shape, [M, ...].
+        rows: which of the inputs and targets belong to this part, int64 [N]; None for all of them.
+
+    Raises:
+        InputError: inputs and targets differ in number.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    rows: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        if len(self.inputs) != len(self.targets):
+            raise InputError(f"targets: {len(self.targets)} for {len(self.inputs)} inputs: give each input one target")
+
+    def __len__(self) -> int:
+        """Return the number of the part's own samples."""
+        return len(self.inputs if self.rows is None else self.rows)
+
+    def __getitem__(self, indices: Tensor | slice) -> Batch:
+        """Return the inputs and targets of some of the part's samples."""
+        rows = indices if self.rows is None else self.rows[indices]
+        return self.inputs[rows], self.targets[rows]
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes that the part's own inputs and targets take."""
+        return len(self) * sum(tensor[:1].nbytes for tensor in (self.inputs, self.targets))
+
+    def select(self, indices: Tensor) -> "Samples":
+        """Return the part with these samples, which shares the tensors."""
+        return Samples(self.inputs, self.targets, indices if self.rows is None else self.rows[indices])
+
+    def split(self, fraction: float, seed: int) -> tuple["Samples", "Samples"]:
+        """Hold out a random `fraction` of the samples, of each class if the targets are labels.
+
+        Returns:
+            The larger and the smaller part, both in the original order.
+        """
+        targets = self.targets if self.rows is None else self.targets[self.rows]
+        larger, smaller = split_rows(targets, fraction, seed)
+        return self.select(larger), self.select(smaller)
+
+    def to(self, device: torch.device) -> "Samples":
+        """Copy the part's own inputs and targets to a device, unless they are there already."""
+        return self if self.inputs.device == device else Samples(*(tensor.to(device) for tensor in self[:]))
+
+
+def is_labels(targets: Tensor) -> bool:
+    """Return whether targets are class labels: one integer for each sample."""
+    return targets.ndim == 1 and not targets.is_floating_point() and not targets.is_complex()
+
+
+def split_rows(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Split by class if the targets are labels with two samples a class on average, and regardless of them otherwise.
+
+    Returns:
+        Indices of the larger and of the smaller part, int64, in ascending order.
+    """
+    stratify = is_labels(targets) and 2 * len(targets.unique()) <= len(targets)
+    return stratified_split(targets if stratify else torch.zeros(len(targets)), fraction, seed)
+
+
+def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Hold out `fraction` of each class: at least one sample of it, and never all of them.
+
+    Returns:
+        Indices of the larger and of the smaller part, int64, in ascending order.
+    """
+    _, classes, counts = labels.unique(return_inverse=True, return_counts=True)
+    shuffled = torch.randperm(len(labels), generator=generator(Purpose.SPLIT, seed))
+    by_class = shuffled[classes[shuffled].argsort(stable=True)]  # in random order within a class
+    position = torch.arange(len(labels)) - (counts.cumsum(0) - counts).repeat_interleave(counts)  # within its class
+    held_out = (counts.double() * fraction).round().long().clamp(min=1).minimum(counts - 1)
+    smaller = torch.zeros(len(labels), dtype=torch.bool)
+    smaller[by_class[position < held_out.repeat_interleave(counts)]] = True
+    return (~smaller).nonzero().flatten(), smaller.nonzero().flatten()
 
 
 class SampleBatches(Dataset[tuple[Any, ...]]):
-    """Samples and labels in memory; a key of epoch and indices fetches a batch.
+    """A data set whose items are whole batches: a key of epoch and indices fetches one.
 
     Args:
-        images: uint8 [M, C, H, W], on any device, where the indices are then, too.
-        labels: int64 [N].
-        alternates: for each random number that an image needs in an epoch, whether it is the one of the epoch before,
-            half way round; None leaves them and the epoch out of the batch.
-        seed: of those numbers.
-        rows: which image belongs to each label, int64 [N]; None is the one at the same place.
+        samples: on any device, where the indices then have to be too.
+        alternates: one entry for each random number that a sample needs in an epoch: whether it is that of the epoch
+            before, plus a half, modulo 1. With None, batches have neither random numbers nor the epoch.
+        seed: of the random numbers.
     """
 
-    def __init__(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        alternates: Sequence[bool] | None = None,
-        seed: int = 0,
-        rows: Tensor | None = None,
-    ) -> None:
-        self.images, self.labels, self.seed, self.rows = images, labels, seed, rows
-        self.augmented = alternates is not None
+    def __init__(self, samples: Samples, alternates: Sequence[bool] | None = None, seed: int = 0) -> None:
+        self.samples, self.seed = samples, seed
+        self.draws = alternates is not None
         self.alternates = torch.tensor(alternates or (), dtype=torch.bool)
-        self._draws = torch.empty(0)
+        self._drawn = torch.empty(0)
         self._epoch = -1
 
     def __len__(self) -> int:
-        """Count the images."""
-        return len(self.labels)
+        """Return the number of samples."""
+        return len(self.samples)
 
     def __getitem__(self, key: Key) -> tuple[Any, ...]:
-        """Fetch images, labels and, to augment them, draws, float [B, draws] in [0, 1), and the epoch."""
+        """Fetch inputs, targets and, for augmentations, draws, float [B, draws] in [0, 1), and the epoch."""
         epoch, indices = key
-        rows = indices if self.rows is None else self.rows[indices]
-        batch = (self.images[rows], self.labels[indices])
-        return (*batch, self._drawn(epoch)[indices], epoch) if self.augmented else batch
+        batch = self.samples[indices]
+        return (*batch, self._draw(epoch)[indices], epoch) if self.draws else batch
 
-    def _drawn(self, epoch: int) -> Tensor:
-        """Draw for all images at once, so that an image's numbers do not depend on the batch it is in."""
+    def _draw(self, epoch: int) -> Tensor:
+        """Draw for all samples at once, so that the numbers of a sample do not depend on its batch."""
         if epoch != self._epoch:
-            shape = (len(self.labels), len(self.alternates))
-            draws = torch.rand(shape, generator=generator(self.seed, epoch, 1))
+            shape = (len(self), len(self.alternates))
+            drawn = torch.rand(shape, generator=generator(Purpose.AUGMENT, self.seed, epoch))
             if self.alternates.any():
-                first = torch.rand(shape, generator=generator(self.seed, 0, 2))
-                draws = torch.where(self.alternates, (first + epoch % 2 / 2) % 1, draws)
-            self._draws, self._epoch = draws.to(self.images.device), epoch
-        return self._draws
+                first = torch.rand(shape, generator=generator(Purpose.ALTERNATE, self.seed))
+                drawn = torch.where(self.alternates, (first + epoch % 2 / 2) % 1, drawn)
+            self._drawn, self._epoch = drawn.to(self.samples.inputs.device), epoch
+        return self._drawn
 
 
-class BatchSampler(SequentialSampler):
-    """Keys of whole batches, shared out between processes.
+class BatchSampler(DistributedSampler[Any], SequentialSampler):
+    """Samples the keys of whole batches, shared out between processes.
 
-    It calls itself sequential for Lightning to leave it in place where `overfit_batches` asks for no shuffling.
-
-    In training, where every process must take as many steps as the others, up to `world_size - 1` images come twice;
-    in evaluation none does.
+    In training, where every process must take the same number of steps, up to `world_size - 1` samples come twice; in
+    evaluation none does. The base classes make Lightning leave the sampler in place: the first in distributed
+    training, the second with `overfit_batches`.
 
     Args:
-        size: number of images.
-        batch_size: images in a batch of one process.
+        size: number of samples.
+        batch_size: samples in a batch of one process.
         seed: of the order.
         train: shuffle anew in each epoch.
         rank: this process, 0..world_size - 1.
         world_size: number of processes.
-        device: where the indices are wanted; they are copied there once an epoch.
+        device: of the indices, which are copied there once an epoch.
     """
 
     def __init__(
@@ -99,17 +190,17 @@ class BatchSampler(SequentialSampler):
         self.epoch = self.start = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose order comes next; Lightning calls this."""
+        """Choose the epoch; Lightning calls this."""
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
     def __len__(self) -> int:
-        """Count this process's batches."""
-        whole, rest = divmod(self.size, self.batch_size * self.world_size)
-        return whole + (rest > (0 if self.train else self.rank))
+        """Return the number of this process's batches."""
+        full, rest = divmod(self.size, self.batch_size * self.world_size)
+        return full + (rest > (0 if self.train else self.rank))
 
-    def __iter__(self) -> Iterator[Key]:  # type: ignore[override]  # whole batches, not single images
-        """Go through the batches of the epoch, from number `start` on, counted from 0."""
+    def __iter__(self) -> Iterator[Key]:  # type: ignore[override]  # whole batches, not single samples
+        """Yield the batches of the epoch, beginning with number `start`, counted from 0."""
         for together in self._order().to(self.device).split(self.batch_size * self.world_size)[self.start :]:
             share = together[self.rank :: self.world_size]
             if len(share):
@@ -118,81 +209,30 @@ class BatchSampler(SequentialSampler):
     def _order(self) -> Tensor:
         if not self.train:
             return torch.arange(self.size)
-        order = torch.randperm(self.size, generator=generator(self.seed, self.epoch, 0))
+        order = torch.randperm(self.size, generator=generator(Purpose.ORDER, self.seed, self.epoch))
         return torch.cat([order, order[: -self.size % self.world_size]])
 
 
 class BatchLoader(DataLoader[Any]):
-    """A DataLoader that can tell where in an epoch it is, and go on from there.
+    """A DataLoader with a `BatchSampler` that can save its position in an epoch and continue from it.
 
-    Its `sampler` is a BatchSampler. What counts is the batch in use, not those that workers have fetched in advance.
+    The position is that of the batch in use, not of those that workers have fetched ahead.
     """
 
     sampler: BatchSampler
     batch = 0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # as good as DataLoader's own iterators
-        """Go through the batches of the epoch that has been set, or their rest."""
+        """Yield the batches of the epoch that was set, or those that remain of it."""
         self.batch = self.sampler.start
         for batch in super().__iter__():
             self.batch += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Note the epoch, and how many of its batches have been used."""
+        """Return the epoch, and how many of its batches have been used."""
         return {"epoch": self.sampler.epoch, "batch": self.batch}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on from there when iterated next."""
+        """Continue from there in the next iteration."""
         self.sampler.epoch, self.sampler.start = state_dict["epoch"], state_dict["batch"]
-
-
-PURPOSE = 2  # beside the order's 0 and the augmentation's 1
-
-
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Part of a data set: images and labels; parts can share what they hold, so that a split copies no image.
-
-    Args:
-        held: images, uint8 [M, C, H, W].
-        labels: int64 [N], of this part's images.
-        rows: which of those that are held, int64 [N]; None is all.
-    """
-
-    held: Tensor
-    labels: Tensor
-    rows: Tensor | None = None
-
-    def __iter__(self) -> Iterator[Tensor]:
-        """Unpack into images and labels."""
-        return iter((self.images, self.labels))
-
-    @property
-    def images(self) -> Tensor:
-        """Pick the part's own images, uint8 [N, C, H, W]."""
-        return self.held if self.rows is None else self.held[self.rows]
-
-    @property
-    def nbytes(self) -> int:
-        """Count the bytes of the part's own images."""
-        return len(self.labels) * self.held.element_size() * self.held[:1].numel()
-
-    def to(self, device: torch.device) -> "Samples":
-        """Copy the part's own to a device, if they are not there."""
-        return self if self.held.device == device else Samples(*(tensor.to(device) for tensor in self))
-
-
-def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Put `fraction` of each class aside, at least one and never all images of a class that has two.
-
-    Returns:
-        Indices of the larger and of the smaller part, int64, each in ascending order.
-    """
-    aside = torch.zeros(len(labels), dtype=torch.bool)
-    random = generator(seed, PURPOSE)
-    for label in labels.unique():
-        members = (labels == label).nonzero().flatten()
-        count = min(max(round(len(members) * fraction), 1), len(members) - 1)
-        aside[members[torch.randperm(len(members), generator=random)[:count]]] = True
-    return (~aside).nonzero().flatten(), aside.nonzero().flatten()

@@ -18,9 +18,7 @@ PARTS = {"train": "train", "val": "validation", "test": "test"}
 def print_header(experiment: Experiment) -> None:
     """Say what is trained, on what and where."""
     parameters = sum(p.numel() for p in experiment.model.parameters())
-    sizes = [
-        f"{len(part.labels):,} {PARTS[name]}" for name, part in getattr(experiment.datamodule, "parts", {}).items()
-    ]
+    sizes = [f"{len(part):,} {PARTS[name]}" for name, part in getattr(experiment.datamodule, "parts", {}).items()]
     trainer, model = experiment.trainer, experiment.config.model.class_path.rpartition(".")[2]
     print(
         f"{experiment.config.experiment}: {model} of {parameters:,} parameters on "

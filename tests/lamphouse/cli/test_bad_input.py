@@ -208,7 +208,6 @@ def test_no_network(fit: Command, experiment: str, folder: str) -> None:
         [],
         "cannot be downloaded",
         f"put its files into data/{folder}",
-        "digits_mlp",
     )
 
 

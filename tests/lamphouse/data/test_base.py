@@ -59,27 +59,27 @@ def test_parts_are_disjoint_stratified_and_the_test_split_is_the_official_one() 
     data = fitted(val_fraction=0.2)
     data.setup("test")
     train, val, test = (data.parts[part] for part in ("train", "val", "test"))
-    assert [len(part.labels) for part in (train, val, test)] == [72, 18, 31]
-    assert not rows(train.images) & rows(val.images)
-    assert rows(train.images) | rows(val.images) == rows(data.load(train=True).images)
-    assert torch.equal(test.images, data.load(train=False).images)
-    assert torch.bincount(val.labels).tolist() == [6, 6, 6]
+    assert [len(part) for part in (train, val, test)] == [72, 18, 31]
+    assert not rows(train[:][0]) & rows(val[:][0])
+    assert rows(train[:][0]) | rows(val[:][0]) == rows(data.load(train=True)[:][0])
+    assert torch.equal(test[:][0], data.load(train=False)[:][0])
+    assert torch.bincount(val[:][1]).tolist() == [6, 6, 6]
 
 
 def test_a_split_copies_no_image_and_a_device_gets_a_parts_own_only() -> None:
     data = fitted(val_fraction=0.2)
     train, val = data.parts["train"], data.parts["val"]
-    assert train.held is val.held
-    images, labels = train
-    assert torch.equal(images, train.images)
-    assert torch.equal(labels, train.labels)
+    assert train.inputs is val.inputs
+    images, labels = train[:]
+    assert torch.equal(images, train[:][0])
+    assert torch.equal(labels, train[:][1])
     assert train.to(torch.device("cpu")) is train
-    assert train.to(torch.device("meta")).held.shape == images.shape
+    assert train.to(torch.device("meta")).inputs.shape == images.shape
 
 
 def test_the_split_follows_from_the_seed_in_every_process() -> None:
-    assert torch.equal(fitted(seed=3).parts["val"].images, fitted(seed=3).parts["val"].images)
-    assert not torch.equal(fitted(seed=3).parts["val"].images, fitted(seed=4).parts["val"].images)
+    assert torch.equal(fitted(seed=3).parts["val"][:][0], fitted(seed=3).parts["val"][:][0])
+    assert not torch.equal(fitted(seed=3).parts["val"][:][0], fitted(seed=4).parts["val"][:][0])
 
 
 def test_a_stage_loads_only_what_it_needs() -> None:
@@ -91,7 +91,7 @@ def test_a_stage_loads_only_what_it_needs() -> None:
 
 
 def test_images_stay_bytes_in_memory() -> None:
-    assert fitted().parts["train"].images.dtype == torch.uint8
+    assert fitted().parts["train"].inputs.dtype == torch.uint8
 
 
 def test_normalised_images_have_the_stated_mean_and_deviation() -> None:
@@ -100,7 +100,7 @@ def test_normalised_images_have_the_stated_mean_and_deviation() -> None:
     expected = images.clone().float()
     for channel in range(3):
         expected[:, channel] = (expected[:, channel] / 255 - data.mean[channel]) / data.std[channel]
-    torch.testing.assert_close(data.normalised(images), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(data.normalise(images), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_evaluation_images_are_normalised_and_nothing_else() -> None:
@@ -108,15 +108,15 @@ def test_evaluation_images_are_normalised_and_nothing_else() -> None:
     data.setup("test")
     for part, loader in (("val", data.val_dataloader()), ("test", data.test_dataloader())):
         images, labels = zip(*(data.on_after_batch_transfer(batch) for batch in loader), strict=True)
-        assert torch.equal(torch.cat(images), data.normalised(data.parts[part].images))
-        assert torch.equal(torch.cat(labels), data.parts[part].labels)
+        assert torch.equal(torch.cat(images), data.normalise(data.parts[part][:][0]))
+        assert torch.equal(torch.cat(labels), data.parts[part][:][1])
 
 
 def test_augmentations_follow_each_other_each_with_its_own_draws() -> None:
     data = fitted(augment=EVERYTHING)
-    images, draws = data.parts["train"].images, torch.rand(len(data.parts["train"].labels), 5)
+    images, draws = data.parts["train"][:][0], torch.rand(len(data.parts["train"]), 5)
     expected = Cutout(2)(RandomCrop(1)(RandomFlip()(images, draws[:, :1]), draws[:, 1:3]), draws[:, 3:])
-    assert torch.equal(data.augmented(images, draws, epoch=0), expected)
+    assert torch.equal(data.apply_augmentations(images, draws, epoch=0), expected)
 
 
 def test_an_augmentation_that_draws_nothing_is_told_the_epoch() -> None:
@@ -128,8 +128,8 @@ def test_an_augmentation_that_draws_nothing_is_told_the_epoch() -> None:
 
 def test_equal_images_are_changed_each_in_its_own_way() -> None:
     data = fitted(augment=[RandomCrop(2)])
-    same = data.parts["train"].images[:1].expand(72, -1, -1, -1)
-    data.parts["train"] = Samples(same.contiguous(), data.parts["train"].labels[:72])
+    same = data.parts["train"][:][0][:1].expand(72, -1, -1, -1)
+    data.parts["train"] = Samples(same.contiguous(), data.parts["train"][:72][1])
     assert len(rows(epoch_of(data)[0])) > 15  # of 25 places
 
 
@@ -185,7 +185,7 @@ def test_images_stay_where_they_are_unless_a_gpu_has_room_for_them(on_device: bo
 def test_a_quarter_of_a_gpus_free_memory_may_hold_images(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     data = fitted()
     data.trainer = on("cuda")
-    size = data.parts["train"].images.nbytes
+    size = sum(tensor.nbytes for tensor in data.parts["train"][:])
     assert size == data.parts["train"].nbytes
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (4 * size + (1 if kept else -1), 0))
     assert data.is_resident(data.parts["train"]) is kept
@@ -212,24 +212,24 @@ def test_images_on_the_device_are_fetched_by_one_process() -> None:
 def test_digits_are_what_the_package_says_they_are() -> None:
     data = DigitsDataModule()
     train, test = data.load(train=True), data.load(train=False)
-    labels = torch.cat([train.labels, test.labels])
-    assert (len(train.labels), len(test.labels)) == (1438, 359)
+    labels = torch.cat([train[:][1], test[:][1]])
+    assert (len(train[:][1]), len(test[:][1])) == (1438, 359)
     assert torch.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # as published
-    assert train.images.shape[1:] == data.input_shape
-    assert len(torch.cat([train.images, test.images]).unique()) == 17
-    values = torch.cat([train.images, test.images]).float() / 255
+    assert train[:][0].shape[1:] == data.input_shape
+    assert len(torch.cat([train[:][0], test[:][0]]).unique()) == 17
+    values = torch.cat([train[:][0], test[:][0]]).float() / 255
     assert (values.mean().item(), values.std().item()) == pytest.approx((data.mean[0], data.std[0]), abs=2e-3)
 
 
 def test_the_test_digits_are_the_same_for_every_seed() -> None:
-    assert torch.equal(*(DigitsDataModule(seed=seed).load(train=False).images for seed in (1, 2)))
-    shares = torch.bincount(DigitsDataModule().load(train=False).labels)
+    assert torch.equal(*(DigitsDataModule(seed=seed).load(train=False)[:][0] for seed in (1, 2)))
+    shares = torch.bincount(DigitsDataModule().load(train=False)[:][1])
     assert shares.tolist() == [36, 36, 35, 37, 36, 36, 36, 36, 35, 36]
 
 
 def test_images_are_mirrored_in_every_other_epoch() -> None:
     data = fitted(augment=[RandomCrop(0), AlternatingFlip()], batch_size=7)
-    plain = data.normalised(data.parts["train"].images)
+    plain = data.normalise(data.parts["train"][:][0])
     upright, mirrored = rows(plain), rows(plain.flip(-1))
     seen = [rows(epoch_of(data, epoch)[0]) for epoch in range(3)]
     assert seen[0] == seen[2]

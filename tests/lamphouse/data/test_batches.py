@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lamphouse.data.samples import BatchSampler, SampleBatches, generator
+from lamphouse.data.samples import BatchSampler, Purpose, SampleBatches, Samples, generator
 
 IMAGES = torch.arange(23 * 4, dtype=torch.uint8).view(23, 1, 2, 2)
 LABELS = torch.arange(23) % 3
@@ -20,14 +20,16 @@ def order(sampler: BatchSampler) -> list[int]:
 
 def test_a_key_fetches_its_batch() -> None:
     indices = torch.tensor([7, 0, 22])
-    images, labels = SampleBatches(IMAGES, LABELS)[0, indices]
+    images, labels = SampleBatches(Samples(IMAGES, LABELS))[0, indices]
     assert torch.equal(images, IMAGES[indices])
     assert torch.equal(labels, LABELS[indices])
     assert images.dtype == torch.uint8
 
 
 def test_draws_are_uniform_and_an_images_own() -> None:
-    *_, draws, epoch = SampleBatches(torch.zeros(5000, 1, 1, 1), torch.zeros(5000), NEW * 3)[7, torch.arange(5000)]
+    *_, draws, epoch = SampleBatches(Samples(torch.zeros(5000, 1, 1, 1), torch.zeros(5000)), NEW * 3)[
+        7, torch.arange(5000)
+    ]
     assert epoch == 7
     assert draws.shape == (5000, 3)
     assert ((draws >= 0) & (draws < 1)).all()
@@ -40,7 +42,7 @@ def test_draws_are_uniform_and_an_images_own() -> None:
 
 def test_draws_follow_from_seed_epoch_and_image_alone() -> None:
     def drawn(seed: int, epoch: int, indices: list[int]) -> Tensor:
-        return SampleBatches(IMAGES, LABELS, NEW * 2, seed)[epoch, torch.tensor(indices)][2]
+        return SampleBatches(Samples(IMAGES, LABELS), NEW * 2, seed)[epoch, torch.tensor(indices)][2]
 
     torch.manual_seed(0)
     whole = drawn(1, 3, list(range(23)))
@@ -51,14 +53,17 @@ def test_draws_follow_from_seed_epoch_and_image_alone() -> None:
 
 
 def test_an_epoch_drawn_again_is_the_same() -> None:
-    batches, indices = SampleBatches(IMAGES, LABELS, NEW * 2), torch.arange(23)
+    batches, indices = SampleBatches(Samples(IMAGES, LABELS), NEW * 2), torch.arange(23)
     first = batches[0, indices][2].clone()
     assert not torch.equal(batches[1, indices][2], first)
     assert torch.equal(batches[0, indices][2], first)
 
 
 def test_a_draw_that_alternates_goes_half_way_round() -> None:
-    batches, indices = SampleBatches(torch.zeros(5000, 1, 1, 1), torch.zeros(5000), [True, False]), torch.arange(5000)
+    batches, indices = (
+        SampleBatches(Samples(torch.zeros(5000, 1, 1, 1), torch.zeros(5000)), [True, False]),
+        torch.arange(5000),
+    )
     first, second, third = (batches[epoch, indices][2].clone() for epoch in range(3))
     assert torch.equal(third[:, 0], first[:, 0])
     torch.testing.assert_close((second[:, 0] - first[:, 0]).abs(), torch.full((5000,), 0.5))
@@ -69,8 +74,14 @@ def test_a_draw_that_alternates_goes_half_way_round() -> None:
 
 def test_order_and_draws_do_not_share_their_numbers() -> None:
     """A generator is seeded by what it is for too."""
-    assert torch.rand(4, generator=generator(0, 0, 0)).tolist() != torch.rand(4, generator=generator(0, 0, 1)).tolist()
-    assert torch.rand(4, generator=generator(1, 0)).tolist() != torch.rand(4, generator=generator(0, 1)).tolist()
+    assert (
+        torch.rand(4, generator=generator(Purpose.ORDER, 0)).tolist()
+        != torch.rand(4, generator=generator(Purpose.AUGMENT, 0)).tolist()
+    )
+    assert (
+        torch.rand(4, generator=generator(Purpose.ORDER, 1, 0)).tolist()
+        != torch.rand(4, generator=generator(Purpose.ORDER, 0, 1)).tolist()
+    )
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 23, 100])
@@ -131,8 +142,10 @@ def test_two_processes_step_through_the_batches_of_one_with_twice_the_batch() ->
 def test_workers_fetch_the_same_batches() -> None:
     def fetched(num_workers: int) -> list[tuple[list[Tensor], int]]:
         sampler = BatchSampler(23, 4, 1, train=True)
-        batches = SampleBatches(IMAGES, LABELS, NEW * 2)
-        loader = DataLoader(batches, None, sampler=sampler, num_workers=num_workers, generator=generator(0))
+        batches = SampleBatches(Samples(IMAGES, LABELS), NEW * 2)
+        loader = DataLoader(
+            batches, None, sampler=sampler, num_workers=num_workers, generator=generator(Purpose.ORDER, 0)
+        )
         epochs = []
         for epoch in range(2):
             sampler.set_epoch(epoch)

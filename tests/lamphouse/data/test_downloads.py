@@ -60,7 +60,7 @@ def test_mnist_reads_the_idx_files() -> None:
     data = MNISTDataModule()
     data.prepare_data()
     for train, size, seed in ((True, 100, 1), (False, 20, 2)):
-        images, labels = data.load(train)
+        images, labels = data.load(train)[:]
         assert images.shape == (size, 1, 28, 28)
         assert images.dtype == torch.uint8
         assert np.array_equal(images[:, 0].numpy(), images_of(labels_of(size), (28, 28), seed))
@@ -71,13 +71,13 @@ def test_mnist_reads_the_idx_files() -> None:
 def test_cifar10_reads_the_pickles() -> None:
     data = CIFAR10DataModule()
     data.prepare_data()
-    images, labels = data.load(train=True)
+    images, labels = data.load(train=True)[:]
     assert images.shape == (100, 3, 32, 32)
     assert images.is_contiguous()
     assert np.array_equal(images[:20].numpy(), images_of(labels_of(20), (3, 32, 32), seed=0))
     assert labels[:20].tolist() == labels_of(20).tolist()
     test = data.load(train=False)
-    assert np.array_equal(test.images.numpy(), images_of(labels_of(20), (3, 32, 32), seed=5))
+    assert np.array_equal(test.inputs.numpy(), images_of(labels_of(20), (3, 32, 32), seed=5))
 
 
 @pytest.mark.parametrize(("module", "files"), [(MNISTDataModule, "mnist"), (CIFAR10DataModule, "cifar10")])
@@ -89,9 +89,9 @@ def test_the_official_test_split_is_used_whole(
     data.prepare_data()
     data.setup("fit")
     data.setup("test")
-    assert [len(data.parts[part].labels) for part in ("train", "val", "test")] == [90, 10, 20]
-    assert torch.equal(data.parts["test"].images, data.load(train=False).images)
-    assert sorted(data.parts["val"].labels.tolist()) == list(range(10))
+    assert [len(data.parts[part]) for part in ("train", "val", "test")] == [90, 10, 20]
+    assert torch.equal(data.parts["test"].inputs, data.load(train=False).inputs)
+    assert sorted(data.parts["val"][:][1].tolist()) == list(range(10))
 
 
 def cut(path: Path) -> None:
@@ -148,7 +148,7 @@ def test_without_a_network_a_missing_file_is_asked_for(
 ) -> None:
     folder = request.getfixturevalue(files)
     (folder / name).unlink()
-    message = rf"cannot be downloaded \(.*\): put its files into {folder}, .*digits"
+    message = rf"cannot be downloaded \(.*\): put its files into {folder}, or train on data that needs no download"
     with pytest.raises(InputError, match=message) as info:
         module().prepare_data()
     assert "\n" not in str(info.value)
@@ -172,7 +172,7 @@ def test_mnist_is_downloaded_and_unpacked(
     shutil.rmtree("data")
     data = MNISTDataModule("elsewhere/data")
     data.prepare_data()
-    assert len(data.load(train=True).labels) == 100
+    assert len(data.load(train=True)) == 100
     monkeypatch.setattr(datasets.MNIST, "mirrors", [NOWHERE])
     data.prepare_data()  # not asked for again
 
@@ -189,7 +189,7 @@ def test_cifar10_is_downloaded_and_unpacked(
     shutil.rmtree("data")
     data = CIFAR10DataModule("elsewhere/data")
     data.prepare_data()
-    assert len(data.load(train=True).labels) == 100
+    assert len(data.load(train=True)) == 100
 
 
 def test_a_mirror_that_serves_something_else_is_found_out(

@@ -16,8 +16,7 @@ import torch
 from fake_data import write_folder, write_image
 from PIL import Image
 
-from lamphouse.data import ImageFolderDataModule, folder_cache
-from lamphouse.data import images as image_files
+from lamphouse.data import ImageFolderDataModule, folder_cache, image_files
 from lamphouse.data.image_files import read_image
 from lamphouse.errors import InputError
 
@@ -27,7 +26,7 @@ PROCESS = """
 from lamphouse.data import ImageFolderDataModule
 data = ImageFolderDataModule("images", image_size=8)
 data.setup("fit")
-print(int(data.parts["train"].images.long().sum()))
+print(int(data.parts["train"][:][0].long().sum()))
 """
 
 
@@ -48,7 +47,7 @@ def images(**options: object) -> dict[str, torch.Tensor]:
     data = ImageFolderDataModule(ROOT, **{"image_size": 8, **options})  # type: ignore[arg-type]  # options of any type
     data.setup("fit")
     data.setup("test")
-    return {f"{part} {i}": image for part, found in data.parts.items() for i, image in enumerate(found.images)}
+    return {f"{part} {i}": image for part, found in data.parts.items() for i, image in enumerate(found[:][0])}
 
 
 def same(found: dict[str, torch.Tensor], **options: object) -> bool:

@@ -102,7 +102,7 @@ def predictions_of(checkpoint: Path, paths: Sequence[Path], top: int, batch_size
     predictions: list[Prediction] = []
     for start in range(0, len(paths), batch_size):
         images = torch.stack([data.read(path) for path in paths[start : start + batch_size]])
-        probabilities, classes = model(data.normalised(images)).softmax(1).topk(min(top, data.num_classes))
+        probabilities, classes = model(data.normalise(images)).softmax(1).topk(min(top, data.num_classes))
         for names, values in zip(classes.tolist(), probabilities.tolist(), strict=True):
             predictions.append([(data.classes[name], value) for name, value in zip(names, values, strict=True)])
     return predictions

@@ -20,7 +20,7 @@ Command = Callable[..., Outcome]
 @pytest.fixture
 def digits() -> dict[str, int]:
     """Write test digits as image files, and return the class of each by its path."""
-    images, labels = DigitsDataModule().load(train=False)
+    images, labels = DigitsDataModule().load(train=False)[:]
     Path("digits").mkdir()
     for number, image in enumerate(images[:12]):
         Image.fromarray(image[0].numpy()).save(f"digits/{number:02}.png")
@@ -36,9 +36,9 @@ def test_files_are_read_as_in_training(arc: Command, trained: Path, digits: dict
     outcome = arc("predict", "--run", trained, "--input", "digits")
     assert (outcome.status, outcome.err) == (0, "")
     model = MLPClassifier.load_from_checkpoint(trained / "best.ckpt", weights_only=True).eval()
-    images = DigitsDataModule().load(train=False).images[:12]
+    images, _ = DigitsDataModule().load(train=False)[:12]
     with torch.inference_mode():
-        probabilities = model(DigitsDataModule().normalised(images)).softmax(1)
+        probabilities = model(DigitsDataModule().normalise(images)).softmax(1)
     table = predictions(trained)
     assert [row["file"] for row in table] == list(digits)
     for row, expected, line in zip(table, probabilities, outcome.out.splitlines(), strict=False):

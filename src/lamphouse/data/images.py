@@ -1,0 +1,106 @@
+"""A data module for images in memory: normalisation and augmentation of whole batches on the device."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lamphouse.data.augment import Augmentation
+from lamphouse.data.datamodule import TensorDataModule
+from lamphouse.data.image_files import read_image
+from lamphouse.data.samples import Batch, Samples, is_labels
+from lamphouse.errors import InputError
+
+
+class ImageDataModule(TensorDataModule):
+    """A data set of images (abstract): a subclass defines `classes`, `input_shape`, `mean`, `std` and `load`.
+
+    Inputs stay uint8 [N, C, H, W] in memory; batches have float32 images.
+
+    Args:
+        augment: augmentations of the training images, applied in this order.
+        **kwargs: see `TensorDataModule`.
+    """
+
+    classes: Sequence[str]
+    input_shape: tuple[int, int, int]  # channels, height, width
+    mean: Sequence[float]  # per channel, of values 0..1
+    std: Sequence[float]
+
+    def __init__(self, augment: Sequence[Augmentation] = (), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.hparams.pop("augment", None)  # objects, which checkpoints cannot hold; predictions need none of them
+        self.augment = list(augment)
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+    def check_samples(self, samples: Samples) -> None:
+        """Check samples once, when they have been loaded.
+
+        Raises:
+            InputError: inputs are not images of `input_shape`, a label is not one of the classes, or augmentations
+                would change the inputs without their targets.
+        """
+        super().check_samples(samples)
+        inputs, targets = samples.inputs, samples.targets
+        if inputs.dtype != torch.uint8 or inputs.shape[1:] != tuple(self.input_shape):
+            found, expected = f"{inputs.dtype} {list(inputs.shape)}", f"torch.uint8 {['N', *self.input_shape]}"
+            way_out = "(images * 255).round().byte() converts images with values 0..1"
+            raise InputError(f"inputs: {found}: expected {expected}: {way_out}".replace("'", ""))
+        if is_labels(targets) and len(targets) and not 0 <= targets.min() <= targets.max() < self.num_classes:
+            found, last = f"{targets.min()}..{targets.max()}", self.num_classes - 1
+            raise InputError(f"targets: labels {found}: expected 0..{last}, one for each class: correct the labels")
+        if self.augment and targets.ndim > 2:
+            way_out = "leave the option out, or augment both in `load`"
+            raise InputError(f"--data.augment: only inputs would change, not targets {list(targets.shape)}: {way_out}")
+
+    def check_augmentations(self) -> Tensor:
+        """Apply the augmentations to a training image.
+
+        Returns:
+            The image as in the first epoch, ready for a model, float32 [1, C, H, W].
+
+        Raises:
+            InputError: one of them cannot handle the images.
+        """
+        draws = torch.zeros(1, sum(augmentation.draws for augmentation in self.augment))
+        try:
+            return self.normalise(self.apply_augmentations(self.parts["train"].inputs[:1], draws, epoch=0))
+        except (ArithmeticError, RuntimeError, ValueError) as error:
+            raise InputError(f"--data.augment: {str(error).splitlines()[0]}") from error
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Return a loader that shuffles the training images anew in each epoch, and draws for their augmentations."""
+        alternates = [augmentation.alternates for augmentation in self.augment for _ in range(augmentation.draws)]
+        return self.loader("train", alternates if self.augment else None)
+
+    def on_after_batch_transfer(self, batch: Sequence[Any], dataloader_idx: int = 0) -> Batch:
+        """Augment a training batch, and normalise any batch, on the device."""
+        images, targets, *draws_and_epoch = batch
+        if draws_and_epoch:
+            images = self.apply_augmentations(images, *draws_and_epoch)
+        return self.normalise(images), targets
+
+    def apply_augmentations(self, images: Tensor, draws: Tensor, epoch: int) -> Tensor:
+        """Apply each augmentation with its own columns of draws, [B, all draws], to images 0..255, [B, C, H, W]."""
+        columns = draws.split([augmentation.draws for augmentation in self.augment], dim=1)
+        for augmentation, drawn in zip(self.augment, columns, strict=True):
+            augmentation.epoch = epoch
+            images = augmentation(images, drawn)
+        return images
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """Scale images 0..255, [B, C, H, W], to float32 with mean 0 and standard deviation 1 per channel."""
+        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
+        mean, std = (values.to(images.device, non_blocking=True) for values in (mean, std))  # without waiting for a GPU
+        return images.float().mul_(1 / (255 * std)).sub_(mean / std)
+
+    def read(self, path: Path) -> Tensor:
+        """Read an image file in the mode and size of the training images, uint8 [C, H, W]."""
+        return read_image(path, self.input_shape)
