@@ -1,37 +1,117 @@
-"""Loss and accuracy of an epoch."""
+"""Metrics of an epoch: the mean loss, averages over samples, and any torchmetrics metrics."""
+
+import copy
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
 import torch
-from torch import Tensor
+from lightning_utilities import apply_to_collection
+from torch import Tensor, nn
 from torchmetrics import Metric
 
+from lamphouse.errors import InputError
 
-class LossAndAccuracy(Metric):
-    """Mean loss and top-1 accuracy over all images seen, of all processes.
+# maps predictions and targets to a value per sample, [B], or to the batch's mean
+Average = Callable[[Any, Any], Tensor]
 
-    Kept as sums on the device of the batch, so that a step costs no synchronisation and uneven batches weigh right; in
-    float32 also where the model is in another type, in which it would not count far.
+
+class EpochMetrics(Metric):
+    """The mean loss and other metrics of all samples seen since the last reset, in all processes.
+
+    Loss and averages are kept as one vector of sums on the device of the batch, so that a step is a single small update
+    without synchronisation, and batches of different sizes weigh right.
+
+    Args:
+        averages: functions of predictions and targets, by name; their values are averaged over samples.
+        metrics: torchmetrics metrics by name. One that returns several values is reported as NAME_KEY for each.
+
+    Raises:
+        InputError: a metric has the name of another.
     """
 
     full_state_update = False
-    names = ("loss", "acc")
-    sums: Tensor  # loss, correct, images
+    sums: Tensor  # of losses, of each average and of samples; [2 + averages]
 
-    def __init__(self) -> None:
+    def __init__(
+        self, averages: Mapping[str, Average] | None = None, metrics: Mapping[str, Metric] | None = None
+    ) -> None:
         super().__init__()
-        self.add_state("sums", torch.zeros(3), dist_reduce_fx="sum")
+        averages, metrics = averages or {}, metrics or {}
+        self.averages, self.average_names = tuple(averages.values()), ("loss", *averages)
+        for name in metrics:
+            if name in self.average_names:
+                raise InputError(f"--model.metrics {name}: the model has this metric already: choose another name")
+        self.metric_names = tuple(metrics)
+        self.metrics = nn.ModuleList(copy.deepcopy(metric) for metric in metrics.values())
+        self.add_state("sums", torch.zeros(2 + len(averages)), dist_reduce_fx="sum")
 
-    def update(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
-        """Add a batch: its mean loss, a scalar; logits, [B, num_classes]; labels, [B]."""
-        images = len(labels)
-        correct = (logits.argmax(1) == labels).sum()
-        batch = torch.stack([loss.detach().float() * images, correct, correct.new_full((), images)])
-        self.sums = self.sums.float() + batch
+    def update(self, loss: Tensor, predictions: Any, targets: Any) -> None:
+        """Add a batch.
+
+        Args:
+            loss: its mean loss, a scalar.
+            predictions: whatever the metrics take, usually [B, ...].
+            targets: likewise; the length of a tensor, or of the tensors in a mapping, is the number of samples.
+        """
+        samples = len(next(iter(targets.values())) if isinstance(targets, Mapping) else targets)
+        sums = [summed(average(predictions, targets), samples) for average in self.averages]
+        # float32, whatever the model's type: bfloat16 counts to 256
+        count = torch.full((), samples, dtype=torch.float32, device=loss.device)
+        self.sums = self.sums.float() + torch.stack([loss.detach().float() * samples, *sums, count])
+        if self.metric_names:
+            self._update_metrics(predictions, targets)
+
+    def _update_metrics(self, predictions: Any, targets: Any) -> None:
+        predictions = apply_to_collection(predictions, Tensor, Tensor.detach)  # lists of them keep no graph
+        for metric in cast("Iterator[Metric]", self.metrics):
+            for name, state in metric.metric_state.items():
+                if isinstance(state, Tensor) and state.is_floating_point():  # bf16-true has cast it
+                    setattr(metric, name, state.to(torch.promote_types(state.dtype, torch.float32)))
+            metric.update(predictions, targets)
 
     def running(self) -> dict[str, Tensor]:
-        """Return `loss` and `acc`, 0..1, of this process so far; both are not-a-number before the first batch."""
-        loss, correct, images = self.sums
-        return dict(zip(self.names, (loss / images, correct / images), strict=True))
+        """Return loss and averages of this process so far; not-a-number before the first batch."""
+        return dict(zip(self.average_names, self.sums[:-1] / self.sums[-1], strict=True))
 
     def compute(self) -> dict[str, Tensor]:
-        """Return `loss` and `acc`, 0..1, of all processes."""
-        return self.running()
+        """Return every metric by name, of all processes."""
+        values = self.running()
+        for name, metric in zip(self.metric_names, cast("Iterator[Metric]", self.metrics), strict=True):
+            values |= flattened(name, metric.compute())
+        return values
+
+    def reset(self) -> None:
+        """Begin a new epoch."""
+        super().reset()
+        for metric in cast("Iterator[Metric]", self.metrics):
+            metric.reset()
+
+    @property
+    def names(self) -> list[str]:
+        """List what `compute` returns, as far as that is known before the first batch."""
+        names = list(self.average_names)
+        for name, metric in zip(self.metric_names, cast("Iterator[Metric]", self.metrics), strict=True):
+            try:
+                with warnings.catch_warnings(action="ignore"):  # that nothing was measured yet
+                    names += flattened(name, copy.deepcopy(metric).compute())
+            except (RuntimeError, ValueError, IndexError):  # without any samples it has no value
+                names.append(name)
+        return names
+
+
+def summed(values: Tensor, samples: int) -> Tensor:
+    """Sum values over the samples of a batch; a scalar, or values with more than one dimension, count by their mean."""
+    return values.sum() if values.ndim == 1 else values.float().mean() * samples
+
+
+def flattened(name: str, value: Any) -> dict[str, Tensor]:
+    """Name every scalar of a metric's value: NAME, or NAME_KEY for the entries of mappings, sequences and tensors."""
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return {name: value.reshape(())}
+    if isinstance(value, Tensor | list | tuple):
+        value = dict(enumerate(value.flatten() if isinstance(value, Tensor) else value))
+    if not isinstance(value, Mapping):
+        return {name: torch.as_tensor(value)}
+    parts = (flattened(f"{name}_{key}", part) for key, part in value.items())
+    return {key: scalar for part in parts for key, scalar in part.items()}

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lamphouse.metrics import LossAndAccuracy
+from arc_light.classification import correct
+from lamphouse.metrics import EpochMetrics
 
 SIZES = [[8, 8, 8], [8, 8, 3], [1, 7, 16], [1]]
 
@@ -15,7 +16,7 @@ def data(size: int) -> tuple[Tensor, Tensor]:
     return torch.randn(size, 5, generator=random), torch.randint(5, (size,), generator=random)
 
 
-def measured(metric: LossAndAccuracy, logits: Tensor, labels: Tensor, sizes: list[int]) -> dict[str, float]:
+def measured(metric: EpochMetrics, logits: Tensor, labels: Tensor, sizes: list[int]) -> dict[str, float]:
     for part, targets in zip(logits.split(sizes), labels.split(sizes), strict=True):
         metric.update(F.cross_entropy(part, targets), part, targets)
     return {name: value.item() for name, value in metric.compute().items()}
@@ -24,15 +25,15 @@ def measured(metric: LossAndAccuracy, logits: Tensor, labels: Tensor, sizes: lis
 @pytest.mark.parametrize("sizes", SIZES)
 def test_uneven_batches_weigh_right(sizes: list[int]) -> None:
     logits, labels = data(sum(sizes))
-    correct = sum(max(range(5), key=row.__getitem__) == label for row, label in zip(logits, labels, strict=True))
+    right = sum(max(range(5), key=row.__getitem__) == label for row, label in zip(logits, labels, strict=True))
     losses = [-(row.double() - row.double().logsumexp(0))[label] for row, label in zip(logits, labels, strict=True)]
-    result = measured(LossAndAccuracy(), logits, labels, sizes)
-    assert result["acc"] == pytest.approx(correct / len(labels))
+    result = measured(EpochMetrics({"acc": correct}), logits, labels, sizes)
+    assert result["acc"] == pytest.approx(right / len(labels))
     assert result["loss"] == pytest.approx(float(sum(losses)) / len(labels))
 
 
 def test_an_epoch_begins_at_nothing() -> None:
-    metric = LossAndAccuracy()
+    metric = EpochMetrics({"acc": correct})
     logits, labels = data(24)
     first = measured(metric, logits, labels, [24])
     metric.reset()
@@ -40,7 +41,7 @@ def test_an_epoch_begins_at_nothing() -> None:
 
 
 def test_the_running_figures_are_those_so_far() -> None:
-    metric = LossAndAccuracy()
+    metric = EpochMetrics({"acc": correct})
     logits, labels = data(8)
     assert metric.running()["loss"].isnan()
     metric.update(F.cross_entropy(logits, labels), logits, labels)
@@ -48,7 +49,7 @@ def test_the_running_figures_are_those_so_far() -> None:
 
 
 def test_no_graph_is_kept() -> None:
-    metric = LossAndAccuracy()
+    metric = EpochMetrics({"acc": correct})
     logits, labels = data(8)
     logits.requires_grad_()
     metric.update(F.cross_entropy(logits, labels), logits, labels)
@@ -57,7 +58,7 @@ def test_no_graph_is_kept() -> None:
 
 def test_half_precision_counts_exactly() -> None:
     """bf16 logits must not make bf16 sums, which count to 256."""
-    metric = LossAndAccuracy()
+    metric = EpochMetrics({"acc": correct})
     logits = torch.zeros(1000, 5).bfloat16()
     logits[:, 1] = 1
     for part in logits.split(100):
@@ -67,7 +68,7 @@ def test_half_precision_counts_exactly() -> None:
 
 def test_a_model_of_another_type_counts_exactly() -> None:
     """Lightning's bf16-true casts the whole model, its metrics too."""
-    model = nn.ModuleList([LossAndAccuracy()]).to(torch.bfloat16)
+    model = nn.ModuleList([EpochMetrics({"acc": correct})]).to(torch.bfloat16)
     (metric,) = model
     logits = torch.zeros(1000, 5).bfloat16()
     for epoch in range(2):

@@ -157,7 +157,7 @@ def test_one_dimensional_parameters_do_not_decay(make: Callable[..., Classifier]
 def test_trying_the_optimizer_changes_nothing(make: Callable[..., Classifier]) -> None:
     model = make(lr_scheduler=OneCycle)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    model.check()
+    model.check_optimizer()
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 

@@ -12,7 +12,6 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from arc_light.classification import Classifier
 from arc_light.loops.manual import optimize_manually
 from lamphouse.callbacks import EMA, EpochProgress, StopNotFinite, Throughput
 from lamphouse.callbacks.finite import FiniteCheck
@@ -27,6 +26,7 @@ from lamphouse.errors import InputError
 from lamphouse.loggers import place
 from lamphouse.loggers.table import MetricsTable
 from lamphouse.machine.settings import default_channels_last, default_precision, device_type
+from lamphouse.task import Task
 
 
 class Experiment(Configuration):
@@ -136,8 +136,8 @@ class Experiment(Configuration):
         """
         if isinstance(self.datamodule, ImageDataModule) and is_first_process():
             self.check_size(self.datamodule.check_augmentations())
-        if isinstance(self.model, Classifier):
-            self.model.check(self.trainer.strategy.root_device)
+        if isinstance(self.model, Task):
+            self.model.check_optimizer(self.trainer.strategy.root_device)
             for name in ("early_stopping", "best_checkpoint"):
                 check_monitor(name, self.config[name].monitor, self.model.metric_names)
 
@@ -148,7 +148,7 @@ class Experiment(Configuration):
             InputError: the model does not take images of that size.
         """
         shape, training = list(image.shape[1:]), [part for part in self.model.modules() if part.training]
-        if shape == list(self.datamodule.input_shape) or not isinstance(self.model, Classifier):
+        if shape == list(self.datamodule.input_shape) or not isinstance(self.model, Task):
             return  # a model of the user's own need not have a forward
         try:
             with torch.inference_mode():

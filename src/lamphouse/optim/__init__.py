@@ -1,6 +1,6 @@
-"""Parameter groups and schedules that know the run's length."""
+"""Parameter groups, learning-rate schedules that know the length of the run, and Muon."""
 
-from lamphouse.optim.build import built, parameter_groups, scheduled, try_out
+from lamphouse.optim.build import call_option, dry_run, optimizer_with_schedule, parameter_groups
 from lamphouse.optim.muon import ConvMuon
 from lamphouse.optim.schedules import (
     BY_STEP,
@@ -21,8 +21,8 @@ __all__ = [
     "Schedule",
     "WarmupCosineLR",
     "WarmupLinearLR",
-    "built",
+    "call_option",
+    "dry_run",
+    "optimizer_with_schedule",
     "parameter_groups",
-    "scheduled",
-    "try_out",
 ]

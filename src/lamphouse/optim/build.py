@@ -1,4 +1,4 @@
-"""Optimizers and schedules from options."""
+"""Optimizers and schedules from options, for any LightningModule's `configure_optimizers`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from lamphouse.optim.schedules import BY_STEP, ReduceLROnPlateau, RunLengthLR, S
 
 
 def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
-    """Split the trainable parameters so that one-dimensional ones (biases, norms) have no weight decay.
+    """Group the trainable parameters so that one-dimensional ones (biases, norms) have no weight decay.
 
     Decaying them costs accuracy (He et al. 2019, arXiv:1812.01187, section 3.1).
     """
@@ -23,34 +23,35 @@ def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
     return [group for group in (decayed, others) if group["params"]]
 
 
-def built(option: str, build: Callable[..., Any], *args: Any) -> Any:
-    """Call what was configured by an option of the model.
+def call_option(option: str, function: Callable[..., Any], *args: Any) -> Any:
+    """Call what an option of the model configures.
 
     Raises:
-        InputError: it refuses its own options.
+        InputError: it rejects its own options.
     """
     try:
-        return build(*args)
+        return function(*args)
     except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
         raise InputError(f"--model.{option}: {error}; see --help for its options") from error
 
 
-def scheduled(
-    optimizer: Optimizer, build: Callable[[Optimizer], Schedule], steps: Callable[[], float]
+def optimizer_with_schedule(
+    optimizer: Optimizer, schedule: Callable[[Optimizer], Schedule], total_steps: Callable[[], float]
 ) -> OptimizerLRSchedulerConfig:
-    """Build a schedule for an optimizer, and tell Lightning what it goes by.
+    """Build a schedule, and return it with its optimizer as `configure_optimizers` should.
 
     Args:
-        optimizer: what it is for.
-        build: makes it.
-        steps: counts those of the whole run; asked only where the schedule depends on it.
+        optimizer: the optimizer whose learning rate it changes.
+        schedule: builds it.
+        total_steps: counts the optimizer steps of the whole run, such as
+            `lambda: self.trainer.estimated_stepping_batches`; called only if the schedule depends on it.
 
     Raises:
-        InputError: it refuses its options, or needs an end where the run has none.
+        InputError: the schedule rejects its options, or it depends on the length of a run without end.
     """
-    scheduler = built("lr_scheduler", build, optimizer)
+    scheduler = call_option("lr_scheduler", schedule, optimizer)
     if isinstance(scheduler, RunLengthLR):
-        scheduler.total_steps = _finite(steps())
+        scheduler.total_steps = _finite(total_steps())
     interval = "step" if isinstance(scheduler, BY_STEP) else "epoch"
     monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else "val/loss"
     return {
@@ -65,27 +66,29 @@ def _finite(steps: float) -> int:
     return int(steps)
 
 
-def try_out(optimizer: Callable[..., Any], configure: Callable[..., Any], device: torch.device | str) -> None:
-    """Take a step with an optimizer, on a parameter of no use, and with a schedule, which changes nothing.
+def dry_run(optimizer: Callable[..., Any], configure: Callable[..., Any], device: torch.device | str) -> None:
+    """Step an optimizer on a parameter of its own, and a model's optimizer and schedule without gradients.
+
+    Nothing of the model changes.
 
     Args:
         optimizer: builds it from parameter groups.
-        configure: builds it for the model, with its schedule, for a run of `total_steps`.
+        configure: the model's `configure_optimizers`, which takes `total_steps`.
         device: where the model will be.
 
     Raises:
-        InputError: one of them refuses its options.
+        InputError: one of them rejects its options.
     """
     parameter = nn.Parameter(torch.zeros(2, 2, device=device))
     parameter.grad = torch.ones_like(parameter)
-    built("optimizer", built("optimizer", optimizer, [{"params": [parameter]}]).step)
+    call_option("optimizer", call_option("optimizer", optimizer, [{"params": [parameter]}]).step)
     configured = configure(total_steps=1)
     if not isinstance(configured, dict):
         return
     scheduler = configured["lr_scheduler"]["scheduler"]
-    configured["optimizer"].step()  # without gradients, so that nothing changes
-    measured = [0.0] if isinstance(scheduler, ReduceLROnPlateau) else []
-    built("lr_scheduler", scheduler.step, *measured)
+    configured["optimizer"].step()
+    metric = [0.0] if isinstance(scheduler, ReduceLROnPlateau) else []
+    call_option("lr_scheduler", scheduler.step, *metric)
     lr = min(float(group["lr"]) for group in configured["optimizer"].param_groups)
     if not 0 <= lr < float("inf"):
         raise InputError(f"--model.lr_scheduler: it leads to a learning rate of {lr}; see --help for its options")
