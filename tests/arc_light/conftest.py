@@ -8,18 +8,14 @@ import pytest
 
 from arc_light.__main__ import main
 
-ROOT = Path(__file__).parents[2]
+CONFIGS = Path(__file__).parents[2] / "configs"
 QUICK = ["--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.max_epochs=1"]
 QUICK += [f"--trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
 
 
 @pytest.fixture(autouse=True)
-def own_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     reason = "downloads its data: make a tiny copy in tests/arc_light/tiny_data"
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.skip(reason))
 
@@ -37,7 +33,6 @@ def run(tiny_data: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tup
     """Run a command in this process, and return its exit status, its output and its errors."""
 
     def run(*args: object) -> tuple[int, str, str]:
-        capfd.readouterr()
         try:
             main([str(arg) for arg in args])
         except SystemExit as error:
@@ -49,6 +44,5 @@ def run(tiny_data: Path, capfd: pytest.CaptureFixture[str]) -> Callable[..., tup
 
 @pytest.fixture
 def options() -> Callable[[str], list[object]]:
-    """Return the options of an experiment, for one step."""
-    files = [ROOT / "configs" / "trainer.yaml"]
-    return lambda experiment: ["-c", *files, "-c", ROOT / "configs" / f"{experiment}.yaml", *QUICK]
+    """Return the options of one step of an experiment."""
+    return lambda experiment: ["-c", CONFIGS / "trainer.yaml", "-c", CONFIGS / f"{experiment}.yaml", *QUICK]

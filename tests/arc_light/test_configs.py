@@ -7,13 +7,10 @@ from typing import Any
 import pytest
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-EXPERIMENTS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "trainer")
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_an_experiment_trains_and_tests(
-    experiment: str, run: Callable[..., Any], options: Callable[[str], list[object]]
-) -> None:
+@pytest.mark.parametrize("experiment", sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "trainer"))
+def test_trains_and_tests(experiment: str, run: Callable[..., Any], options: Callable[[str], list[object]]) -> None:
     status, output, error = run("fit", *options(experiment))
     if status == 2 and " --data." in error:
         pytest.skip(f"lacks its data, make a tiny copy in tests/arc_light/tiny_data: {error}")
