@@ -13,12 +13,12 @@ class NotFiniteError(Exception):
 
     Args:
         message: it.
-        place: the batch, where there was one.
+        position: the batch, where there was one.
     """
 
-    def __init__(self, message: str, place: Any = None) -> None:
+    def __init__(self, message: str, position: Any = None) -> None:
         super().__init__(message)
-        self.place = place
+        self.position = position
 
 
 class StoppedError(Exception):

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 
-from lamphouse.callbacks.finite import FiniteCheck, Place
-from lamphouse.callbacks.progress import show
+from lamphouse.callbacks import FiniteCheck, Position, show_progress
 from lamphouse.loops.batches import Batches
 from lamphouse.loops.schedule import unpacked
 from lamphouse.loops.watch import Metrics, Watch
@@ -145,14 +144,14 @@ def train_epoch(training: Training, batches: Batches, epoch: int, on_step: Calla
     """Go through the training batches once, from where training is."""
     model, options = training.model, training.options  # in the mode that the model was made in, training
     start, images = perf_counter(), 0
-    training.check.watch(model, training.scaler)
+    training.check.begin(model, training.scaler)
     bar = batches.epoch(epoch, training.batch)
     for number, batch in enumerate(bar, start=training.batch + 1):
         with autocast(options):
             loss, logits = model.loss(batch)
             model.train_metrics.update(loss, logits, batch[1])
         lr = training.optimizer.param_groups[0]["lr"]
-        training.check.before_backward(loss, Place(epoch, number - 1, training.step, lr))
+        training.check.before_backward(loss, Position(epoch, number - 1, training.step, lr))
         training.scaler.scale(loss / options.accumulate).backward()
         training.check.after_backward()
         if number % options.accumulate == 0 or number == len(batches):
@@ -160,7 +159,7 @@ def train_epoch(training: Training, batches: Batches, epoch: int, on_step: Calla
             if training.schedule.due("step", number):
                 training.schedule.step()
         images += len(batch[0])
-        show(bar, model.train_metrics)
+        show_progress(bar, model.train_metrics.running)
         if number % options.accumulate == 0 and number < len(batches):
             training.batch = number
             on_step(training)
@@ -208,7 +207,7 @@ def evaluate(model: Any, options: Options, batches: Batches, epoch: int = 0, par
             with autocast(options):
                 loss, logits = model.loss(batch)
                 counted.update(loss, logits, batch[1])
-            show(bar, counted)
+            show_progress(bar, counted.running)
     return report(part, counted)
 
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import resnet as torchvision_resnet
 
-from arc_light.classification import Classifier
 from lamphouse.networks import pretrained
+from arc_light.classification import Classifier
 
 Stem = Literal["small", "large"]
 Depth = Literal[8, 14, 18, 20, 32, 34, 50, 56]

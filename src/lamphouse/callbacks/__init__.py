@@ -1,8 +1,20 @@
-"""Callbacks for any Trainer."""
+"""Callbacks and checks for any Lightning Trainer."""
 
+from lamphouse.callbacks.anomaly import find_operation
 from lamphouse.callbacks.ema import EMA
-from lamphouse.callbacks.finite import StopNotFinite
-from lamphouse.callbacks.progress import EpochProgress
-from lamphouse.callbacks.throughput import Throughput
+from lamphouse.callbacks.finite import FiniteCheck, Position, StopNotFinite
+from lamphouse.callbacks.progress import EpochProgress, print_epoch, show_progress
+from lamphouse.callbacks.throughput import NoProfiler, Throughput
 
-__all__ = ["EMA", "EpochProgress", "StopNotFinite", "Throughput"]
+__all__ = [
+    "EMA",
+    "EpochProgress",
+    "FiniteCheck",
+    "NoProfiler",
+    "Position",
+    "StopNotFinite",
+    "Throughput",
+    "find_operation",
+    "print_epoch",
+    "show_progress",
+]

@@ -1,4 +1,4 @@
-"""Finds the operation that makes infinity or not-a-number out of finite numbers."""
+"""Find the operation that turns finite numbers into infinity or NaN."""
 
 import sys
 import warnings
@@ -13,17 +13,17 @@ from torch.nn.modules.module import register_module_forward_hook, register_modul
 from torch.overrides import TorchFunctionMode
 
 NUMBERS, GRADIENTS = ("nan", "infinity"), ("nan gradient", "infinite gradient")
-NOTHING = "no operation made it out of finite numbers"
-LIBRARIES = (str(Path(torch.__file__).parent), __file__)  # a line in them tells nothing of a model
+NOTHING_FOUND = "no operation made it out of finite numbers"
+LIBRARIES = (str(Path(torch.__file__).parent), __file__)  # a line in them says nothing about a model
 
 
 class OperationFinder(TorchFunctionMode):
-    """Notes the first operations of training steps, forward and backward, that do not keep numbers finite.
+    """Records the first operations of training steps, forward and backward, that make finite numbers infinite or NaN.
 
-    An infinity may be meant, as in a mask: nothing is raised here, and a nan is noted beside it.
+    An infinity may be intended, as in a mask: it raises no error, and does not hide a NaN.
 
     Args:
-        model: whose parts are named.
+        model: its modules and parameters are named.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -31,36 +31,36 @@ class OperationFinder(TorchFunctionMode):
         self.model = model
         self.names = {module: name for name, module in model.named_modules()}
         self.entered: list[nn.Module] = []
-        self.found: dict[str, str] = {}  # by what came out, where from
+        self.found: dict[str, str] = {}  # where each kind of number came from
 
     def __str__(self) -> str:
-        """Say what was found, the first first."""
-        return ", ".join(f"the first {what} came from {where}" for what, where in self.found.items()) or NOTHING
+        """Describe what was found, in the order in which it happened."""
+        return ", ".join(f"the first {what} came from {where}" for what, where in self.found.items()) or NOTHING_FOUND
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation, and look at what it makes in a training step."""
-        results, given = func(*args, **(kwargs or {})), [args, *(kwargs or {}).values()]
+        """Run an operation and, in a training step, check its results."""
+        results, inputs = func(*args, **(kwargs or {})), [args, *(kwargs or {}).values()]
         if torch.is_grad_enabled():
             for result in tensors(results):
                 if self.entered or result.requires_grad:
-                    self._follow(f"{func.__name__}{self._here()}", result, given)
+                    self._follow(f"{func.__name__}{self._location()}", result, inputs)
         return results
 
     def enter(self, module: nn.Module, args: Any) -> None:
-        """Note the module that is computed, and look at what the outermost one begins with."""
+        """Note which module is computed; check the inputs and parameters of the outermost one."""
         if not self.entered and torch.is_grad_enabled():
             with torch.no_grad():
-                self._note(NUMBERS, "the batch", tensors(args), ())
+                self._check(NUMBERS, "the batch", tensors(args), ())
                 for name, parameter in self.model.named_parameters():
-                    self._note(NUMBERS, f"the weight {name}", [parameter], ())
+                    self._check(NUMBERS, f"the weight {name}", [parameter], ())
         self.entered.append(module)
 
     def leave(self, *_: Any) -> None:
         """Note that a module is done."""
         self.entered.pop()
 
-    def _here(self) -> str:
-        """Name the module and the line of the model's code that is run."""
+    def _location(self) -> str:
+        """Name the module and the line of the model's code that is being executed."""
         frame = sys._getframe(2)
         while frame.f_back and frame.f_code.co_filename.startswith(LIBRARIES):
             frame = frame.f_back
@@ -68,22 +68,24 @@ class OperationFinder(TorchFunctionMode):
         part = f" in {self.names.get(module) or 'the model'} ({type(module).__name__})" if module else ""
         return f"{part}, {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
-    def _follow(self, where: str, result: Tensor, given: Any) -> None:
-        self._note(NUMBERS, where, [result], given)
+    def _follow(self, where: str, result: Tensor, inputs: Any) -> None:
+        self._check(NUMBERS, where, [result], inputs)
         if result.grad_fn is not None:
-            back = f"{result.grad_fn.name()} of {where}"
-            result.grad_fn.register_hook(lambda made, got: self._note(GRADIENTS, back, tensors(made), got))
+            backward = f"{result.grad_fn.name()} of {where}"
+            result.grad_fn.register_hook(
+                lambda outputs, given: self._check(GRADIENTS, backward, tensors(outputs), given)
+            )
 
-    def _note(self, kind: tuple[str, str], where: str, results: Iterable[Tensor], given: Any) -> None:
+    def _check(self, kinds: tuple[str, str], where: str, results: Iterable[Tensor], inputs: Any) -> None:
         for result in results:
-            for what, is_wrong in zip(kind, (torch.isnan, torch.isinf), strict=True):
-                is_first = what not in self.found and is_wrong(result).any()
-                if is_first and all(tensor.isfinite().all() for tensor in tensors(given)):
-                    self.found[what] = where
+            for kind, is_wrong in zip(kinds, (torch.isnan, torch.isinf), strict=True):
+                is_first = kind not in self.found and is_wrong(result).any()
+                if is_first and all(tensor.isfinite().all() for tensor in tensors(inputs)):
+                    self.found[kind] = where
 
 
 def tensors(values: Any) -> Iterator[Tensor]:
-    """Go through the tensors of nested sequences."""
+    """Yield the tensors in nested sequences."""
     if isinstance(values, Tensor):
         yield values
     elif isinstance(values, list | tuple):
@@ -92,18 +94,18 @@ def tensors(values: Any) -> Iterator[Tensor]:
 
 
 @contextmanager
-def finding_operation(model: nn.Module) -> Iterator[OperationFinder]:
-    """Look at every operation of a model's training, which is slow."""
+def find_operation(model: nn.Module) -> Iterator[OperationFinder]:
+    """Check every operation of a model's training, which is slow; `str` of the finder says what it found."""
     finder = OperationFinder(model)
     hooks = (
         register_module_forward_pre_hook(finder.enter),
         register_module_forward_hook(finder.leave, always_call=True),
     )
     try:
-        # operations are not to be compiled away
-        compiled, checked = torch.compiler.set_stance("force_eager"), torch.autograd.set_detect_anomaly(True)
-        with warnings.catch_warnings(), compiled, checked, finder:
-            warnings.filterwarnings("ignore", "Error detected in")  # a whole traceback, which the error sums up
+        # compiled operations could not be seen
+        eager, anomaly = torch.compiler.set_stance("force_eager"), torch.autograd.set_detect_anomaly(True)
+        with warnings.catch_warnings(), eager, anomaly, finder:
+            warnings.filterwarnings("ignore", "Error detected in")  # a traceback, which the finder summarizes
             yield finder
     finally:
         for hook in hooks:

@@ -1,4 +1,4 @@
-"""A moving average of the weights."""
+"""Keep a moving average of the weights."""
 
 from typing import Any
 
@@ -8,25 +8,27 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 
 class EMA(EMAWeightAveraging):
-    """Exponential moving average of weights and buffers, updated each step; it is validated, tested and kept.
+    """Keeps an exponential moving average of weights and buffers, updated each step, for validation, test and the best.
 
-    Lightning's own, but for a test after training: that would load the weights which are not averaged.
+    It differs from Lightning's own in two points: a test after training loads the averaged weights, not those before
+    averaging; and the last checkpoint of a run keeps both.
 
     Args:
-        decay: what an average keeps of itself in each step, 0..1.
+        decay: the share that an average keeps of itself in each step, 0..1.
     """
 
     def __init__(self, decay: float) -> None:
         super().__init__(decay=decay)
+        self.decay = decay
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Continue the average, in training only."""
+        """Restore the average, in training only."""
         if trainer.state.fn == TrainerFn.FITTING:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the weights that are trained, for the last checkpoint."""
+        """Leave the trained weights in the model until the last checkpoint is written."""
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put the average in their place, which Lightning does at the end of training already."""
+        """Copy the average into the model, which Lightning's own does in `on_train_end`."""
         super().on_train_end(trainer, pl_module)

@@ -1,98 +1,115 @@
-"""What a person sees of a run."""
+"""Show the progress of a training: a line for each epoch and, on a terminal, a progress bar."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from time import perf_counter
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
-from torch import Tensor
 from tqdm import tqdm
 
-REFRESH_SECONDS = 0.25  # a bar reads loss and accuracy from the device no more often than this
+REFRESH_SECONDS = 0.25  # metrics are read from the device no more often than this
+SPEED = "images_per_second"
+NOT_PRINTED = {"lr", "seconds", SPEED}
 
 
-def show(bar: tqdm, metrics: Any) -> None:
-    """Show on a bar how far it is, and the loss and accuracy so far if there are metrics, a few times a second."""
-    if not bar.disable and perf_counter() - getattr(bar, "shown", 0.0) > REFRESH_SECONDS:
-        bar.shown = perf_counter()
-        running = metrics.running() if metrics else {}
-        bar.set_postfix_str(" ".join(f"{name} {float(value):.4f}" for name, value in running.items()))
+def show_progress(progress: "tqdm[Any]", metrics: Callable[[], Mapping[str, Any]]) -> None:
+    """Refresh a progress bar and the metrics beside it, a few times a second."""
+    if not progress.disable and perf_counter() - getattr(progress, "refreshed", 0.0) > REFRESH_SECONDS:
+        progress.refreshed = perf_counter()
+        progress.set_postfix_str(" ".join(f"{name} {float(value):.4f}" for name, value in metrics().items()))
+
+
+def print_epoch(epoch: int, epochs: int, metrics: Mapping[str, Any]) -> None:
+    """Print the line of an epoch.
+
+    Args:
+        epoch: counted from 0.
+        epochs: of the whole run; 0 or less if that is unknown.
+        metrics: those of the parts are called "train/NAME" and "val/NAME"; others may have any name.
+    """
+    names: dict[str, list[str]] = {"train": [], "val": [], "": []}
+    for name in metrics:
+        part, _, short = name.partition("/")
+        if name not in NOT_PRINTED:
+            known = short and part in names
+            names[part if known else ""].append(f"{short if known else name} {float(metrics[name]):.4f}")
+    parts = [
+        _epoch_text(epoch, epochs, width=3),
+        *(f"{part} {' '.join(texts)}".strip() for part, texts in names.items()),
+    ]
+    parts += [f"{float(metrics[SPEED]):,.0f} images/s"] if SPEED in metrics else []
+    print("   ".join(part for part in parts if part not in names), flush=True)
+
+
+def _epoch_text(epoch: int, epochs: int, width: int = 0) -> str:
+    return f"epoch {epoch:>{width}}" + (f"/{epochs - 1}" if epochs > 0 else "")
 
 
 class EpochProgress(ProgressBar):
-    """A line for each epoch and, on a terminal, a bar with loss, accuracy and time left during it."""
+    """Prints a line for each epoch and, on a terminal, shows a bar with metrics and the time left during it.
+
+    The bar shows `train_metrics.running()` of a model that has it, and what other models log with `prog_bar=True`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self._bar: tqdm[Any] | None = None
+        self._enabled = True
+        self._first_epoch = 0
+        self._progress: tqdm[Any] | None = None
 
     def disable(self) -> None:
-        """Show nothing, in all processes but the first."""
+        """Show nothing; the Trainer calls this in all processes but the first."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Show again."""
+        """Show progress again."""
         self._enabled = True
 
-    _enabled = True
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the line of the epoch before, and begin a bar."""
-        if trainer.current_epoch > self._first_epoch:
-            self._print_epoch(trainer, trainer.current_epoch - 1)
-        self._begin_bar(trainer)
-
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note where the run begins, which is later in a resumed one, perhaps within an epoch."""
+        """Note the first epoch, which a resumed run may begin in the middle."""
         self._first_epoch = trainer.current_epoch
         if trainer.fit_loop.restarted_mid_epoch:
-            self._begin_bar(trainer)
+            self._open(trainer)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the line of the previous epoch, whose metrics are complete now, and open a bar."""
+        self._print_previous(trainer)
+        self._open(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the bar, a few times a second."""
-        if self._bar is not None:
-            self._bar.n = batch_idx + 1
-            show(self._bar, getattr(pl_module, "train_metrics", None))
+        """Advance the bar."""
+        if self._progress is not None:
+            running = getattr(getattr(pl_module, "train_metrics", None), "running", None)
+            self._progress.n = batch_idx + 1
+            show_progress(self._progress, running or (lambda: trainer.progress_bar_metrics))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the bar away."""
-        self._end_bar()
+        """Remove the bar."""
+        self._close()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the line of the last epoch."""
-        self._end_bar()
-        if trainer.current_epoch > self._first_epoch:
-            self._print_epoch(trainer, trainer.current_epoch - 1)
+        self._close()
+        self._print_previous(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the terminal as it was."""
-        self._end_bar()
+        self._close()
 
-    def _begin_bar(self, trainer: Trainer) -> None:
+    def _open(self, trainer: Trainer) -> None:
         if self._enabled:
-            epoch = f"epoch {trainer.current_epoch}/{(trainer.max_epochs or 0) - 1}"
-            # None disables it where there is no terminal
-            self._bar = tqdm(desc=epoch, total=self.total_train_batches, leave=False, disable=None)
+            epoch = _epoch_text(trainer.current_epoch, trainer.max_epochs or 0)
+            # disable=None shows it on terminals only
+            self._progress = tqdm(desc=epoch, total=self.total_train_batches, leave=False, disable=None)
 
-    def _end_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+    def _close(self) -> None:
+        if self._progress is not None:
+            self._progress.close()
+            self._progress = None
 
-    def _print_epoch(self, trainer: Trainer, epoch: int) -> None:
-        if self._enabled:
-            print_epoch(epoch, trainer.max_epochs or 0, trainer.callback_metrics)
-
-
-def print_epoch(epoch: int, epochs: int, metrics: Mapping[str, Tensor]) -> None:
-    """Print the line of an epoch, counted from 0, of `epochs`."""
-    values = {name: float(value) for name, value in metrics.items()}
-    parts = [f"epoch {epoch:>3}/{epochs - 1}"]
-    for part in ("train", "val"):
-        figures = [f"{name.split('/')[1]} {value:.4f}" for name, value in values.items() if name.startswith(f"{part}/")]
-        parts += [f"{part} {' '.join(figures)}"] if figures else []
-    parts.append(f"{values['images_per_second']:,.0f} images/s")
-    print("   ".join(parts), flush=True)
+    def _print_previous(self, trainer: Trainer) -> None:
+        if self._enabled and trainer.current_epoch > self._first_epoch:
+            print_epoch(trainer.current_epoch - 1, trainer.max_epochs or 0, trainer.callback_metrics)

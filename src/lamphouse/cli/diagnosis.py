@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 
-from lamphouse.callbacks.anomaly import finding_operation
-from lamphouse.callbacks.finite import Place
+from lamphouse.callbacks import Position, find_operation
 from lamphouse.checkpoints.files import steps_kept
 from lamphouse.cli.experiment import Experiment, is_first_process
 from lamphouse.data import BatchSampler, TensorDataModule
@@ -33,47 +32,47 @@ def naming_operation(experiment: Experiment) -> Iterator[None]:
     if not experiment.config.trainer.detect_anomaly:
         yield
         return
-    with finding_operation(experiment.model) as finder:
+    with find_operation(experiment.model) as finder:
         try:
             yield
         except NotFiniteError as error:
-            raise NotFiniteError(f"{error}: {finder}", error.place) from error
+            raise NotFiniteError(f"{error}: {finder}", error.position) from error
         except RuntimeError as error:  # torch's own check of what each step backwards makes
             if "returned nan values" not in str(error):
                 raise
-            place = experiment.finite.place
-            raise NotFiniteError(f"a gradient is nan {place}: {finder}: {error}", place) from error
+            position = experiment.finite.position
+            raise NotFiniteError(f"a gradient is nan {position}: {finder}: {error}", position) from error
 
 
 def explained(experiment: Experiment, error: NotFiniteError) -> NotFiniteError:
     """Add the images of the batch, what to try, and from where to go on."""
     finder = [] if experiment.config.trainer.detect_anomaly else [FINDER]
-    images = [named_images(experiment, error.place)] if error.place else []
+    images = [named_images(experiment, error.position)] if error.position else []
     more = [ADVICE, *finder, kept(experiment.run)] if is_first_process() else []  # the run is the first one's
     parts = [str(error), *filter(None, images), *more]
-    return NotFiniteError("; ".join(parts), error.place)
+    return NotFiniteError("; ".join(parts), error.position)
 
 
-def named_images(experiment: Experiment, place: Place) -> str:
+def named_images(experiment: Experiment, position: Position) -> str:
     """Name the images of a batch by their indices in the training part; many are listed in a file of the run."""
-    indices = indices_of(experiment.datamodule, place)
+    indices = indices_of(experiment.datamodule, position)
     text = f"training images {', '.join(map(str, indices[:FEW]))}" if indices else ""
     if len(indices) <= FEW:
         return text
     if not is_first_process():
         return f"{text} …"
     path = experiment.run.path / "not_finite.json"
-    write_whole(path, json.dumps({**place._asdict(), "lr": float(place.lr), "training_images": indices}) + "\n")
+    write_whole(path, json.dumps({**position._asdict(), "lr": float(position.lr), "training_images": indices}) + "\n")
     return f"{text} … (all in {os.path.relpath(path)})"
 
 
-def indices_of(data: object, place: Place) -> list[int]:
+def indices_of(data: object, position: Position) -> list[int]:
     """Compute which images a batch had; of a loader of the user's own this is not known."""
     sampler = data.train_dataloader().sampler if isinstance(data, TensorDataModule) else None
     if not isinstance(sampler, BatchSampler):
         return []
-    sampler.set_epoch(place.epoch)
-    _, indices = next(islice(sampler, place.batch, None))
+    sampler.set_epoch(position.epoch)
+    _, indices = next(islice(sampler, position.batch, None))
     return [int(index) for index in indices]
 
 

@@ -1,4 +1,4 @@
-"""`configs/debug/anomaly.yaml` names the operation that made a number go wrong."""
+"""The operation that makes finite numbers infinite or NaN is found; `configs/debug/anomaly.yaml` names it."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -6,18 +6,17 @@ from contextlib import suppress
 import pytest
 import torch
 from conftest import CONFIGS, Outcome
+from lightning.pytorch import Trainer
+from stock import QUIET, UnstableModel
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
 
+from lamphouse.callbacks import find_operation
 from arc_light.models.mlp import MLPClassifier
-from lamphouse.callbacks.anomaly import finding_operation
 
 Command = Callable[..., Outcome]
 ANOMALY = ["-c", str(CONFIGS / "debug" / "anomaly.yaml")]
-LOOPS: list[list[str]] = [
-    [],
-    ["--loop=handwritten"],  # [part:loops]
-]
+LOOPS = [[], pytest.param(["--loop=handwritten"], marks=pytest.mark.slow)]
 
 
 class Logarithm(nn.Module):
@@ -38,7 +37,7 @@ class InLayer(MLPClassifier):
     ("model", "words"),
     [
         (
-            "test_anomaly.InLayer",
+            f"{__name__}.InLayer",
             ["the loss is nan", "the first nan came from log in network.0 (Logarithm), test_"],
         ),
         ("unstable.NanLoss", ["the loss is nan", "the first nan came from mul, unstable.py:"]),
@@ -67,8 +66,15 @@ def test_a_training_without_any_is_the_same(fit: Command, loop: list[str]) -> No
     assert lines[0] == lines[1]
 
 
+def test_it_is_found_in_a_stock_trainer() -> None:
+    model = UnstableModel()
+    with find_operation(model) as finder, suppress(RuntimeError):
+        Trainer(**QUIET).fit(model)
+    assert str(finder).startswith("the first nan came from mul, stock.py:")
+
+
 def found(network: nn.Module, images: Tensor) -> str:
-    with finding_operation(network) as finder, suppress(RuntimeError):  # torch's own, of a nan
+    with find_operation(network) as finder, suppress(RuntimeError):  # torch's own, of a nan
         network(images).sum().backward()
     return str(finder)
 

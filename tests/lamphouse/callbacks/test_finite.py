@@ -1,32 +1,35 @@
-"""Numbers that go wrong end a run at that step, with one line; nothing else is changed by looking for them."""
+"""A loss, gradient or weight that is infinite or NaN stops training at that step; the checks change nothing."""
 
 import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from itertools import islice, product
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import Outcome
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel
+from stock import QUIET, UnstableModel
 from torch import nn
 from torch.amp import GradScaler
 from torch.utils.data import DataLoader, TensorDataset
 from unstable import BAD_BATCH
 
-from arc_light.data.digits import DigitsDataModule
-from lamphouse.callbacks.finite import EVERY, FiniteCheck, Place
+from lamphouse.callbacks import FiniteCheck, Position, StopNotFinite
+from lamphouse.callbacks.finite import MOST_PENDING
 from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.errors import NotFiniteError
+from arc_light.data.digits import DigitsDataModule
 
 Command = Callable[..., Outcome]
-LOOPS: list[list[str]] = [
+LOOPS = [
     [],
-    ["--loop=manual"],  # [part:loops]
-    ["--loop=handwritten"],  # [part:loops]
+    pytest.param(["--loop=manual"], marks=pytest.mark.slow),
+    pytest.param(["--loop=handwritten"], marks=pytest.mark.slow),
 ]
 MODELS = {
     "NanLoss": "the loss is nan",
@@ -47,16 +50,33 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return state
 
 
-@pytest.mark.parametrize(
-    ("loop", "model"),
-    [*product(LOOPS, ["NanLoss", "NanGradient"]), *product(LOOPS[:1], ["InfiniteLoss", "InfiniteGradient"])],
-)
-def test_it_stops_at_that_step_and_says_what_is_known(fit: Command, loop: list[str], model: str) -> None:
+@pytest.mark.parametrize("deferred", [None, True])
+def test_it_stops_a_stock_trainer(deferred: bool | None) -> None:
+    callback = StopNotFinite() if deferred is None else StopNotFinite(FiniteCheck(deferred=deferred))
+    trainer = Trainer(callbacks=[callback], **QUIET)
+    with pytest.raises(NotFiniteError, match=r"the loss is nan in epoch 0, batch 2 \(step 2\)"):
+        trainer.fit(UnstableModel())
+
+
+def test_it_changes_no_bit() -> None:
+    weights = []
+    for callbacks in ([], [StopNotFinite()], [StopNotFinite(FiniteCheck(deferred=True))]):
+        torch.manual_seed(1)
+        model = BoringModel()
+        Trainer(callbacks=callbacks, **QUIET).fit(model)
+        weights.append(model.layer.weight)
+    assert torch.equal(weights[0], weights[1])
+    assert torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("loop", LOOPS)
+def test_a_run_stops_at_that_step_and_explains(fit: Command, loop: list[str], model: str) -> None:
     outcome = fit(*loop, f"--model=unstable.{model}", ALL, "--model.lr_scheduler=null")
     assert outcome.status == 2
     assert outcome.err.count("\n") == 1
-    place = f"in epoch 0, batch {BAD_BATCH} (step {BAD_BATCH}) at learning rate 0.01; training images "
-    assert re.match(f"arc_light fit: {MODELS[model]} {re.escape(place)}", outcome.err)
+    where = f"in epoch 0, batch {BAD_BATCH} (step {BAD_BATCH}) at learning rate 0.01; training "
+    assert re.match(f"arc_light fit: {MODELS[model]} {re.escape(where)}", outcome.err)
     for word in ("learning rate", "preprocessing", "loss", "clip", "precision", "-c configs/debug/anomaly.yaml"):
         assert word in outcome.err.split(";", 2)[2]
     assert "nothing was learned yet" in outcome.err
@@ -82,7 +102,7 @@ def test_few_images_need_no_list(fit: Command) -> None:
 
 
 class OwnData(LightningDataModule):
-    """A user's own, whose loader tells no indices."""
+    """A user's own, whose loader has no indices."""
 
     num_classes, input_shape = 10, (1, 8, 8)
 
@@ -94,7 +114,7 @@ class OwnData(LightningDataModule):
 
 @pytest.mark.parametrize("loop", LOOPS[::2])
 def test_of_a_loader_of_ones_own_the_batch_is_named(fit: Command, loop: list[str]) -> None:
-    outcome = fit(*loop, "--model=unstable.NanLoss", "--data=test_finite.OwnData", ALL)
+    outcome = fit(*loop, "--model=unstable.NanLoss", f"--data={__name__}.OwnData", ALL)
     assert outcome.status == 2
     assert f"batch {BAD_BATCH} (step {BAD_BATCH})" in outcome.err
     assert "images" not in outcome.err
@@ -139,11 +159,12 @@ def test_it_can_be_switched_off(fit: Command) -> None:
     assert (outcome.status, outcome.err) == (0, "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blind", ["before_backward", "after_backward", "settle"])
 def test_these_tests_notice_a_check_that_looks_away(fit: Command, blind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FiniteCheck, blind, lambda *_: None)
     tests = (
-        lambda: test_it_stops_at_that_step_and_says_what_is_known(fit, [], "InfiniteLoss"),
+        lambda: test_a_run_stops_at_that_step_and_explains(fit, [], "InfiniteLoss"),
         lambda: test_where_gradients_accumulate_it_stops_at_the_batch(fit, []),
         lambda: test_weights_that_a_step_made_infinite_are_not_kept(fit, []),
     )
@@ -151,19 +172,19 @@ def test_these_tests_notice_a_check_that_looks_away(fit: Command, blind: str, mo
         tests[["before_backward", "after_backward", "settle"].index(blind)]()
 
 
-def place(batch: int) -> Place:
-    return Place(0, batch, batch, 0.1)
+def position(batch: int) -> Position:
+    return Position(0, batch, batch, 0.1)
 
 
-def watched(check: FiniteCheck, scaler: GradScaler | None = None) -> nn.Linear:
+def model_of(check: FiniteCheck, scaler: GradScaler | None = None) -> nn.Linear:
     model = nn.Linear(2, 2)
-    check.watch(model, scaler)
+    check.begin(model, scaler)
     return model
 
 
 def backward(check: FiniteCheck, model: nn.Linear, batch: int, factor: float = 1.0) -> None:
     loss = model(torch.ones(1, 2)).sum()
-    check.before_backward(loss, place(batch))
+    check.before_backward(loss, position(batch))
     (loss * factor).backward()
     check.after_backward()
     model.zero_grad()
@@ -171,15 +192,15 @@ def backward(check: FiniteCheck, model: nn.Linear, batch: int, factor: float = 1
 
 def test_an_accelerator_is_asked_now_and_then_and_the_first_bad_batch_is_named() -> None:
     check = FiniteCheck(deferred=True)
-    model = watched(check)
+    model = model_of(check)
     for batch in range(10):
         backward(check, model, batch, math.nan if batch in {4, 7} else 1.0)
     with pytest.raises(NotFiniteError, match=r"the gradient of weight is nan in epoch 0, batch 4 \(step 4\)"):
         check.settle()
-    batches = iter(range(EVERY))
+    batches = iter(range(MOST_PENDING))
     with pytest.raises(NotFiniteError, match="batch 3 "):
         train(check, model, batches)
-    assert next(batches) == EVERY // 2  # two figures a batch
+    assert next(batches) == MOST_PENDING // 2  # two figures a batch
 
 
 def train(check: FiniteCheck, model: nn.Linear, batches: Iterator[int]) -> None:
@@ -189,7 +210,7 @@ def train(check: FiniteCheck, model: nn.Linear, batches: Iterator[int]) -> None:
 
 def test_an_accelerator_is_asked_before_weights_are_kept() -> None:
     check = FiniteCheck(deferred=True)
-    model = watched(check)
+    model = model_of(check)
     backward(check, model, 0)
     check.settle()
     model.bias.data[1] = -math.inf
@@ -200,7 +221,7 @@ def test_an_accelerator_is_asked_before_weights_are_kept() -> None:
 @pytest.mark.parametrize("deferred", [False, True])
 def test_numbers_that_are_large_are_no_error(deferred: bool) -> None:
     check = FiniteCheck(deferred=deferred)
-    model = watched(check)
+    model = model_of(check)
     backward(check, model, 0, 1e30)  # whose square overflows
     model.weight.data.fill_(1e30)
     check.settle()
@@ -208,19 +229,19 @@ def test_numbers_that_are_large_are_no_error(deferred: bool) -> None:
 
 def test_a_scaler_may_skip_steps_but_not_all_of_them() -> None:
     check, scaler = FiniteCheck(), GradScaler("cpu")
-    model = watched(check, scaler)
+    model = model_of(check, scaler)
     scaler.scale(torch.zeros(()))
     backward(check, model, 0, math.inf)
     scaler.update(2.0**-25)
     with pytest.raises(NotFiniteError, match="the gradient of weight is inf"):
         backward(check, model, 1, math.inf)
     with pytest.raises(NotFiniteError, match="the loss is nan"):
-        check.before_backward(torch.tensor(math.nan), place(2))
+        check.before_backward(torch.tensor(math.nan), position(2))
 
 
 def test_sparse_gradients() -> None:
     table, check = nn.Embedding(5, 2, sparse=True), FiniteCheck()
-    check.watch(table)
+    check.begin(table)
     (table(torch.tensor([1, 1])).sum() * math.nan).backward()
     with pytest.raises(NotFiniteError, match="the gradient of weight is nan"):
         check.after_backward()
@@ -231,12 +252,12 @@ def test_sparse_gradients() -> None:
 def test_a_gpu_is_not_waited_for() -> None:
     check = FiniteCheck()
     model = nn.Linear(2, 2).cuda()
-    check.watch(model)
+    check.begin(model)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for batch in range(EVERY // 2 - 1):
+        for batch in range(MOST_PENDING // 2 - 1):
             loss = model(torch.ones(1, 2, device="cuda")).sum()
-            check.before_backward(loss, place(batch))
+            check.before_backward(loss, position(batch))
             loss.backward()
             check.after_backward()
     finally:

@@ -1,4 +1,4 @@
-"""What a person sees of a run."""
+"""A line for each epoch and, on a terminal, a progress bar."""
 
 import io
 import re
@@ -7,15 +7,29 @@ from collections.abc import Callable
 
 import pytest
 from conftest import Outcome
+from lightning.pytorch import Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel
+from stock import QUIET, LoggingModel, UnstableModel
+
+from lamphouse.callbacks import EpochProgress, StopNotFinite
+from lamphouse.errors import NotFiniteError
+
+STOCK = QUIET | {"enable_progress_bar": True}
 
 
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
 
+    @property
+    def bar_is_removed(self) -> bool:
+        """Whether the bar's line is blank, and the cursor at its start."""
+        *_, last, rest = self.getvalue().split("\r")
+        return not last.strip() and not rest
 
-def watch(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    """Have stderr be a terminal, and every batch shown."""
+
+def show_on_terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Make stderr a terminal, and show every batch."""
     screen = Terminal()
     monkeypatch.setattr(sys, "stderr", screen)
     monkeypatch.setattr("lamphouse.callbacks.progress.REFRESH_SECONDS", -1)
@@ -24,39 +38,43 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return screen
 
 
-def is_gone(terminal: Terminal) -> bool:
-    """Tell whether the line of a bar has been blanked, and the cursor is at its start."""
-    *_, last, rest = terminal.getvalue().split("\r")
-    return not last.strip() and not rest
-
-
-def test_a_terminal_shows_loss_accuracy_and_time_left(
-    fit: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    terminal = watch(monkeypatch)
-    outcome = fit("--trainer.max_epochs=2", "--trainer.limit_train_batches=4")
-    shown = terminal.getvalue()
-    assert outcome.status == 0
-    assert "epoch 0/1" in shown
-    assert re.search(r"[1-4]/4", shown)
-    assert re.search(r"-?\d?:\d\d", shown)  # time left
-    assert re.search(r"loss \d\.\d{4} acc \d\.\d{4}", shown)
-    assert is_gone(terminal)
-    lines = [line for line in outcome.out.splitlines() if line.startswith("epoch ")]
+def test_it_works_alone_in_a_stock_trainer(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = show_on_terminal(monkeypatch)
+    Trainer(callbacks=[EpochProgress()], **STOCK).fit(LoggingModel())
+    assert re.search(r"epoch 0/1: .* [1-4]/4 .*train_loss \d", terminal.getvalue().replace("\r", "\n"))
+    assert terminal.bar_is_removed
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch")]
+    pattern = r"epoch   {}/1   (perplexity [\d.]+ train_loss [\d.]+|train_loss [\d.]+ perplexity [\d.]+)"
+    assert all(re.fullmatch(pattern.format(epoch), line) for epoch, line in enumerate(lines))
     assert len(lines) == 2
 
 
-def test_the_bar_goes_when_the_run_breaks(fit: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = watch(monkeypatch)
+def test_a_model_that_logs_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    terminal = show_on_terminal(monkeypatch)
+    options = STOCK | {"max_epochs": -1, "max_steps": 8}
+    Trainer(callbacks=[EpochProgress()], **options).fit(BoringModel())
+    assert "epoch 0: " in terminal.getvalue()
+    assert capsys.readouterr().out.split("\n")[-3:] == ["epoch   0", "epoch   1", ""]
 
-    def broken(*args: object) -> None:
-        raise RuntimeError("broken")
 
-    monkeypatch.setattr("lamphouse.callbacks.Throughput.on_train_batch_end", broken)
-    with pytest.raises(RuntimeError, match="broken"):
-        fit()
-    assert "epoch 0/0" in terminal.getvalue()
-    assert is_gone(terminal)
+def test_a_bar_of_a_task_shows_its_running_metrics(
+    fit: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = show_on_terminal(monkeypatch)
+    outcome = fit("--trainer.limit_train_batches=4")
+    assert outcome.status == 0
+    assert re.search(r"-?\d?:\d\d", terminal.getvalue())  # time left
+    assert re.search(r"loss \d\.\d{4} acc \d\.\d{4}", terminal.getvalue())
+    assert terminal.bar_is_removed
+
+
+def test_an_error_removes_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = show_on_terminal(monkeypatch)
+    trainer = Trainer(callbacks=[EpochProgress(), StopNotFinite()], **STOCK)
+    with pytest.raises(NotFiniteError):
+        trainer.fit(UnstableModel())
+    assert "epoch 0/1" in terminal.getvalue()
+    assert terminal.bar_is_removed
 
 
 def test_a_line_an_epoch_without_a_terminal(fit: Callable[..., Outcome]) -> None:
@@ -67,6 +85,6 @@ def test_a_line_an_epoch_without_a_terminal(fit: Callable[..., Outcome]) -> None
     assert len(lines) == 2
 
 
-def test_silence_is_a_knob(fit: Callable[..., Outcome]) -> None:
+def test_it_can_be_switched_off(fit: Callable[..., Outcome]) -> None:
     out = fit("--trainer.enable_progress_bar=false").out
     assert not any(line.startswith("epoch ") for line in out.splitlines())
