@@ -41,8 +41,8 @@ class Position(NamedTuple):
 class FiniteCheck:
     """Checks the loss and the gradients of every batch, in any training loop, without changing a bit of them.
 
-    On a CPU an error is raised at once, before the weights are updated. On an accelerator the results stay on the device,
-    so that no batch waits for it, and are read from time to time; the error still names the first batch that went wrong.
+    On a CPU an error is raised at once, before the weights are updated. On an accelerator the results stay on the
+    device, so that no batch waits for it, and are read from time to time; the error still names the first bad batch.
 
     Args:
         enabled: False checks nothing.

@@ -26,23 +26,21 @@ def print_epoch(epoch: int, epochs: int, metrics: Mapping[str, Any]) -> None:
     Args:
         epoch: counted from 0.
         epochs: of the whole run; 0 or less if that is unknown.
-        metrics: those of the parts are called "train/NAME" and "val/NAME"; others may have any name.
+        metrics: "train/NAME" and "val/NAME" stand together; others may have any name.
     """
-    names: dict[str, list[str]] = {"train": [], "val": [], "": []}
-    for name in metrics:
-        part, _, short = name.partition("/")
-        if name not in NOT_PRINTED:
-            known = short and part in names
-            names[part if known else ""].append(f"{short if known else name} {float(metrics[name]):.4f}")
-    parts = [
-        _epoch_text(epoch, epochs, width=3),
-        *(f"{part} {' '.join(texts)}".strip() for part, texts in names.items()),
-    ]
-    parts += [f"{float(metrics[SPEED]):,.0f} images/s"] if SPEED in metrics else []
-    print("   ".join(part for part in parts if part not in names), flush=True)
+    groups: dict[str, list[str]] = {"train": ["train"], "val": ["val"], "": []}
+    for name in [name for name in metrics if name not in NOT_PRINTED]:
+        part, _, rest = name.partition("/")
+        short = rest if part in groups else ""
+        groups[part if short else ""].append(f"{short or name} {float(metrics[name]):.4f}")
+    texts = [epoch_text(epoch, epochs, width=3)]
+    texts += [" ".join(group) for part, group in groups.items() if group != [part] and group]
+    texts += [f"{float(metrics[SPEED]):,.0f} images/s"] if SPEED in metrics else []
+    print("   ".join(texts), flush=True)
 
 
-def _epoch_text(epoch: int, epochs: int, width: int = 0) -> str:
+def epoch_text(epoch: int, epochs: int, width: int = 0) -> str:
+    """Say which epoch of how many it is."""
     return f"epoch {epoch:>{width}}" + (f"/{epochs - 1}" if epochs > 0 else "")
 
 
@@ -101,7 +99,7 @@ class EpochProgress(ProgressBar):
 
     def _open(self, trainer: Trainer) -> None:
         if self._enabled:
-            epoch = _epoch_text(trainer.current_epoch, trainer.max_epochs or 0)
+            epoch = epoch_text(trainer.current_epoch, trainer.max_epochs or 0)
             # disable=None shows it on terminals only
             self._progress = tqdm(desc=epoch, total=self.total_train_batches, leave=False, disable=None)
 

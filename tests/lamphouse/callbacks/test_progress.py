@@ -57,7 +57,7 @@ def test_a_model_that_logs_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert capsys.readouterr().out.split("\n")[-3:] == ["epoch   0", "epoch   1", ""]
 
 
-def test_a_bar_of_a_task_shows_its_running_metrics(
+def test_a_bar_shows_the_running_metrics_of_a_task(
     fit: Callable[..., Outcome], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terminal = show_on_terminal(monkeypatch)
