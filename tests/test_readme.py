@@ -1,82 +1,53 @@
 """The README's own text, followed to the letter."""
 
-import os
+import gc
+import importlib
 import re
 import shutil
-import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from conftest import FEW_BATCHES, ROOT, Outcome
+from recipes import RECIPES, fit_options, read_recipe
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-
-
-def follow(section: str, project: Path) -> list[Path]:
-    """Write the files that a section of the README shows, and add the imports that it asks for."""
-    text = README.split(f"\n## {section}\n")[1].split("\n## ")[0]
-    files = re.findall(r"`([\w/.]+)`:\n\n```\w+\n(.*?)```", text, re.DOTALL)
-    for name, content in files:
-        (project / name).write_text(content)
-    for name, line in re.findall(r"Name it in `([\w/.]+)`\s+\(`(from [\w. ]+)`\)", text):
-        with (project / name).open("a") as file:
-            file.write(f"\n{line}\n")
-    return [project / name for name, _ in files]
-
-
-def train(project: Path, *args: str) -> str:
-    command = [sys.executable, "-m", "arc_light", "fit", "-c", "configs/trainer.yaml", *args]
-    options = ["--trainer.logger", "false", "--trainer.accelerator", "cpu"]
-    environment = {**os.environ, "PYTHONPATH": str(project / "src")}
-    done = subprocess.run(
-        [*command, *options], cwd=project, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+ROOMS = ("arc_light", "arc_light.models", "arc_light.data")
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    for folder in ("src", "configs"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return tmp_path
+def project() -> Iterator[None]:
+    """Let a copy of the configuration and new modules below src/ be found, and forget them afterwards."""
+    shutil.copytree(ROOT / "configs", "configs")
+    packages = [importlib.import_module(name) for name in ROOMS]
+    folders = [str(Path("src", *name.split(".")).absolute()) for name in ROOMS]
+    for package, folder in zip(packages, folders, strict=True):
+        package.__path__.append(folder)
+    yield
+    for package, folder in zip(packages, folders, strict=True):
+        package.__path__.remove(folder)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("arc_light.") and str(getattr(module, "__file__", "")).startswith(tuple(folders)):
+            parent, _, child = name.rpartition(".")
+            delattr(sys.modules[parent], child)
+            del sys.modules[name]
+    gc.collect()  # short names of classes are looked up among all subclasses that are alive
 
 
-@pytest.mark.slow
-def test_add_a_data_set(project: Path) -> None:
-    files = follow("Add a data set", project)
-    assert {file.suffix for file in files} == {".py", ".yaml"}
-    assert all(len(file.read_text().splitlines()) < 50 for file in files)
-    reached = re.search(r"^test +\S+ +(\S+)$", train(project, "-c", "configs/stripes_mlp.yaml"), re.MULTILINE)
-    assert reached
-    assert float(reached[1]) > 0.9
-
-
-@pytest.mark.slow
-def test_add_a_model(project: Path) -> None:
-    assert len(follow("Add a model", project)) == 2
-    names = ["-c", "configs/digits_mlp.yaml", "--model", "LinearClassifier", "--trainer.max_epochs", "1"]
-    assert "LinearClassifier of 650 parameters" in train(project, *names)
-
-
-def test_use_from_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    code = re.search(r"## Use it from Python\n\n```python\n(.*?)```", README, re.DOTALL)
-    assert code
-    names: dict[str, object] = {}
-    exec(code[1].replace("max_epochs=3", "max_epochs=1, enable_progress_bar=False"), names)  # noqa: S102  # the README's own code
-    assert names["model"].train_metrics.running()["loss"].isnan()  # reset after its epoch
+@pytest.mark.parametrize("title", RECIPES)
+def test_recipe(title: str, project: None, arc: Callable[..., Outcome]) -> None:
+    recipe = read_recipe(README, title)
+    assert len(recipe.commands) == 1
+    assert all(len(content.splitlines()) < 30 for content in recipe.files.values())
+    recipe.write(Path())
+    few = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", *FEW_BATCHES]
+    done = arc("fit", *fit_options(recipe.commands[0]), *few)
+    assert done.status == 0, done.err
+    (metrics,) = Path("runs").glob("*/*/metrics.csv")
+    assert "nan" not in metrics.read_text()
 
 
 def test_every_experiment_is_in_the_table() -> None:
     listed = set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE))
-    shipped = {path.stem for path in (ROOT / "configs").glob("*_*.yaml")}
-    assert listed == shipped
-
-
-def test_every_target_exists() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    targets = set(re.findall(r"`?make ([a-z-]+)", README + (ROOT / "CONTRIBUTING.md").read_text()))
-    assert targets
-    assert all(f"\n{target}:" in makefile for target in targets)
+    assert listed == {path.stem for path in (ROOT / "configs").glob("*_*.yaml")}
