@@ -1,12 +1,14 @@
 """Generated projects at work: `make lint`, `make test`, `make train`, for every pair of answers."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from projects import PAIRS, SMALLEST, label, written
+from recipes import RECIPES, read_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -38,6 +40,19 @@ def test_own_tests(choices: dict[str, str]) -> None:
     output = make(project, "test", "ARGS=-n 0")
     assert " passed" in output
     assert not any(word in output for word in ("failed", "skipped", "error"))
+
+
+@pytest.mark.parametrize("choices", [SMALLEST, {"starting_point": "cifar10_resnet", "logger": "csv"}], ids=label)
+def test_the_recipes_of_the_readme_end_green(choices: dict[str, str]) -> None:
+    project = installed(written(Path("leaf-counter").absolute(), **choices))
+    readme = (project / "README.md").read_text()
+    for title in RECIPES:
+        recipe = read_recipe(readme, title)
+        recipe.write(project)
+        for command in recipe.commands:
+            make(project, *shlex.split(command)[1:])
+    assert "All checks passed!" in make(project, "lint")
+    assert " passed" in make(project, "test", "ARGS=-n 0")
 
 
 TRAINED = [SMALLEST, {"starting_point": "cifar10_resnet", "logger": "tensorboard"}, {"package_name": "q"}]
