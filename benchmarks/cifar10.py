@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from statistics import mean
 from typing import Any
 
+from lamphouse.cli import strict_yaml
 from benchmarks import ours
 from benchmarks.options import Options
 from benchmarks.processes import ROOT, Process
 from benchmarks.tables import Table
-from lamphouse.cli import strict_yaml
 
 GOAL = 0.94
 FLOP = {True: 6 * 62e6, False: 6 * 118e6}  # per image, small or not: two for each product, forward and twice backward

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.ours import CONFIGS
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from lamphouse.data import Batch, ImageDataModule, ImageFolderDataModule, Samples
 from lamphouse.loops.batches import on_device
+from benchmarks.ours import CONFIGS
 
 
 class RandomImages(ImageDataModule):

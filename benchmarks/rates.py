@@ -11,9 +11,9 @@ from functools import partial
 from time import perf_counter
 from typing import Any
 
+from lamphouse.machine import memory, start
 from benchmarks.processes import python
 from benchmarks.tables import Table
-from lamphouse.machine import memory, start
 
 QUICK, THOROUGH = (256, 8), (4096, 512)  # side of matrices; megabytes to copy
 PATIENCE = 0.5  # s for a product; after a slower one, no larger one is tried

@@ -1,12 +1,17 @@
 """The pages name commands, files and options that exist."""
 
 import re
-from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
-PAGES = ("AGENTS.md", "CHANGELOG.md", "CONTRIBUTING.md", "README.md", *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")))
+PAGES = (
+    "AGENTS.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "README.md",
+    *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
+)
 CODE = r"`((?:\.ci|src|tests(?!/parity_pytorch)|docs|configs|benchmarks|hooks|arc_light_scaffold)/[\w/.-]*)(?:::\w+)?`"
 NEW = {"configs/autoencoder.yaml", "configs/f1.yaml", "configs/stripes.yaml"}  # files that the README adds
 NEW |= {f"src/arc_light/{name}.py" for name in ("callbacks", "data/stripes", "models/autoencoder", "models/linear")}

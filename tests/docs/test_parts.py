@@ -1,4 +1,4 @@
-"""Every example of docs/parts.md runs as it stands, with a stock Trainer and a module that knows nothing of lamphouse."""
+"""Every example of docs/parts.md runs as it stands, with a stock Trainer and a module that is not of lamphouse."""
 
 import re
 from typing import Any

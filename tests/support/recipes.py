@@ -38,7 +38,7 @@ class Recipe:
 
 def read_recipe(readme: str, title: str) -> Recipe:
     """Read a section. A code block is the file that was named last before it."""
-    text = readme.split(f"\n## {title}\n")[1].split("\n## ")[0]
+    text = readme.split(f"\n## {title}\n")[1].split("\n## ", maxsplit=1)[0]
     files = {}
     for block in re.finditer(r"^```(?:python|yaml)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         names = re.findall(r"`((?:src|configs)/[\w/.]+)`", text[: block.start()])
