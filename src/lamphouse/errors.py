@@ -1,19 +1,19 @@
-"""What ends a command before its end."""
+"""Errors that end a command with one line."""
 
 from signal import SIGINT, Signals
 from typing import Any
 
 
 class InputError(Exception):
-    """Bad input: one line that names the option or file, its value and the way out."""
+    """Invalid input: one line that names the option or file, what is wrong with it, and the way out."""
 
 
 class NotFiniteError(Exception):
-    """A number went wrong in training: one line that says which and where.
+    """A loss or gradient is nan or infinite.
 
     Args:
-        message: it.
-        position: the batch, where there was one.
+        message: one line that says which and where.
+        position: the batch, if there was one.
     """
 
     def __init__(self, message: str, position: Any = None) -> None:
@@ -25,10 +25,10 @@ class StoppedError(Exception):
     """A signal ended the run, which can be resumed.
 
     Args:
-        signal: it.
+        signal: the signal.
     """
 
     def __init__(self, signal: Signals) -> None:
         super().__init__(f"stopped by {signal.name}")
-        # of a Ctrl-C as in shells; else EX_TEMPFAIL of sysexits.h: try again later
+        # 130: what shells report after Ctrl-C; 75: EX_TEMPFAIL of sysexits.h, try again later
         self.status = 130 if signal == SIGINT else 75

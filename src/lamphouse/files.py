@@ -1,6 +1,7 @@
 """Files that are written whole or not at all."""
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,27 +9,35 @@ from typing import BinaryIO
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all."""
-    with written_whole(path, path.with_name(f".{path.name}.{os.getpid()}")) as file:
+    """Write a text file so that it is there whole or not at all."""
+    with written_whole(path) as file:
         file.write(text.encode())
 
 
 @contextmanager
-def written_whole(path: Path, temporary: Path, predecessor: Path | None = None) -> Iterator[BinaryIO]:
-    """Open a file beside its place, have the disk confirm what is written to it, and only then put it there.
+def written_whole(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
+    """Write to a temporary file in the same directory, flush it to disk, and rename it to `path` at the end.
+
+    Its name cannot be predicted and it is created exclusively, so that no symbolic link is followed.
 
     Args:
-        path: its place.
-        temporary: where it is until it is whole.
-        predecessor: where the file that it replaces goes; None keeps none.
+        path: the file to write.
+        previous: where the file that is replaced is moved to; None drops it.
     """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if predecessor is not None and path.exists():
-            path.replace(predecessor)
+        if previous is not None and os.path.lexists(path):
+            path.replace(previous)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove temporary files of writers that were killed; nobody else may be writing `path`."""
+    for leftover in path.parent.glob(f".{path.name}.{'[0-9a-f]' * 16}"):
+        leftover.unlink(missing_ok=True)

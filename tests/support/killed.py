@@ -14,8 +14,8 @@ from typing import Any
 import torch
 
 import lamphouse.checkpoints.files
-from arc_light.__main__ import main
 from lamphouse.machine.start import prepare
+from arc_light.__main__ import main
 
 COMMANDS = ("fit", "resume")
 LOADED = [f"lamphouse.cli.commands.{name}" for name in COMMANDS]

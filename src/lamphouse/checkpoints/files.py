@@ -1,41 +1,52 @@
-"""Checkpoints on disk: written whole or not at all, and read with every byte checked and no code run."""
+"""Checkpoint files: written whole or not at all, read with every byte checked and without running code."""
 
+import os
+import stat
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
+from lightning.pytorch.loops import progress
+from lightning.pytorch.trainer.connectors import checkpoint_connector
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from lamphouse.errors import InputError
-from lamphouse.files import written_whole
-from lamphouse.runs.directory import Run
+from lamphouse.files import remove_leftovers, written_whole
 
-RESTORING = {"checkpoint_connector.py", "progress.py"}  # Lightning's modules that do, and that count on from there
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+READERS = ("resume_start", "restore", "_restore")  # how the functions of Lightning's that restore are named
 
 
 def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint so that it is there whole or not at all.
-
-    Each record of the file carries its CRC-32, which `load_checkpoint` compares. The newest checkpoint of a run, from
-    which it resumes, makes the one before it the run's previous one.
+    """Write a checkpoint so that it is there whole or not at all; `last.ckpt` keeps its predecessor as `previous.ckpt`.
 
     Raises:
-        OSError: the disk is full, say; what was at `path` is still there.
+        OSError: the file cannot be written, on a full disk for example; what was at `path` is still there.
+        InputError: the checkpoint holds an object that cannot be read without running code.
     """
-    run = Run(path.parent)
-    with written_whole(path, path.with_name(f".{path.name}"), run.previous if path == run.last else None) as file:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path)
+    with written_whole(path, path.with_name(PREVIOUS) if path.name == LAST else None) as file:
         save(checkpoint, file)
+        file.flush()
+        unsafe = get_unsafe_globals_in_checkpoint(file.name)
+        if unsafe:
+            way_out = (
+                "leave it out of the hyperparameters and states, or name it to torch.serialization.add_safe_globals"
+            )
+            raise InputError(f"{path}: {', '.join(sorted(unsafe))} cannot be read without running code: {way_out}")
 
 
 def save(checkpoint: Mapping[str, Any], file: BinaryIO) -> None:
-    """Write a checkpoint to an open file.
+    """Write a checkpoint to an open file; each record carries its CRC-32, which `load_checkpoint` compares.
 
     Raises:
-        OSError: the file takes no more, which torch hides behind an error of its own.
+        OSError: the file cannot be written, which torch hides behind an error of its own.
     """
     try:
         torch.save(dict(checkpoint), file)
@@ -45,72 +56,128 @@ def save(checkpoint: Mapping[str, Any], file: BinaryIO) -> None:
         raise
 
 
-class WholeCheckpointIO(TorchCheckpointIO):
-    """Lightning's checkpoints, written by `write_checkpoint`."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write a checkpoint so that it is there whole or not at all."""
-        write_checkpoint(checkpoint, Path(path))
-
-
-def steps_kept(run: Run) -> int:
-    """Count the optimizer steps that the run can be resumed after."""
-    return int(load_checkpoint(run.last)["global_step"]) if run.last.exists() else 0
-
-
-def load_checkpoint(path: Path) -> Mapping[str, Any]:
+def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Read a checkpoint without running code from it, every byte checked.
 
     Raises:
         InputError: it is missing, damaged, or not one of Lightning's.
     """
     try:
-        damaged = damaged_part(path)
-        checkpoint: Any = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            damaged = damaged_part(file)
+            file.seek(0)
+            checkpoint: Any = None if damaged else torch.load(file, map_location, weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such checkpoint: train first, or give another run") from error
-    except Exception as error:  # a damaged file makes zipfile, pickle and torch raise about anything
+    except Exception as error:  # zipfile, pickle and torch raise all kinds of errors on a damaged file
         raise InputError(f"{path}: not a readable checkpoint: use another one, or train again") from error
     if damaged:
         raise InputError(f"{path}: damaged (in {damaged}): use another checkpoint, or train again")
     if not is_lightnings(checkpoint):
-        raise InputError(f"{path}: not a checkpoint of this project: use one that a run wrote")
+        raise InputError(f"{path}: not a checkpoint of Lightning's: use one that a run wrote")
     return dict(checkpoint)
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read, but not a pipe, which could make the reader wait forever.
+
+    Raises:
+        OSError: it is missing, or not a regular file.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError(f"{path}: not a regular file")
+    return path.open("rb")
+
+
+def damaged_part(file: BinaryIO) -> str | None:
+    """Name the first record whose bytes are not those that were written, which torch does not check.
+
+    Raises:
+        zipfile.BadZipFile: records are compressed or nested, as torch never writes them: they could fill the memory.
+    """
+    with zipfile.ZipFile(file) as archive:
+        records, size = archive.infolist(), file.seek(0, 2)
+        if any(record.compress_type for record in records) or sum(record.file_size for record in records) > size:
+            raise zipfile.BadZipFile
+        return archive.testzip()
+
+
 def is_lightnings(checkpoint: Any) -> bool:
-    """Tell whether what was read has the parts of Lightning's checkpoints."""
-    kinds = {"state_dict": dict, "hyper_parameters": dict, "epoch": int, "global_step": int}
-    if not isinstance(checkpoint, dict) or not all(isinstance(checkpoint.get(k), kind) for k, kind in kinds.items()):
+    """Tell whether a file's content has the parts of a Lightning checkpoint."""
+    if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         return False
+    counts = all(isinstance(checkpoint.get(name), int) for name in ("epoch", "global_step"))
     weights = checkpoint["state_dict"].items()
-    return all(isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in weights)
+    named = all(isinstance(value, torch.Tensor) or str(name).endswith("_extra_state") for name, value in weights)
+    return counts and named and isinstance(checkpoint.get("hyper_parameters", {}), dict)
+
+
+class Newest(NamedTuple):
+    """A run's newest checkpoint that could be read."""
+
+    path: Path
+    content: Any  # what the reader returned
+    damaged: str | None  # what is wrong with one that is newer
+
+
+def read_newest(directory: Path, read: Callable[[Path], Any] = load_checkpoint) -> Newest | None:
+    """Read a run's last checkpoint or, if that is damaged, its previous one; None if none has been written.
+
+    Raises:
+        InputError: there are checkpoints, but none can be read.
+    """
+    paths = [path for path in (directory / LAST, directory / PREVIOUS) if os.path.lexists(path)]
+    errors: list[InputError] = []
+    for path in paths:
+        try:
+            return Newest(path, read(path), str(errors[0]).rpartition(": ")[0] if errors else None)
+        except InputError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
+    return None
+
+
+class WholeCheckpointIO(TorchCheckpointIO):
+    """Has a Trainer write checkpoints whole or not at all, and check every byte when it reads them.
+
+    `Trainer(plugins=[WholeCheckpointIO()])`; checkpoints are local files.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write a checkpoint by `write_checkpoint`."""
+        write_checkpoint(checkpoint, Path(path))
+
+    def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
+        """Read a checkpoint by `load_checkpoint`, which never runs code, whatever `weights_only` says."""
+        return load_checkpoint(Path(path), map_location)
 
 
 @contextmanager
 def loading(path: Path | str | None) -> Iterator[None]:
-    """Say of errors in Lightning's restoring that they come from the checkpoint.
+    """Attribute errors of Lightning's restoring to the checkpoint.
 
     Raises:
-        InputError: the checkpoint has parts that the run cannot take over.
+        InputError: the checkpoint has parts that do not fit the run.
     """
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        modules = {Path(frame.filename).name for frame in extract_tb(error.__traceback__)}
-        if path is not None and modules & RESTORING:
+        if path is not None and raised_restoring(error):
             raise InputError(f"{path}: does not fit the run: use one of the run's own checkpoints") from error
         raise
 
 
-def damaged_part(path: Path) -> str | None:
-    """Name the part of a checkpoint that is not what was written, which torch itself does not notice.
+def raised_restoring(error: Exception) -> bool:
+    """Tell whether an error was raised while Lightning restored a checkpoint, or counted on from what it restored."""
+    return any(
+        frame.filename == progress.__file__
+        or (frame.filename == checkpoint_connector.__file__ and frame.name.startswith(READERS))
+        for frame in extract_tb(error.__traceback__)
+    )
 
-    Raises:
-        zipfile.BadZipFile: it is compressed or has parts within parts, as none of torch's is: it could fill the memory.
-    """
-    with zipfile.ZipFile(path) as archive:
-        parts = archive.infolist()
-        if any(part.compress_type for part in parts) or sum(part.file_size for part in parts) > path.stat().st_size:
-            raise zipfile.BadZipFile
-        return archive.testzip()
+
+def saved_steps(directory: Path) -> int:
+    """Count the optimizer steps in the run's last checkpoint."""
+    path = directory / LAST
+    return int(load_checkpoint(path)["global_step"]) if path.exists() else 0

@@ -1,52 +1,61 @@
-"""The checkpoint from which a run goes on as if it had never stopped."""
+"""Exact resume: a run that was killed ends with the bits of one that was not."""
 
+import sys
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from jsonargparse.typing import PositiveFloat, PositiveInt
-from lightning.fabric.utilities.types import _Stateful
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from torch import Generator
 
+from lamphouse.checkpoints.files import LAST, read_newest
 from lamphouse.checkpoints.signals import StopSignals
-from lamphouse.checkpoints.state import of_all_processes, process_state, set_process_state
+from lamphouse.checkpoints.state import gather, process_state, set_process_state
+from lamphouse.errors import StoppedError
+
+STOPPING = ("monitor", "mode", "patience", "min_delta", "stopping_threshold", "divergence_threshold")
 
 
-class Timetable:
+class SaveInterval:
     """Tells when the next checkpoint within an epoch is due.
 
     Args:
-        every_n_steps: after every so many optimizer steps; None for never.
-        minutes: after so many minutes without one; None for never.
+        every_n_steps: save every so many optimizer steps; None for never.
+        minutes: save when so many minutes have passed since the last time; None for never.
     """
 
     def __init__(self, every_n_steps: int | None, minutes: float | None) -> None:
         self.every_n_steps, self.minutes = every_n_steps, minutes
-        self.keep()
+        self.restart()
 
-    def due(self, step: int) -> bool:
-        """Say whether it is due after this many optimizer steps."""
+    def passed(self, step: int) -> bool:
+        """Tell whether a checkpoint is due after this many optimizer steps."""
         in_steps = self.every_n_steps is not None and step % self.every_n_steps == 0
-        return in_steps or (self.minutes is not None and monotonic() - self._kept > 60 * self.minutes)
+        return in_steps or (self.minutes is not None and monotonic() - self._saved > 60 * self.minutes)
 
-    def keep(self) -> None:
-        """Note that one was written."""
-        self._kept = monotonic()
+    def restart(self) -> None:
+        """Begin to count the minutes again, because a checkpoint was written."""
+        self._saved = monotonic()
 
 
 class ExactResume(Checkpoint):
-    """Keep all that a run consists of, between epochs, within them and when a signal asks the run to stop.
+    """Saves all that a run consists of in `last.ckpt`, and resumes from there when the same script is started again.
 
-    That is what Lightning keeps, which includes the position of a loader that can tell it, and in addition the state
-    of all generators of random numbers and of all metrics, of every process. Within an epoch nothing is kept while
-    gradients accumulate, when a validation is due, or where a loader cannot tell its position.
+    It saves between epochs, within them, at the end and when a signal asks the run to stop: what Lightning saves, with
+    the position of loaders that have a `state_dict`, the states of all random number generators and of all metrics, of
+    every process. Within an epoch it does not save while gradients accumulate, when a validation is due, or if a loader
+    has no `state_dict`; then the run resumes from the beginning of the epoch. Use it with `WholeCheckpointIO`.
+
+    SIGTERM, SIGUSR1 and SIGINT let the step finish, save, and raise StoppedError.
 
     Args:
-        dirpath: the run's directory; None keeps nothing.
-        every_n_steps: keep after every so many optimizer steps, too.
-        minutes: keep within an epoch, too, when the last time is so many minutes ago.
+        dirpath: the run's directory; None saves nothing.
+        every_n_steps: save within an epoch after every so many optimizer steps.
+        minutes: save within an epoch if so many minutes have passed since the last time.
     """
 
     def __init__(
@@ -55,88 +64,142 @@ class ExactResume(Checkpoint):
         every_n_steps: PositiveInt | None = None,
         minutes: PositiveFloat | None = 5.0,
     ) -> None:
-        self.path = Path(dirpath, "last.ckpt") if dirpath else None
-        self.timetable = Timetable(every_n_steps, minutes)
+        self.path = Path(dirpath, LAST) if dirpath else None
+        self.interval = SaveInterval(every_n_steps, minutes)
         self.signals = StopSignals()
+        self.complete = False  # there is nothing left to train
         self._between_epochs = self._finished = False
+        self._goals: dict[str, Any] = {}
         self._loaded: dict[str, Any] | None = None
-        self.complete = False  # nothing is left to train
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Have the Trainer restore the newest whole checkpoint, unless `fit` was given a `ckpt_path`.
+
+        Raises:
+            InputError: there are checkpoints, but none can be read.
+        """
+        if stage != TrainerFn.FITTING:
+            return
+        self._goals = goals(trainer)
+        if self.path is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
+            connector = trainer._checkpoint_connector  # private: callbacks have no other way to choose the checkpoint
+            newest = read_newest(self.path.parent, lambda path: connector.resume_start(path, weights_only=True))
+            if newest is not None and newest.damaged is not None:
+                rank_zero_only(print)(f"{newest.damaged}: resuming from {newest.path.name}", file=sys.stderr)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Keep this process's state, to be restored when training begins."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        if trainer.global_rank < len(checkpoint.get("processes", [])):
+            self._loaded = checkpoint["processes"][trainer.global_rank]
+        self.complete |= bool(checkpoint.get("finished")) and checkpoint.get("goals") == self._goals
+        for callback in trainer.checkpoint_callbacks:
+            if isinstance(callback, ModelCheckpoint):  # which saves its score, but does not load it
+                callback.current_score = checkpoint["callbacks"].get(callback.state_key, {}).get("current_score")
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Leave out the training of a run that is complete."""
+        if self.complete:
+            rank_zero_info("The run is complete: nothing is trained. Raise what ends it, such as max_epochs, to go on.")
+            trainer.should_stop = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Answer signals, which Lightning would do otherwise, from here on; have loaders go on where they were.
+        """Restore this process's state and the positions of loaders.
 
-        Lightning forgets the second where a schedule has asked for the number of steps, and so for the loaders, before.
+        Lightning does not restore the latter if a schedule has asked for the number of steps, and so for the loaders,
+        before the checkpoint was read.
         """
-        self.on_test_start(trainer, pl_module)
-        loop: Any = trainer.fit_loop
-        if loop.restarting and loop._combined_loader_states_to_load:
-            loop._load_combined_loader_states()
-            iter(loop._data_fetcher)
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Answer signals, which Lightning would do otherwise, from here on."""
         self.signals.listen()
+        loop: Any = trainer.fit_loop
+        if loop.restarting and loop._combined_loader_states_to_load:  # private: see above
+            loop._load_combined_loader_states()  # private: see above
+            iter(loop._data_fetcher)  # private: see above
+        self._restore(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep the state between two epochs: schedules are stepped and metrics written down only now."""
+        """Save between two epochs, when schedules have been stepped and metrics logged.
+
+        The first epoch of a resumed run begins like any other: its loaders are iterated from the restored state of
+        the random numbers, not from that in which Lightning has iterated them before.
+        """
+        if self._loaded is not None:
+            self._restore(trainer)
+            trainer.fit_loop.on_iteration_done()
+            trainer.fit_loop.restarting = False
         self._save(trainer, between_epochs=True)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Keep the state within an epoch, if that is due or the run is to stop.
+        """Save within an epoch, if that is due or the run is to stop.
 
         Raises:
-            StoppedError: a signal asked for it, and all is kept.
+            StoppedError: a signal was received, and the checkpoint is written.
         """
-        if trainer.fit_loop._should_accumulate():
+        if trainer.fit_loop._should_accumulate():  # private: a strategy may accumulate in its own way
             return
-        stop, due = self.signals.received is not None, self.timetable.due(trainer.global_step)
+        stop, due = self.signals.received is not None, self.interval.passed(trainer.global_step)
         if any_process(trainer, stop or due):
             if can_resume_here(trainer):
                 self._save(trainer)
             if any_process(trainer, stop):
                 self.signals.stop()
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Answer signals; Lightning has installed handlers before, and restores the user's at the end."""
+        self.signals.listen()
+
+    on_test_start = on_validation_start
+
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Stop if a signal asked for it; what is evaluated now will be evaluated again."""
+        """Stop if a signal was received; the evaluation will be repeated."""
         self.signals.check()
 
     on_test_batch_end = on_validation_batch_end
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Have a schedule that waits for a plateau step, which Lightning leaves out in an epoch that was resumed."""
-        trainer.fit_loop._restarting = False
+        """Have ReduceLROnPlateau step after an epoch that was resumed, too, which Lightning omits."""
+        self._loaded = None
+        trainer.fit_loop._restarting = False  # private: the public setter would restart the inner loops as well
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep what the training ended with, from which more epochs can follow."""
+        """Save what the training ended with, from which more epochs can follow."""
         self._save(trainer, between_epochs=True, finished=True)
 
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Say how to continue a run that a signal has stopped."""
+        if isinstance(exception, StoppedError) and self.path is not None:
+            exception.add_note(f"{self.path}: the same script continues from here")
+
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add what Lightning leaves out."""
-        checkpoint["processes"] = of_all_processes(process_state(pl_module))
-        checkpoint["finished"] = self._finished
+        """Add what Lightning does not save."""
+        checkpoint["processes"] = gather(process_state(pl_module, loader_generators(trainer)))
+        checkpoint["finished"], checkpoint["goals"] = self._finished, self._goals
         if self._between_epochs:
-            begin_next_epoch(checkpoint["loops"]["fit_loop"])
+            end_epoch(checkpoint["loops"]["fit_loop"])
 
-    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Take this process's part, if training goes on."""
-        if trainer.state.fn == TrainerFn.FITTING and trainer.global_rank < len(checkpoint.get("processes", [])):
-            self._loaded = checkpoint["processes"][trainer.global_rank]
-
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Put back what was added; what Lightning does up to the first batch draws the same numbers again."""
+    def _restore(self, trainer: Trainer) -> None:
         if self._loaded is not None:
-            set_process_state(pl_module, self._loaded)
-            self._loaded = None
-        trainer.should_stop = self.complete
+            set_process_state(trainer.lightning_module, self._loaded, loader_generators(trainer))
 
     def _save(self, trainer: Trainer, between_epochs: bool = False, finished: bool = False) -> None:
         if self.path is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
             self._between_epochs, self._finished = between_epochs, finished
-            trainer.save_checkpoint(self.path)
+            trainer.save_checkpoint(self.path, weights_only=False)
             self._between_epochs = self._finished = False
-        self.timetable.keep()
+        self.interval.restart()
+
+
+def goals(trainer: Trainer) -> dict[str, Any]:
+    """Collect what decides when training ends; a run that has reached it is complete."""
+    early = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]  # set by a connector
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]  # as above
+    return {
+        **{name: getattr(trainer, name) for name in ("max_epochs", "max_steps", "min_epochs", "min_steps")},
+        "early_stopping": [[getattr(callback, name) for name in STOPPING] for callback in early],
+        "seconds": [timer.time_remaining() for timer in timers],
+    }
 
 
 def any_process(trainer: Trainer, wanted: bool) -> bool:
@@ -144,21 +207,35 @@ def any_process(trainer: Trainer, wanted: bool) -> bool:
     return wanted if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(wanted, all=False)
 
 
+def train_loaders(trainer: Trainer) -> list[Any]:
+    """List the loaders that the Trainer trains from."""
+    combined = trainer.fit_loop._combined_loader  # private: `trainer.train_dataloader` may be nested
+    return [] if combined is None else combined.flattened
+
+
+def loader_generators(trainer: Trainer) -> list[Generator]:
+    """List the random number generators that users gave to loaders without a `state_dict`, or to their samplers."""
+    loaders = [loader for loader in train_loaders(trainer) if not hasattr(loader, "state_dict")]
+    owners = [owner for loader in loaders for owner in (loader, getattr(loader, "sampler", None))]
+    generators = [getattr(owner, "generator", None) for owner in owners]
+    return list({id(generator): generator for generator in generators if isinstance(generator, Generator)}.values())
+
+
 def can_resume_here(trainer: Trainer) -> bool:
-    """Tell whether Lightning, and the loaders, can go on exactly after this batch."""
+    """Tell whether Lightning, and the loaders, can continue exactly after this batch."""
     loop: Any = trainer.fit_loop
-    resumable = all(isinstance(loader, _Stateful) for loader in loop._combined_loader.flattened)
-    validates = trainer.is_last_batch or loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
-    return resumable and not validates
+    resumable = all(hasattr(loader, "load_state_dict") for loader in train_loaders(trainer))
+    validates = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # private: Lightning tells it nowhere else
+    return resumable and not trainer.is_last_batch and not validates
 
 
-def begin_next_epoch(loop: dict[str, Any]) -> None:
+def end_epoch(loop: dict[str, Any]) -> None:
     """Have the saved state of Lightning's loop say that one epoch is over and the next has not begun.
 
-    Where a hook is called in between, it says something else, from which it would leave an epoch out.
+    In the hooks between two epochs it says something else, from which Lightning would omit an epoch.
     """
-    for counted in loop["epoch_progress"].values():
-        counted.update(dict.fromkeys(("ready", "started", "completed"), counted["processed"]))
+    for progress in loop["epoch_progress"].values():
+        progress.update(dict.fromkeys(("ready", "started", "completed"), progress["processed"]))
     batches = loop["epoch_loop.batch_progress"]
     batches["current"] = dict.fromkeys(batches["current"], 0)
     batches["is_last_batch"] = False

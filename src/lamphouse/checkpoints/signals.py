@@ -7,13 +7,14 @@ from typing import Any, NoReturn
 
 from lamphouse.errors import StoppedError
 
-ASKING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
 
 
 class StopSignals:
-    """Notes a signal, for the run to stop when its step is done; at a second Ctrl-C it stops at once.
+    """Remembers that a signal asked the run to stop, for it to do so after its step; a second Ctrl-C stops it at once.
 
-    To be used in a `with` statement, after which signals do what they did before.
+    `ExactResume` listens while a Trainer trains or evaluates. A `with` statement listens from its beginning, and
+    restores the handlers at its end.
     """
 
     def __init__(self) -> None:
@@ -21,41 +22,42 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignals":
-        """Begin to listen, where signals can be heard."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = {asking: signal.getsignal(asking) for asking in ASKING}
+        """Listen."""
+        self._before = {number: signal.getsignal(number) for number in STOPPING}
         self.listen()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the signals as they were."""
-        for asking, handler in self._before.items():
-            signal.signal(asking, handler)
-        self._before = {}
+        """Restore the handlers."""
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in self._before.items():
+                signal.signal(number, handler)
 
     def listen(self) -> None:
-        """Answer the signals, also where someone else came in between, as Lightning does in `fit` and `test`."""
-        for asking in self._before:
-            signal.signal(asking, self._note)
+        """Install the handlers, if this is the main thread, which alone can."""
+        if threading.current_thread() is threading.main_thread():
+            for number in STOPPING:
+                signal.signal(number, self._remember)
 
     def check(self) -> None:
-        """Stop here, if that was asked for.
+        """Stop here, if a signal was received.
 
         Raises:
-            StoppedError: a signal came.
+            StoppedError: it was.
         """
         if self.received is not None:
             self.stop()
 
     def stop(self) -> NoReturn:
-        """Stop here, if not by a signal of this process then by one of another.
+        """Stop here, because of a signal that this process or another one received.
 
         Raises:
             StoppedError: always.
         """
-        raise StoppedError(self.received or signal.SIGTERM)
+        received, self.received = self.received or signal.SIGTERM, None
+        raise StoppedError(received)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == signal.SIGINT:
             raise StoppedError(signal.SIGINT)
         self.received = signal.Signals(number)

@@ -1,29 +1,39 @@
-"""What a process has beside weights and optimizers: random numbers and counts, in types that a checkpoint may hold."""
+"""What a process has besides weights and optimizers: random numbers and metrics, in types that checkpoints hold."""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch import nn
-from torchmetrics import Metric
+from lightning.fabric.utilities import move_data_to_device
+from torch import Generator, nn
+from torchmetrics import Metric, MetricCollection
 
 
-def process_state(module: nn.Module) -> dict[str, Any]:
-    """Note where all generators of random numbers are, and what the module's metrics have counted."""
-    return {"random": random_state(), "metrics": metric_states(module)}
+def process_state(module: nn.Module, generators: Sequence[Generator] = ()) -> dict[str, Any]:
+    """Copy the states of all random number generators and of the module's metrics.
+
+    Args:
+        module: whose metrics are copied.
+        generators: generators of the user's own.
+    """
+    states = [generator.get_state() for generator in generators]
+    return {"random": random_state(), "generators": states, "metrics": metric_states(module)}
 
 
-def set_process_state(module: nn.Module, state: dict[str, Any]) -> None:
-    """Go on from there."""
+def set_process_state(module: nn.Module, state: dict[str, Any], generators: Sequence[Generator] = ()) -> None:
+    """Restore what `process_state` copied."""
     set_metric_states(module, state["metrics"])
+    for generator, saved in zip(generators, state.get("generators", []), strict=False):
+        generator.set_state(saved)
     set_random_state(state["random"])
 
 
 def random_state() -> dict[str, Any]:
-    """Note where the generators of Python, NumPy, torch and the accelerator are."""
-    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002  # the one that libraries draw from
+    """Copy the states of the generators of Python, NumPy, torch and the accelerator."""
+    name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002  # the generator that libraries draw from
     state = {
         "python": random.getstate(),
         "numpy": (name, torch.tensor(keys, dtype=torch.int64), *rest),
@@ -34,7 +44,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Put the generators where they were; the accelerator's only where there is one, then and now."""
+    """Restore the generators; the accelerator's only if there was one when it was saved, and is one now."""
     random.setstate(state["python"])
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype("uint32"), *rest))  # noqa: NPY002  # as above
@@ -44,8 +54,8 @@ def set_random_state(state: dict[str, Any]) -> None:
         torch.get_device_module(device).set_rng_state(state["device"])
 
 
-def of_all_processes(value: Any) -> list[Any]:
-    """Collect each process's value in all of them, in the order of their ranks."""
+def gather(value: Any) -> list[Any]:
+    """Collect the value of each process in all of them, ordered by rank."""
     if not (dist.is_available() and dist.is_initialized()):
         return [value]
     values = [None] * dist.get_world_size()
@@ -54,15 +64,21 @@ def of_all_processes(value: Any) -> list[Any]:
 
 
 def metric_states(module: nn.Module) -> dict[str, Any]:
-    """Copy what the metrics have counted so far."""
+    """Copy what the module's metrics have accumulated."""
+    for part in module.modules():
+        if isinstance(part, MetricCollection):
+            part.values(copy_state=False)  # metrics of one compute group share the state that the first has updated
     metrics = {name: part for name, part in module.named_modules() if isinstance(part, Metric)}
-    return {name: {"state": metric.metric_state, "updates": metric._update_count} for name, metric in metrics.items()}
+    return {
+        name: {"state": metric.metric_state, "updates": metric._update_count}  # private: no public setter exists
+        for name, metric in metrics.items()
+    }
 
 
 def set_metric_states(module: nn.Module, states: dict[str, Any]) -> None:
-    """Have the metrics count on from there."""
+    """Have the module's metrics continue from what they had accumulated."""
     for name, saved in states.items():
         metric: Any = module.get_submodule(name)
         for key, value in saved["state"].items():
-            setattr(metric, key, value.to(metric.device) if hasattr(value, "to") else value)
-        metric._update_count = saved["updates"]
+            setattr(metric, key, move_data_to_device(value, metric.device))
+        metric._update_count = saved["updates"]  # private: as above

@@ -7,9 +7,10 @@ from typing import Any, Literal
 from jsonargparse import Namespace
 from jsonargparse.typing import OpenUnitInterval, restricted_number_type
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from lamphouse.checkpoints.best import BestCheckpoint, EarlyStopping
+from lamphouse.checkpoints.best import BestCheckpoint
 from lamphouse.checkpoints.resume import ExactResume
 from lamphouse.cli.checks import check_fixed, check_keys, check_processes, check_trainer
 from lamphouse.cli.parser import ExperimentParser, yaml_files

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import islice
 
 from lamphouse.callbacks import Position, find_operation
-from lamphouse.checkpoints.files import steps_kept
+from lamphouse.checkpoints.files import saved_steps
 from lamphouse.cli.experiment import Experiment, is_first_process
 from lamphouse.data import BatchSampler, TensorDataModule
 from lamphouse.errors import NotFiniteError
@@ -78,5 +78,5 @@ def indices_of(data: object, position: Position) -> list[int]:
 
 def kept(run: Run) -> str:
     """Say what is left of the time before."""
-    steps = steps_kept(run)
+    steps = saved_steps(run.path)
     return f"{os.path.relpath(run.last)} is from before, with {steps} steps" if steps else "nothing was learned yet"

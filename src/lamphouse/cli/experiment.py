@@ -12,7 +12,6 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from arc_light.loops.manual import optimize_manually
 from lamphouse.callbacks import EMA, EpochProgress, StopNotFinite, Throughput
 from lamphouse.callbacks.finite import FiniteCheck
 from lamphouse.callbacks.throughput import NoProfiler
@@ -27,6 +26,7 @@ from lamphouse.loggers import place
 from lamphouse.loggers.table import MetricsTable
 from lamphouse.machine.settings import default_channels_last, default_precision, device_type
 from lamphouse.task import Task
+from arc_light.loops.manual import optimize_manually
 
 
 class Experiment(Configuration):

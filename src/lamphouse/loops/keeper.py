@@ -2,13 +2,13 @@
 
 from lightning.pytorch import Trainer
 
-from arc_light.loops.handwritten import Training
 from lamphouse.callbacks.progress import print_epoch
 from lamphouse.checkpoints.files import write_checkpoint
-from lamphouse.checkpoints.resume import Timetable
+from lamphouse.checkpoints.resume import SaveInterval
 from lamphouse.cli.experiment import Experiment
 from lamphouse.loops.checkpoint import checkpoint_of
 from lamphouse.loops.watch import Metrics
+from arc_light.loops.handwritten import Training
 
 
 class Keeper:
@@ -22,7 +22,7 @@ class Keeper:
     def __init__(self, experiment: Experiment, resumable: bool) -> None:
         self.experiment, self.resumable = experiment, resumable
         options = experiment.config.last_checkpoint
-        self.timetable = Timetable(options.every_n_steps, options.minutes)
+        self.interval = SaveInterval(options.every_n_steps, options.minutes)
 
     def on_step(self, training: Training) -> None:
         """Write a checkpoint within an epoch, if that is due or the run is to stop.
@@ -31,7 +31,7 @@ class Keeper:
             StoppedError: a signal asked for it.
         """
         signals = self.experiment.signals
-        if self.resumable and (signals.received or self.timetable.due(training.step)):
+        if self.resumable and (signals.received or self.interval.passed(training.step)):
             self.write(training)
         signals.check()
 
@@ -57,7 +57,7 @@ class Keeper:
     def write(self, training: Training) -> None:
         """Write the checkpoint to resume from."""
         write_checkpoint(checkpoint_of(training, self.experiment.datamodule), self.experiment.run.last)
-        self.timetable.keep()
+        self.interval.restart()
 
 
 def log(trainer: Trainer, metrics: Metrics, epoch: int, step: int) -> None:

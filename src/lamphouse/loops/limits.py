@@ -5,13 +5,13 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelSummary
+from lightning.pytorch.callbacks import EarlyStopping, ModelSummary
 from lightning.pytorch.core.hooks import CheckpointHooks, DataHooks, ModelHooks
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.plugins.precision import Precision
 
 from lamphouse.callbacks import EMA, EpochProgress, StopNotFinite, Throughput
-from lamphouse.checkpoints.best import BestCheckpoint, EarlyStopping
+from lamphouse.checkpoints.best import BestCheckpoint
 from lamphouse.checkpoints.resume import ExactResume
 from lamphouse.errors import InputError
 

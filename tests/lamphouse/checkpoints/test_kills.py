@@ -29,7 +29,7 @@ def wait_for_writing(process: BaseProcess) -> None:
     begin = time.time_ns()
     while process.is_alive():
         with suppress(FileNotFoundError):  # it is whole by now
-            if any(path.stat().st_mtime_ns > begin for path in Path("parts").rglob(".*.ckpt")):
+            if any(path.stat().st_mtime_ns > begin for path in Path("parts").rglob(".*.ckpt.*")):
                 return
         time.sleep(0.002)
 
@@ -55,7 +55,7 @@ def kill_often(context: Any, options: list[str], kills: int, seed: int, slow_dis
                 break
             assert process.exitcode == -9, Path("printed").read_text()[-2000:]
             done += 1
-            writing += any(Path("parts").rglob(".*.ckpt"))
+            writing += any(Path("parts").rglob(".*.ckpt.*"))
             begun = any(Path("parts").rglob("config.yaml"))
             again = ["resume", "--run=parts"] if begun else ["fit", *options, "--runs=parts"]
             process = start(context, *again, slow_disk=slow_disk)

@@ -12,10 +12,10 @@ from fake_data import write_folder
 from lightning.pytorch import Trainer
 from lightning.pytorch.profilers import SimpleProfiler
 
-from arc_light.models.resnet import ResNetClassifier
 from lamphouse.callbacks.throughput import NoProfiler
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
+from arc_light.models.resnet import ResNetClassifier
 
 Command = Callable[..., Outcome]
 
@@ -89,7 +89,7 @@ def test_the_callbacks_have_names_and_knobs() -> None:
     assert made.trainer.early_stopping_callback.patience == 3
     best, last = made.trainer.checkpoint_callbacks
     assert best.monitor == "val/loss"
-    assert last.timetable.minutes == 5
+    assert last.interval.minutes == 5
 
 
 def test_more_callbacks_are_added_and_none_is_lost() -> None:

@@ -8,7 +8,7 @@ from time import perf_counter
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
-from lamphouse.checkpoints.files import loading, steps_kept
+from lamphouse.checkpoints.files import loading, saved_steps
 from lamphouse.cli import strict_yaml
 from lamphouse.cli.checks import print_left_out
 from lamphouse.cli.diagnosis import explained, naming_operation
@@ -45,7 +45,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     try:
         train(experiment)
     except (InputError, OSError):
-        if not steps_kept(experiment.run):
+        if not saved_steps(experiment.run.path):
             shutil.rmtree(experiment.run.path, ignore_errors=True)  # nothing has been trained
         raise
 
@@ -86,7 +86,7 @@ def train(experiment: Experiment, checkpoint: str | None = None) -> None:
             run_loop(experiment, checkpoint)
     except (StoppedError, KeyboardInterrupt, SystemExit) as cause:  # the last is Lightning's answer to a Ctrl-C
         stop = cause if isinstance(cause, StoppedError) else StoppedError(SIGINT)
-        stop.add_note(f"to continue: {experiment.project.program} resume --run {experiment.run.path}")
+        stop.__notes__ = [f"to continue: {experiment.project.program} resume --run {experiment.run.path}"]
         raise stop from cause
     except NotFiniteError as error:
         raise explained(experiment, error) from error
@@ -118,10 +118,10 @@ def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
         raise InputError(f"{option}: {' '.join(str(error).split())}") from error
 
 
-def train_and_test(experiment: Experiment, checkpoint: str | None) -> None:
+def train_and_test(experiment: Experiment, checkpoint: str | None) -> None:  # noqa: ARG001  # ExactResume finds it
     """Train with the Trainer, and test the best weights."""
     trainer, run, data = experiment.trainer, experiment.run, experiment.datamodule
-    trainer.fit(experiment.model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+    trainer.fit(experiment.model, datamodule=data)
     best = trainer.strategy.broadcast(str(run.best) if run.best.exists() else None)  # the first process's run
     trainer.test(experiment.model, data, ckpt_path=best, weights_only=True, verbose=False)
 

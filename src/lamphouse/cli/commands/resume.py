@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lamphouse.checkpoints.files import load_checkpoint
+from lamphouse.checkpoints.files import read_newest
 from lamphouse.cli import strict_yaml
 from lamphouse.cli.commands.fit import check, train
 from lamphouse.cli.commands.options import OptionParser, run_and_rest
@@ -54,19 +54,14 @@ def newest(experiment: Experiment) -> tuple[Path | None, Mapping[str, Any]]:
     Raises:
         InputError: none can be read.
     """
-    run, errors = experiment.run, []
-    for path in (run.last, run.previous):
-        try:
-            checkpoint = load_checkpoint(path)
-        except InputError as error:
-            errors.append(error)
-        else:
-            if errors and run.last.exists():
-                print(f"{str(errors[0]).rpartition(': ')[0]}: resuming from {path.name}", file=sys.stderr)
-            return path, checkpoint
-    if experiment.table.rows or run.last.exists():
-        raise errors[0]
-    return None, {}
+    newest = read_newest(experiment.run.path)
+    if newest is None and experiment.table.rows:
+        raise InputError(f"{experiment.run.last}: no such checkpoint: train first, or give another run")
+    if newest is None:
+        return None, {}
+    if newest.damaged and experiment.config.loop == "handwritten":  # ExactResume says it for the others
+        print(f"{newest.damaged}: resuming from {newest.path.name}", file=sys.stderr)
+    return newest.path, newest.content
 
 
 def see_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any], new_goals: bool) -> None:
