@@ -1,23 +1,182 @@
-"""torchvision's pretrained weights."""
+"""Networks of torchvision, timm and other packages by name: pretrained weights, input channels and the head."""
 
-from torch import Tensor, hub
+import copy
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from importlib import import_module
+from inspect import Parameter, signature
+from typing import Any
+
+import torch
+from torch import Tensor, hub, nn
 from torchvision.models import get_model_weights
+from torchvision.models import resnet as torchvision_resnet
+
+from lamphouse.errors import InputError
+
+RESNET_BLOCKS: dict[int, tuple[type[nn.Module], list[int]]] = {
+    18: (torchvision_resnet.BasicBlock, [2, 2, 2, 2]),
+    34: (torchvision_resnet.BasicBlock, [3, 4, 6, 3]),
+    50: (torchvision_resnet.Bottleneck, [3, 4, 6, 3]),
+}
+# whatever a network of any package raises at options or images that it cannot take
+ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
-def pretrained(depth: int, weights: str) -> dict[str, Tensor]:
-    """Load torchvision's weights, from its cache or by a download.
+class ImageNetResNet(torchvision_resnet.ResNet):  # type: ignore[misc]  # torchvision has no annotations
+    """torchvision's ResNet-18, -34 or -50 with stages of another width.
+
+    Args:
+        depth: 18, 34 or 50.
+        width: channels of the first of four stages, 64 in the paper (arXiv:1512.03385, table 1); the stem is to match.
+    """
+
+    def __init__(self, depth: int, width: int = 64) -> None:
+        self.width = width
+        super().__init__(*RESNET_BLOCKS[depth])
+
+    # private: torchvision has no option for the width of all stages
+    def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:
+        if planes == 64:  # the first stage, whose inputs come from the stem
+            self.inplanes = self.width
+        stage: nn.Sequential = super()._make_layer(block, planes * self.width // 64, *args, **kwargs)
+        return stage
+
+
+def build_network(
+    name: str,
+    input_shape: Sequence[int],
+    num_classes: int,
+    weights: str | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """Build a network that maps images, [B, *input_shape], to logits, [B, num_classes].
+
+    Args:
+        name: import path of a function or class that takes `num_classes`, or timm:NAME.
+        input_shape: channels, height and width of an image; a first convolution with other channels is adapted.
+        num_classes: width of the head, which replaces the head of pretrained weights that has another width.
+        weights: name of pretrained weights, such as DEFAULT.
+        options: further arguments of the function or class.
 
     Raises:
-        ValueError: there are none of that name, or they cannot be downloaded.
+        InputError: there is no such network, or it rejects its options, the weights or images of this shape.
     """
-    known = get_model_weights(f"resnet{depth}")
-    if weights not in known.__members__:
-        raise ValueError(f"weights {weights!r}: no such weights; there are {', '.join(known.__members__)}")
+    option, builder, options = f"--model.network {name}", find_builder(name), options or {}
+    network = _call(builder, f"{option}: {{}}: see --model.network_args", num_classes=num_classes, **options)
+    if weights:
+        network = replace_head(load_pretrained(builder, weights, **options), network)
+    adapt_channels(network, input_shape[0])
+    check_output(option, network, input_shape, num_classes)
+    return network
+
+
+def find_builder(name: str) -> Callable[..., Any]:
+    """Import the function or class that builds a network.
+
+    Raises:
+        InputError: it cannot be imported, belongs to Python itself, or takes no `num_classes`.
+    """
+    option, is_timm = f"--model.network {name}", name.startswith("timm:")
+    module, _, attribute = ("timm.create_model" if is_timm else name).rpartition(".")
+    package = module.partition(".")[0]
+    if not package or package in sys.stdlib_module_names:  # to import a module is to run it
+        raise InputError(f"{option}: expected an import path such as torchvision.models.resnet18, or timm:NAME")
     try:
-        state: dict[str, Tensor] = known[weights].get_state_dict(check_hash=True)
-    except (OSError, RuntimeError) as error:
-        folder = f"{hub.get_dir()}/checkpoints"
-        raise ValueError(
-            f"weights {weights!r} cannot be downloaded ({error}): put {known[weights].url} into {folder}"
-        ) from error
-    return state
+        builder = getattr(import_module(module), attribute)
+    except (AttributeError, ImportError) as error:
+        no_timm = isinstance(error, ModuleNotFoundError) and error.name == "timm"
+        way_out = "install it with `pip install timm`" if no_timm else "name a function or class that is installed"
+        raise InputError(f"{option}: {error}: {way_out}") from error
+    if not _takes_num_classes(builder):
+        raise InputError(f"{option}: takes no num_classes: name a function or class that builds a classifier")
+    return partial(builder, name.removeprefix("timm:")) if is_timm else builder
+
+
+def _takes_num_classes(builder: Any) -> bool:
+    try:
+        parameters = signature(builder).parameters
+    except (TypeError, ValueError):  # not callable, or without a signature
+        return False
+    return "num_classes" in parameters or any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
+
+
+def _call(builder: Callable[..., Any], message: str, **options: Any) -> nn.Module:
+    try:
+        network = builder(**options)
+    except ERRORS as error:
+        raise InputError(message.format(" ".join(str(error).split()))) from error
+    if not isinstance(network, nn.Module):
+        raise InputError(message.format(f"returns {type(network).__name__}, not a torch.nn.Module"))
+    return network
+
+
+def load_pretrained(builder: Callable[..., Any], weights: str, **options: Any) -> nn.Module:
+    """Build a network with its pretrained weights and their head, from the cache or by a download.
+
+    Raises:
+        InputError: there are no such weights, they cannot be downloaded, or do not fit the options.
+    """
+    option, known = f"--model.weights {weights}", _known_weights(builder)
+    if weights not in known:
+        raise InputError(f"{option}: no such weights; there are {', '.join(known) or 'none'}")
+    argument, url = known[weights]
+    way_out = f"put {url} into {hub.get_dir()}/checkpoints" if url else "download them once with a network connection"
+    with torch.random.fork_rng(devices=[]):  # the run's own weights and images do not depend on these
+        return _call(builder, f"{option}: cannot be loaded ({{}}): {way_out}", **argument, **options)
+
+
+def _known_weights(builder: Callable[..., Any]) -> dict[str, tuple[dict[str, Any], str]]:
+    """Map the names of pretrained weights to the argument that chooses them, and their address."""
+    try:
+        members = get_model_weights(builder).__members__
+    except ValueError:  # not one of torchvision's; timm has one set of weights to each name
+        has_weights = "pretrained" in signature(builder).parameters
+        return {"DEFAULT": ({"pretrained": True}, "")} if has_weights else {}
+    return {name: ({"weights": member}, member.url) for name, member in members.items()}
+
+
+def replace_head(pretrained: nn.Module, network: nn.Module) -> nn.Module:
+    """Replace the layers of a pretrained network that have another shape in `network`."""
+    shapes = {name: parameter.shape for name, parameter in pretrained.named_parameters()}
+    differing = {n.rpartition(".")[0] for n, p in network.named_parameters() if shapes.get(n) != p.shape}
+    for layer in differing:
+        pretrained.set_submodule(layer, network.get_submodule(layer))
+    return pretrained
+
+
+def adapt_channels(network: nn.Module, channels: int) -> None:
+    """Give the first convolution another number of input channels, in place.
+
+    One channel gets the sum of the filters, as if a grey image were repeated; more repeat them, scaled so that
+    activations keep their size.
+    """
+    convolution = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
+    if convolution is None or convolution.in_channels == channels or convolution.groups != 1:
+        return
+    filters, inputs = convolution.weight.detach(), convolution.in_channels
+    repeated = filters[:, torch.arange(channels) % inputs] * (inputs / channels)
+    convolution.weight = nn.Parameter(filters.sum(1, keepdim=True) if channels == 1 else repeated)
+    convolution.in_channels = channels
+
+
+def check_output(option: str, network: nn.Module, input_shape: Sequence[int], num_classes: int) -> None:
+    """Apply a copy of the network to two images, as in training.
+
+    Raises:
+        InputError: it takes no images of this shape, or returns something else than logits.
+    """
+    size = " by ".join(map(str, input_shape))
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            output = copy.deepcopy(network)(torch.zeros(2, *input_shape))
+    except ERRORS as error:
+        reason = " ".join(str(error).split())
+        way_out = "choose another size, or options by --model.network_args"
+        raise InputError(f"{option}: takes no images of {size} ({reason}): {way_out}") from error
+    if not isinstance(output, Tensor):
+        way_out = """turn auxiliary outputs off, as by --model.network_args '{"aux_logits": false}'"""
+        raise InputError(f"{option}: returns {type(output).__name__} in training, not logits: {way_out}")
+    if output.shape != (2, num_classes):
+        raise InputError(f"{option}: returns {list(output.shape)}, not [batch, {num_classes}]: name a classifier")

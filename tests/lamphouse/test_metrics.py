@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from arc_light.classification import correct
 from lamphouse.metrics import EpochMetrics
+from arc_light.classification import correct
 
 SIZES = [[8, 8, 8], [8, 8, 3], [1, 7, 16], [1]]
 

@@ -10,13 +10,13 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, lr_scheduler
 
+from lamphouse.data import Samples
+from lamphouse.optim import OneCycle, ReduceLROnPlateau
 from arc_light.classification import Classifier
 from arc_light.data.digits import DigitsDataModule
 from arc_light.models.fast_resnet import FastResNetClassifier
 from arc_light.models.mlp import MLPClassifier
 from arc_light.models.resnet import ResNetClassifier
-from lamphouse.data import Samples
-from lamphouse.optim import OneCycle, ReduceLROnPlateau
 
 SHAPE = (1, 8, 8)
 MODELS: dict[str, Callable[..., Classifier]] = {

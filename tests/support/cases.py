@@ -17,11 +17,6 @@ from torch.amp import GradScaler
 from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
-from arc_light.classification import Classifier
-from arc_light.loops.manual import optimize_manually
-from arc_light.models.fast_resnet import FastResNetClassifier
-from arc_light.models.mlp import MLPClassifier
-from arc_light.models.resnet import ResNetClassifier
 from lamphouse.callbacks import EMA, StopNotFinite, Throughput
 from lamphouse.callbacks.finite import FiniteCheck
 from lamphouse.checkpoints.best import BestCheckpoint
@@ -36,6 +31,11 @@ from lamphouse.loops.parity import Outcome
 from lamphouse.loops.trace import trace
 from lamphouse.optim import ConvMuon, OneCycle, WarmupCosineLR, WarmupLinearLR
 from lamphouse.runs.directory import Run
+from arc_light.classification import Classifier
+from arc_light.loops.manual import optimize_manually
+from arc_light.models.fast_resnet import FastResNetClassifier
+from arc_light.models.mlp import MLPClassifier
+from arc_light.models.resnet import ResNetClassifier
 
 HANDWRITTEN, MANUAL, AUTOMATIC = "handwritten", "manual", "automatic"
 OPTIMIZERS: dict[str, Any] = {

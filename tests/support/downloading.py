@@ -15,9 +15,9 @@ import pytest
 from fake_data import expect_cifar10, expect_mnist
 from torchvision import datasets
 
+from lamphouse.data import ImageDataModule
 from arc_light.data.cifar10 import CIFAR10DataModule
 from arc_light.data.mnist import MNISTDataModule
-from lamphouse.data import ImageDataModule
 
 Packed = list[tuple[str, str]]  # names and MD5 sums of what the mirror serves
 Sums = dict[str, str]  # names and MD5 sums of the files in it

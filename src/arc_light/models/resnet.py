@@ -6,18 +6,14 @@ from typing import Any, Literal
 from jsonargparse.typing import PositiveInt
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models import resnet as torchvision_resnet
+from torchvision import models
 
-from lamphouse.networks import pretrained
+from lamphouse.networks import ImageNetResNet, load_pretrained
 from arc_light.classification import Classifier
 
 Stem = Literal["small", "large"]
 Depth = Literal[8, 14, 18, 20, 32, 34, 50, 56]
-IMAGENET_BLOCKS: dict[int, tuple[type[nn.Module], list[int]]] = {
-    18: (torchvision_resnet.BasicBlock, [2, 2, 2, 2]),
-    34: (torchvision_resnet.BasicBlock, [3, 4, 6, 3]),
-    50: (torchvision_resnet.Bottleneck, [3, 4, 6, 3]),
-}
+IMAGENET_DEPTHS = (18, 34, 50)
 
 
 class BasicBlock(nn.Module):
@@ -62,8 +58,15 @@ class SmallImageResNet(nn.Sequential):
         super().__init__(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels, num_classes))
 
 
-class ImageNetResNet(torchvision_resnet.ResNet):  # type: ignore[misc]  # torchvision has no annotations
-    """torchvision's ResNet-18, -34 or -50 with a head, a stem and a width of the user's choice.
+def imagenet_resnet(
+    in_channels: int,
+    num_classes: int,
+    depth: int,
+    width: int = 64,
+    stem: Stem = "large",
+    weights: str | None = None,
+) -> ImageNetResNet:
+    """Build torchvision's ResNet-18, -34 or -50 with a stem of its own.
 
     Args:
         in_channels: channels of an image.
@@ -76,37 +79,20 @@ class ImageNetResNet(torchvision_resnet.ResNet):  # type: ignore[misc]  # torchv
     Raises:
         ValueError: the pretrained weights do not fit the stem, the width or the channels.
     """
-
-    def __init__(
-        self,
-        in_channels: int,
-        num_classes: int,
-        depth: int,
-        width: int = 64,
-        stem: Stem = "large",
-        weights: str | None = None,
-    ) -> None:
-        if weights and (stem, width, in_channels) != ("large", 64, 3):
+    network = ImageNetResNet(depth, width)
+    if weights:
+        if (stem, width, in_channels) != ("large", 64, 3):
             given = f"stem {stem!r}, width {width} and {in_channels} channel(s)"
             raise ValueError(f"weights {weights!r} need stem 'large', width 64 and 3 channels, not {given}")
-        self.width = width
-        super().__init__(*IMAGENET_BLOCKS[depth])
-        if weights:
-            self.load_state_dict(pretrained(depth, weights))
-        elif stem == "small":
-            self.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
-            self.maxpool = nn.Identity()
-        else:
-            self.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
-        if width != 64:
-            self.bn1 = nn.BatchNorm2d(width)
-        self.fc = nn.Linear(self.inplanes, num_classes)
-
-    def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:
-        if planes == 64:  # the first stage: the stem hands over `width` channels
-            self.inplanes = self.width
-        stage: nn.Sequential = super()._make_layer(block, planes * self.width // 64, *args, **kwargs)
-        return stage
+        network.load_state_dict(load_pretrained(getattr(models, f"resnet{depth}"), weights).state_dict())
+    elif stem == "small":
+        network.conv1 = nn.Conv2d(in_channels, width, 3, padding=1, bias=False)
+        network.maxpool = nn.Identity()
+    else:
+        network.conv1 = nn.Conv2d(in_channels, width, 7, stride=2, padding=3, bias=False)
+    network.bn1 = nn.BatchNorm2d(width) if width != 64 else network.bn1
+    network.fc = nn.Linear(network.inplanes, num_classes)
+    return network
 
 
 def resnet(
@@ -117,23 +103,15 @@ def resnet(
     stem: Stem | None = None,
     weights: str | None = None,
 ) -> nn.Module:
-    """Build the residual network of this depth: CIFAR-style for 6n + 2, ImageNet-style for 18, 34 and 50.
-
-    Args:
-        input_shape: channels, height and width of an image.
-        num_classes: width of the head.
-        depth: number of layers with weights.
-        width: channels of the first stage; None is the paper's own, 16 or 64.
-        stem: see `ImageNetResNet`; None is "small" for images under 64 pixels and "large" for others.
-        weights: see `ImageNetResNet`.
+    """Build the residual network of a depth; see `ResNetClassifier` for its arguments.
 
     Raises:
         ValueError: weights or the large stem were asked for at a depth that has none.
     """
     channels, height, _ = input_shape
-    if depth in IMAGENET_BLOCKS:
+    if depth in IMAGENET_DEPTHS:
         stem = stem or ("large" if weights or height >= 64 else "small")
-        return ImageNetResNet(channels, num_classes, depth, width or 64, stem, weights)
+        return imagenet_resnet(channels, num_classes, depth, width or 64, stem, weights)
     if weights or stem == "large":
         raise ValueError(f"depth {depth} has no pretrained weights and no large stem: choose a depth of 18, 34 or 50")
     return SmallImageResNet(channels, num_classes, depth, width or 16)

@@ -10,7 +10,6 @@ from lightning.fabric.utilities.seed import pl_worker_init_function
 from lightning.pytorch.strategies import Strategy
 from torch.utils.data import DataLoader
 
-from arc_light.loops.handwritten import Options, Training, evaluate, fit
 from lamphouse.checkpoints.files import load_checkpoint, write_checkpoint
 from lamphouse.cli.experiment import Experiment
 from lamphouse.errors import InputError
@@ -26,6 +25,7 @@ from lamphouse.loops.limits import (
     check_trainer,
 )
 from lamphouse.loops.watch import Watch
+from arc_light.loops.handwritten import Options, Training, evaluate, fit
 
 AUTOCAST = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 

@@ -8,9 +8,9 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from torch import Tensor
 
-from arc_light.loops.handwritten import Training
 from lamphouse.checkpoints.state import process_state, set_process_state
 from lamphouse.loops.watch import Watch
+from arc_light.loops.handwritten import Training
 
 AVERAGED = "module."  # what AveragedModel puts before the names of its model's tensors
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import FEW_BATCHES, ROOT, Outcome, fit_options
 
-from arc_light.__main__ import main
 from lamphouse.cli.main import COMMANDS
+from arc_light.__main__ import main
 
 Command = Callable[..., Outcome]
 

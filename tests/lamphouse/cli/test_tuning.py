@@ -12,13 +12,13 @@ import torch
 from conftest import CONFIGS, FEW_BATCHES, Outcome
 from PIL import Image
 
-from arc_light.classification import Classifier
-from arc_light.models.mlp import MLPClassifier
 from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.cli.tuning import DECAY, LR_RANGE, Curve, unbiased
 from lamphouse.data import Batch
 from lamphouse.machine.memory import only_available_memory, out_of_memory
 from lamphouse.runs.directory import find_run
+from arc_light.classification import Classifier
+from arc_light.models.mlp import MLPClassifier
 
 Command = Callable[..., Outcome]
 EXPERIMENT = ["-c", CONFIGS / "trainer.yaml", "-c", CONFIGS / "digits_mlp.yaml", "--trainer.accelerator=cpu"]

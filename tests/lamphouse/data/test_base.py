@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from arc_light.data.digits import DigitsDataModule
 from lamphouse.data import (
     AlternatingFlip,
     Augmentation,
@@ -19,6 +18,7 @@ from lamphouse.data import (
     Samples,
     SmallFirst,
 )
+from arc_light.data.digits import DigitsDataModule
 
 EVERYTHING: Sequence[Augmentation] = (RandomFlip(), RandomCrop(1), Cutout(2))
 

@@ -15,10 +15,10 @@ import torch
 from fake_data import expect_cifar10, expect_mnist, images_of, labels_of, md5, write_cifar10, write_mnist
 from torchvision import datasets
 
-from arc_light.data.cifar10 import CIFAR10DataModule
-from arc_light.data.mnist import MNISTDataModule
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
+from arc_light.data.cifar10 import CIFAR10DataModule
+from arc_light.data.mnist import MNISTDataModule
 
 NOWHERE = "http://127.0.0.1:9/"  # nothing listens on the discard port
 

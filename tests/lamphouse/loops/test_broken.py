@@ -9,9 +9,9 @@ import pytest
 import torch
 from cases import AUTOMATIC, HANDWRITTEN, MANUAL, Case, one_thread, train
 
-from arc_light.loops import handwritten
 from lamphouse.loops.parity import HINTS, first_difference, largest_difference, verdict
 from lamphouse.loops.trace import Trace
+from arc_light.loops import handwritten
 
 NO_STEP = "ignore:Detected call of `lr_scheduler.step..` before `optimizer.step:UserWarning"
 CASE = Case(schedule="one_cycle", clip="norm")

@@ -13,8 +13,8 @@ import torch
 from cases import AUTOMATIC, HANDWRITTEN, MANUAL
 from PIL import Image
 
-from arc_light.models.mlp import MLPClassifier
 from lamphouse.checkpoints.files import load_checkpoint
+from arc_light.models.mlp import MLPClassifier
 
 LOOPS = [HANDWRITTEN, MANUAL, AUTOMATIC]
 Fit = Callable[..., Any]

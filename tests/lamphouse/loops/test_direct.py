@@ -13,9 +13,9 @@ from lightning.pytorch.profilers import SimpleProfiler
 from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
-from arc_light.loops.manual import optimize_manually
 from lamphouse.cli.main import IGNORED_WARNINGS
 from lamphouse.loops.direct import listeners
+from arc_light.loops.manual import optimize_manually
 
 pytestmark = pytest.mark.filterwarnings(*(f"ignore:{message}" for message in IGNORED_WARNINGS))
 Events = list[tuple[Any, ...]]

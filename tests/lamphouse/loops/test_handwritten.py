@@ -11,9 +11,9 @@ from torch.nn import functional as F
 from torch.optim import SGD
 from torch.utils.data import DataLoader, TensorDataset
 
-from arc_light.loops.handwritten import Options, Training, default_device, fit
 from lamphouse.loops.batches import Batches
 from lamphouse.loops.watch import Metrics, Watch
+from arc_light.loops.handwritten import Options, Training, default_device, fit
 
 CPU = torch.device("cpu")
 

@@ -13,9 +13,9 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 from torch.utils.data import DataLoader, TensorDataset
 
-from arc_light.loops.manual import ManualOptimization, optimize_manually
 from lamphouse.cli.main import IGNORED_WARNINGS
 from lamphouse.errors import InputError
+from arc_light.loops.manual import ManualOptimization, optimize_manually
 
 pytestmark = pytest.mark.filterwarnings(*(f"ignore:{message}" for message in IGNORED_WARNINGS))
 

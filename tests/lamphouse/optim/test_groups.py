@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.optim import SGD, AdamW
 
-from arc_light.models.resnet import resnet
 from lamphouse.optim import parameter_groups
+from arc_light.models.resnet import resnet
 
 
 def test_weights_decay_and_biases_and_norms_do_not() -> None:

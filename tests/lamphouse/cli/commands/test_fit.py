@@ -12,10 +12,10 @@ import yaml
 from conftest import FEW_BATCHES, Outcome, fit_options
 from torch.nn import functional as F
 
+from lamphouse.loggers.table import COLUMNS
 from arc_light.__main__ import main
 from arc_light.data.digits import DigitsDataModule
 from arc_light.models.mlp import MLPClassifier
-from lamphouse.loggers.table import COLUMNS
 
 Command = Callable[..., Outcome]
 
