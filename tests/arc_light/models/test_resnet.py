@@ -8,6 +8,7 @@ import torchvision
 from torch import nn
 from torchvision.models import ResNet18_Weights
 
+from lamphouse.errors import InputError
 from arc_light.models.resnet import Depth, ImageNetResNet, SmallImageResNet, Stem, resnet
 
 
@@ -108,7 +109,7 @@ def test_weights_need_three_channels() -> None:
 
 
 def test_weights_of_an_unknown_name_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"FOO.*IMAGENET1K_V1"):
+    with pytest.raises(InputError, match=r"FOO.*IMAGENET1K_V1"):
         resnet((3, 64, 64), 5, 18, weights="FOO")
 
 
