@@ -10,11 +10,13 @@ from projects import answers, planned, text_of, tree
 pytestmark = pytest.mark.slow  # every call clones the template
 CHANGES = {
     "Makefile": ("rm -rf .venv", "rm -rf -- .venv"),
-    "src/arc_light/errors.py": ("What ends a command", "All that ends a command"),
-    "src/arc_light/data/mnist.py": ('"""MNIST."""', '"""MNIST, as arc_light reads it."""'),
-    "src/arc_light/data/digits.py": ("for a start", "for a quick start"),
+    "src/lamphouse/errors.py": ('"""', '"""Version 2: '),
+    "src/arc_light/classification.py": ('"""', '"""Version 2 of arc_light: '),
+    "src/arc_light/data/mnist.py": ('"""', '"""Version 2 of arc_light: '),
+    "src/arc_light/data/digits.py": ('"""', '"""Version 2: '),
 }
-NEW = "src/arc_light/networks/linear.py"
+OURS = '"""Version 2 of leaf_counter: '
+NEW = "src/arc_light/models/linear.py"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Tag two versions: in the second, files have changed and one is new."""
     template = template_repository(tmp_path_factory.mktemp("template") / "arc-light.git")
     texts = {path: (template / path).read_text() for path in CHANGES}
-    changed = {path: texts[path].replace(*CHANGES[path]) for path in CHANGES}
+    changed = {path: texts[path].replace(*CHANGES[path], 1) for path in CHANGES}
     assert all(changed[path] != texts[path] for path in CHANGES)
     commit(template, "v2", {**changed, NEW: '"""Linear networks of Arc Light."""\n'})
     return template
@@ -31,11 +33,11 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(template: Path) -> Path:
     """Create a project from the first version, and commit it."""
-    return created(template, start="everything")
+    return created(template)
 
 
-def created(template: Path, start: str, **others: str) -> Path:
-    context = json.dumps(ours(starting_point=start, **others))
+def created(template: Path, **others: str) -> Path:
+    context = json.dumps(ours(**others))
     here = Path.cwd()
     cruft(here, "create", template, "--checkout", "v1", "--no-input", "--extra-context", context)
     project = here / "leaf-counter"
@@ -61,10 +63,10 @@ def test_created_project_is_the_generated_one(project: Path) -> None:
 
 
 def test_created_with_a_repository_of_its_own(template: Path) -> None:
-    project = created(template, "mnist_mlp", git="yes")
+    project = created(template, starting_point="mnist_mlp", git="yes")
     assert git(project, "log", "--format=%s").splitlines() == ["begin", "Begin"]
     update(project)  # which would compare the repositories, too, if scratch folders had one
-    assert "MNIST, as leaf_counter reads it" in (project / "src/leaf_counter/data/mnist.py").read_text()
+    assert (project / "src/leaf_counter/data/mnist.py").read_text().startswith(OURS)
 
 
 def test_check_and_diff(project: Path) -> None:
@@ -78,30 +80,30 @@ def test_check_and_diff(project: Path) -> None:
 def test_update_brings_the_new_version_in_the_user_s_words(project: Path) -> None:
     update(project)
     assert "rm -rf -- .venv" in (project / "Makefile").read_text()
-    assert (project / "src/leaf_counter/errors.py").read_text().startswith('"""All that ends a command')
-    assert "MNIST, as leaf_counter reads it" in (project / "src/leaf_counter/data/mnist.py").read_text()
-    assert (project / "src/leaf_counter/networks/linear.py").read_text() == '"""Linear networks of Leaf Counter."""\n'
+    assert (project / "src/lamphouse/errors.py").read_text().startswith('"""Version 2: ')
+    assert (project / "src/leaf_counter/data/mnist.py").read_text().startswith(OURS)
+    assert (project / "src/leaf_counter/models/linear.py").read_text() == '"""Linear networks of Leaf Counter."""\n'
     cruft(project, "check", "--checkout", "v2")
     assert cruft(project, "diff", "--exit-code") == ""
 
 
 def test_update_keeps_to_what_was_asked_for(template: Path) -> None:
-    project = created(template, "cifar10_resnet")
+    project = created(template, starting_point="cifar10_resnet")
     update(project)
-    assert "for a quick start" in (project / "src/leaf_counter/data/digits.py").read_text()
+    assert (project / "src/leaf_counter/data/digits.py").read_text().startswith('"""Version 2: ')
     assert not (project / "src/leaf_counter/data/mnist.py").exists()
 
 
 def test_update_leaves_edits_of_the_user_s_own(project: Path) -> None:
-    readme, errors = project / "README.md", project / "src/leaf_counter/errors.py"
+    readme, edited = project / "README.md", project / "src/leaf_counter/classification.py"
     readme.write_text("# Mine\n")
-    errors.write_text(errors.read_text() + "\n\nclass OwnError(Exception):\n    pass\n")
+    edited.write_text(edited.read_text() + "\n\nclass OwnError(Exception):\n    pass\n")
     (project / "src/leaf_counter/own.py").write_text("OWN = 1\n")
     commit(project, "edits")
     update(project)
     assert readme.read_text() == "# Mine\n"
-    assert errors.read_text().startswith('"""All that ends a command')
-    assert "class OwnError" in errors.read_text()
+    assert edited.read_text().startswith(OURS)
+    assert "class OwnError" in edited.read_text()
     assert (project / "src/leaf_counter/own.py").read_text() == "OWN = 1\n"
 
 
@@ -116,16 +118,16 @@ def test_update_does_not_bring_back_what_was_deleted(project: Path) -> None:
 
 
 def test_conflict_shows_both_sides(project: Path) -> None:
-    path = project / "src/leaf_counter/errors.py"
-    path.write_text(path.read_text().replace("What ends a command", "Whatever ends a command"))
+    path = project / "src/leaf_counter/classification.py"
+    path.write_text(path.read_text().replace('"""', '"""Mine: ', 1))
     commit(project, "edit-of-the-same-line")
     output = update(project)
     rejected = [*project.rglob("*.rej")]
     text = path.read_text()
     assert rejected or {"<<<<<<<", ">>>>>>>"} <= set(text.split()), output
-    assert "Whatever ends a command" in text
+    assert '"""Mine: ' in text
     sides = text + "".join(rejection.read_text() for rejection in rejected)
-    assert "All that ends a command" in sides
+    assert OURS in sides
     assert "rm -rf -- .venv" in (project / "Makefile").read_text()
 
 
@@ -134,7 +136,7 @@ def test_update_with_another_answer(project: Path) -> None:
     cruft(project, "update", "--skip-apply-ask", "--checkout", "v1", "--variables-to-update", json.dumps(wanted))
     own = tree(project)
     del own[".cruft.json"]
-    expected = planned("mnist_mlp", "csv", "no", author="New Author")
+    expected = planned(**wanted)
     assert set(own) == set(expected)
     assert own["Makefile"][0].decode() == text_of(expected, "Makefile")
     assert own["LICENSE"][0].decode() == text_of(expected, "LICENSE")

@@ -79,6 +79,7 @@ OWN = {
     "src/{0}/models/two_layers.py": '''\
 """A network of mine."""
 
+from math import prod
 from typing import Any
 
 from torch import Tensor, nn
@@ -92,7 +93,7 @@ class TwoLayersClassifier(Classifier):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.network = nn.Sequential(nn.Flatten(), nn.LazyLinear(8), nn.Linear(8, self.num_classes))
+        self.network = nn.Sequential(nn.Flatten(), nn.Linear(prod(self.input_shape), 8), nn.Linear(8, self.num_classes))
 
     def loss(self, batch: Any) -> tuple[Tensor, Tensor]:
         """Compute the focal loss of a batch."""
