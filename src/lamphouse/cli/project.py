@@ -31,6 +31,11 @@ class Project:
         """The command that starts it."""
         return f"python -m {self.package}"
 
+    @property
+    def directory(self) -> Path:
+        """Where its source is."""
+        return Path(import_module(self.package).__path__[0])
+
     @cached_property
     def loops(self) -> Sequence[str]:
         """The names of its own training loops, one module each in `package.loops`."""

@@ -1,66 +1,94 @@
-"""What a run says at its beginning and at its end."""
+"""What a run prints at its beginning and at its end."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
-import torch
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
-from lamphouse.checkpoints.files import load_checkpoint
-from lamphouse.cli.experiment import Experiment
+from lamphouse.data import ImageDataModule, TensorDataModule
+from lamphouse.runs.directory import Run
 
 PARTS = {"train": "train", "val": "validation", "test": "test"}
 
 
 @rank_zero_only
-def print_header(experiment: Experiment) -> None:
-    """Say what is trained, on what and where."""
-    parameters = sum(p.numel() for p in experiment.model.parameters())
-    sizes = [f"{len(part):,} {PARTS[name]}" for name, part in getattr(experiment.datamodule, "parts", {}).items()]
-    trainer, model = experiment.trainer, experiment.config.model.class_path.rpartition(".")[2]
+def print_header(
+    title: str, model: LightningModule, data: LightningDataModule, trainer: Trainer, run: Run, machine: str
+) -> None:
+    """Say what is trained, on what and where.
+
+    Args:
+        title: names the experiment and the model's class.
+        model: what is trained.
+        data: what it is trained on, already set up.
+        trainer: what trains it.
+        run: where it is written.
+        machine: how the machine is used.
+    """
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     print(
-        f"{experiment.config.experiment}: {model} of {parameters:,} parameters on "
-        f"{type(experiment.datamodule).__name__} ({', '.join(sizes)} images), "
-        f"{trainer.strategy.root_device}, {trainer.precision}, run {experiment.run.name}"
+        f"{title} of {parameters:,} parameters on {data_text(data)}, "
+        f"{trainer.strategy.root_device}, {trainer.precision}, run {run.name}"
     )
-    channels_last = getattr(experiment.model, "memory_format", None) == torch.channels_last
-    machine, device = experiment.config_init.machine, trainer.strategy.root_device.type
-    print(f"machine: {machine.describe(device, trainer.precision, channels_last)}", flush=True)
+    print(f"machine: {machine}", flush=True)
+
+
+def data_text(data: LightningDataModule) -> str:
+    """Name a data set and, if it is in memory, the sizes of its parts."""
+    name = type(data).__name__
+    if not isinstance(data, TensorDataModule):
+        return name
+    sizes = ", ".join(f"{len(samples):,} {PARTS[part]}" for part, samples in data.parts.items())
+    return f"{name} ({sizes} {unit(data)})"
+
+
+def unit(data: LightningDataModule) -> str:
+    """Say what samples of a data set are called."""
+    return "images" if isinstance(data, ImageDataModule) else "samples"
 
 
 @rank_zero_only
-def print_summary(experiment: Experiment, seconds: float) -> None:
+def print_summary(
+    run: Run, rows: Sequence[Mapping[str, Any]], best_epoch: int | None, seconds: float, samples: str = "samples"
+) -> None:
     """Say what was reached, how fast, and where the run is.
 
     Args:
-        experiment: what was trained.
+        run: what was trained.
+        rows: its table of metrics, a row for each epoch and one for the test.
+        best_epoch: the epoch of its best checkpoint; None takes the last.
         seconds: wall time of training and testing.
+        samples: what samples are called.
     """
-    run, rows = experiment.run, experiment.table.rows
-    epochs = [row for row in rows if not row.get("test/loss")]
+    epochs = [row for row in rows if not any(name.startswith("test/") and value for name, value in row.items())]
     if not epochs:
-        return  # a trial such as fast_dev_run writes nothing down
-    best = int(load_checkpoint(run.best)["epoch"]) if run.best.exists() else int(epochs[-1]["epoch"])
-    reached = next((row for row in epochs if int(row["epoch"]) == best), epochs[-1]) | {
-        k: v for k, v in rows[-1].items() if "test/" in k
-    }
-    print_metrics(reached)
-    throughput = median(float(row.get("images_per_second", 0)) for row in epochs)
-    print(f"best epoch  {best} of 0..{int(epochs[-1]['epoch'])}")
+        return  # fast_dev_run logs nothing
+    last = int(epochs[-1]["epoch"])
+    best = last if best_epoch is None else best_epoch
+    reached = next((row for row in epochs if int(row["epoch"]) == best), epochs[-1])
+    print_metrics({**reached, **{name: value for name, value in rows[-1].items() if name.startswith("test/")}})
+    throughput = median(float(row.get("images_per_second") or 0) for row in epochs)
+    print(f"best epoch  {best} of 0..{last}")
     print(f"wall time   {seconds:.1f} s")
-    print(f"throughput  {throughput:,.0f} training images/s")
+    print(f"throughput  {throughput:,.0f} training {samples}/s")
     print(f"run         {os.path.relpath(run.path)}")
 
 
 def print_metrics(values: Mapping[str, Any]) -> None:
-    """Print a table of loss and accuracy, a row a part of the data."""
-    names = list(dict.fromkeys(name.split("/")[1] for name in values if name.split("/")[0] in PARTS))
-    print(f"\n{'':<12}" + "".join(f"{name:>10}" for name in names))
+    """Print a table of metrics, a row for each part of the data.
+
+    Args:
+        values: by name, such as "val/loss".
+    """
+    found = [name.partition("/") for name in values]
+    names = list(dict.fromkeys(metric for part, _, metric in found if part in PARTS))
+    width = max([10, *(len(name) + 2 for name in names)])
+    print(f"\n{'':<12}" + "".join(f"{name:>{width}}" for name in names))
     for part, title in PARTS.items():
         cells = [values.get(f"{part}/{name}") for name in names]
-        if any(cell is not None for cell in cells):
-            print(
-                f"{title:<12}" + "".join(f"{'' if cell is None else format(float(cell), '.4f'):>10}" for cell in cells)
-            )
+        if any(cell not in (None, "") for cell in cells):
+            texts = ["" if cell in (None, "") else f"{float(cell):.4f}" for cell in cells]
+            print(f"{title:<12}" + "".join(f"{text:>{width}}" for text in texts))

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import ROOT
 
-from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.errors import InputError
-from lamphouse.files import write_whole
 from lamphouse.runs import directory as runs
-from lamphouse.runs.directory import environment, find_run, new_run
+from lamphouse.runs.directory import find_run, new_run
+from lamphouse.runs.environment import environment
 
 
 def make_run(name: str, experiment: str = "digits_mlp") -> Path:
@@ -69,31 +69,8 @@ def test_a_directory_without_a_config_is_no_run() -> None:
         find_run(Path("runs"))
 
 
-def test_a_file_is_written_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    path = Path("file.txt")
-    write_whole(path, "first")
-
-    def full(file: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space"):
-            write_whole(path, "second")
-    assert path.read_text() == "first"
-    assert list(Path().iterdir()) == [path]
-
-
-def test_nobody_finds_a_file_half_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    found: list[bool] = []
-    monkeypatch.setattr(os, "fsync", lambda file: found.append(Path("file.txt").exists()))
-    write_whole(Path("file.txt"), "text")
-    assert found == [False]
-    assert Path("file.txt").read_text() == "text"
-
-
 def test_the_environment_names_versions_and_commit() -> None:
-    described = json.loads(environment())
+    described = json.loads(environment(ROOT))
     assert described["packages"]["torch"] == torch.__version__.split("+")[0]
     assert {"python", "platform", "threads", "git"} <= set(described)
     assert described["git"]["commit"] is None or len(described["git"]["commit"]) == 40
@@ -101,15 +78,4 @@ def test_the_environment_names_versions_and_commit() -> None:
 
 def test_without_git_the_commit_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    assert json.loads(environment())["git"]["commit"] is None
-
-
-def test_a_checkpoint_never_runs_code() -> None:
-    class Bomb:
-        def __reduce__(self) -> tuple[object, tuple[str]]:
-            return os.mkdir, ("exploded",)
-
-    torch.save({"state_dict": {}, "hyper_parameters": {}, "epoch": 0, "bomb": Bomb()}, "bomb.ckpt")
-    with pytest.raises(InputError, match=r"bomb\.ckpt: not a readable checkpoint"):
-        load_checkpoint(Path("bomb.ckpt"))
-    assert not Path("exploded").exists()
+    assert json.loads(environment(ROOT))["git"]["commit"] is None

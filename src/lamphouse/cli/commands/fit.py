@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from signal import SIGINT
 from time import perf_counter
 
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
-from lamphouse.checkpoints.files import loading, saved_steps
+from lamphouse.checkpoints.files import load_checkpoint, loading, saved_steps
 from lamphouse.cli import strict_yaml
 from lamphouse.cli.checks import print_left_out
 from lamphouse.cli.diagnosis import explained, naming_operation
@@ -19,8 +20,9 @@ from lamphouse.errors import InputError, NotFiniteError, StoppedError
 from lamphouse.files import write_whole
 from lamphouse.loggers import close, log_config
 from lamphouse.loops import by_hand
-from lamphouse.runs.directory import Run, environment, new_run
-from lamphouse.runs.report import print_header, print_summary
+from lamphouse.runs.directory import Run, new_run
+from lamphouse.runs.environment import environment
+from lamphouse.runs.report import print_header, print_summary, unit
 
 LATE = {  # what is found out within the run only, and the option that it is about
     "val_check_interval": "--trainer.val_check_interval",
@@ -80,7 +82,7 @@ def train(experiment: Experiment, checkpoint: str | None = None) -> None:
     """Fit, from a checkpoint if there is one, test the best checkpoint and sum up."""
     start = perf_counter()
     record(experiment)
-    print_header(experiment)
+    report_beginning(experiment)
     try:
         with experiment.signals:
             run_loop(experiment, checkpoint)
@@ -92,7 +94,24 @@ def train(experiment: Experiment, checkpoint: str | None = None) -> None:
         raise explained(experiment, error) from error
     finally:
         close(experiment.trainer.loggers)
-    print_summary(experiment, perf_counter() - start)
+    report_end(experiment, perf_counter() - start)
+
+
+def report_beginning(experiment: Experiment) -> None:
+    """Print what is trained, on what and where."""
+    config, trainer, model = experiment.config, experiment.trainer, experiment.model
+    channels_last = getattr(model, "memory_format", None) == torch.channels_last
+    device = trainer.strategy.root_device.type
+    machine = experiment.config_init.machine.describe(device, trainer.precision, channels_last)
+    title = f"{config.experiment}: {config.model.class_path.rpartition('.')[2]}"
+    print_header(title, model, experiment.datamodule, trainer, experiment.run, machine)
+
+
+def report_end(experiment: Experiment, seconds: float) -> None:
+    """Print what was reached, and in what time."""
+    run = experiment.run
+    best = int(load_checkpoint(run.best)["epoch"]) if run.best.exists() else None
+    print_summary(run, experiment.table.rows, best, seconds, unit(experiment.datamodule))
 
 
 def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
@@ -131,7 +150,7 @@ def record(experiment: Experiment) -> None:
     """Write down what the run is made from, for a person, for `resume` and for every logger."""
     run, resolved = experiment.run, experiment.resolved()
     write_whole(run.config, resolved)
-    write_whole(run.path / "environment.json", environment())
+    write_whole(run.path / "environment.json", environment(experiment.project.directory))
     for logger in experiment.trainer.loggers:
         if logger is not experiment.table:  # without which there is no run
             log_config(logger, strict_yaml.read(resolved))
