@@ -1,6 +1,5 @@
-# A user sets EXPERIMENT, ARGS, LOGGER, RUN and INPUT. The rest is set-up, all of it inside this folder.
+# A user sets EXPERIMENT, ARGS, LOGGER, LOOP, RUN and INPUT. The rest is set-up, all of it inside this folder.
 EXPERIMENT ?= digits_mlp
-LOGGER ?= wandb
 RUN ?= runs/$(EXPERIMENT)
 PYTHON ?= python3
 
@@ -8,11 +7,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 RUN_PYTHON = $(BIN)/python -m arc_light
 OPTIONS = -c configs/trainer.yaml -c configs/$(EXPERIMENT).yaml
-FIT_OPTIONS = $(OPTIONS) --trainer.logger configs/logger/$(LOGGER).yaml
-# [part:loops]
-LOOP ?= automatic# or handwritten, manual
-FIT_OPTIONS += --loop $(LOOP)
-# [/part:loops]
+FIT_OPTIONS = $(OPTIONS) $(if $(LOGGER),--logger $(LOGGER)) $(if $(LOOP),--loop $(LOOP))
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS ?= never
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from statistics import mean
 from typing import Any
 
-from lamphouse.cli import strict_yaml
+from lamphouse.cli.checks.yaml_files import read_yaml
 from benchmarks import ours
 from benchmarks.options import Options
 from benchmarks.processes import ROOT, Process
@@ -50,6 +50,6 @@ def epoch_rates(run: Process) -> Iterator[float]:
 
 def small_epochs() -> int:
     """Read the number of epochs with small images."""
-    file: Any = strict_yaml.read((ours.CONFIGS / "cifar10_speedrun.yaml").read_text())
+    file: Any = read_yaml((ours.CONFIGS / "cifar10_speedrun.yaml").read_text())
     changes = [change for change in file["data"]["init_args"]["augment"] if isinstance(change, dict)]
     return next(int(change["init_args"]["epochs"]) for change in changes if change["class_path"] == "SmallFirst")

@@ -20,7 +20,7 @@ run(main)
 def fit(experiment: str, *options: object) -> Process:
     """Train and test an experiment as shipped, with the CSV logger."""
     files = ["-c", CONFIGS / "trainer.yaml", "-c", CONFIGS / f"{experiment}.yaml"]
-    return python("-m", "arc_light", "fit", *files, "--trainer.logger", CONFIGS / "logger" / "csv.yaml", *options)
+    return python("-m", "arc_light", "fit", *files, "--logger", "csv", *options)
 
 
 imports = partial(python, "-c", IMPORTS)

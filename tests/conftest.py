@@ -130,7 +130,7 @@ def fit(arc: Callable[..., Outcome]) -> Callable[..., Outcome]:
 
 def fit_options(experiment: str) -> list[str]:
     files = ["-c", str(CONFIGS / "trainer.yaml"), "-c", str(CONFIGS / f"{experiment}.yaml")]
-    return [*files, "--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.max_epochs=1", *FEW_BATCHES]
+    return [*files, "--trainer.accelerator=cpu", "--logger=none", "--trainer.max_epochs=1", *FEW_BATCHES]
 
 
 @pytest.fixture(scope="session")

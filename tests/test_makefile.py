@@ -30,10 +30,10 @@ def test_help_lists_every_target_from_its_comment() -> None:
 @pytest.mark.parametrize(
     ("args", "command"),
     [
-        (["train"], "-c configs/digits_mlp.yaml --trainer.logger configs/logger/"),
+        (["train"], "-c configs/digits_mlp.yaml"),
         (
             ["train", "EXPERIMENT=mnist_mlp", "LOGGER=csv"],
-            "-c configs/mnist_mlp.yaml --trainer.logger configs/logger/csv.yaml",
+            "-c configs/mnist_mlp.yaml --logger csv",
         ),
         (
             ["train", "ARGS=--model.optimizer.lr 0.1 --trainer.max_epochs 3"],

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CONFIGS, Outcome
+from conftest import Outcome
 from wandb.analytics.opentelemetry import opentelemetry_proxy
 from wandb.sdk import wandb_setup
 from wandb.sdk.lib.service import service_process
@@ -21,7 +21,7 @@ from wandb_server import Server
 from lamphouse.loggers.table import MetricsTable
 
 KEY = "0123456789abcdef" * 2 + "01234567"
-LOGGER = ("--trainer.logger", str(CONFIGS / "logger" / "wandb.yaml"))
+LOGGER = "--logger=wandb"
 
 
 def log_in(monkeypatch: pytest.MonkeyPatch, url: str) -> None:

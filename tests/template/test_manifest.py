@@ -72,7 +72,7 @@ def test_what_answers_leave_out(choices: dict[str, str]) -> None:
     assert ("resnet" in parts) == ("cifar10" in parts) == (start == "mnist_mlp")
     assert ("mlp" in parts) == ("mnist" in parts) == (start == "cifar10_resnet")
     assert logger not in parts
-    assert ({"wandb", "tensorboard", "csv"} - {logger} <= parts) == (start != "everything")
+    assert ({"wandb", "tensorboard"} - {logger} <= parts) == (start != "everything")
 
 
 def test_parts_of_a_file() -> None:

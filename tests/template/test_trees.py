@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from projects import CHOICES, PAIRS, ROOT, answers, label, planned, run, text_of, texts_of, written
 
 from arc_light_scaffold.manifest import Manifest
@@ -89,7 +90,7 @@ def test_commands_name_what_is_there(choices: dict[str, str]) -> None:
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
     assert targets == set(re.findall(r"^([a-z-]+):.*## ", makefile, re.M)) | {"test", "test-slow"}
     defaults = dict(re.findall(r"^(\w+) \?= (.*)$", makefile, re.M))
-    assert defaults["LOGGER"] == choices["logger"]
+    assert yaml.safe_load(text_of(plan, "configs/trainer.yaml"))["logger"] == choices["logger"]
     experiments = {defaults["EXPERIMENT"]}
     for path in ("README.md", "CONTRIBUTING.md", ".ci/run", "AGENTS.md", "docs/parity.md"):
         text = text_of(plan, path) if path in plan else ""

@@ -1,4 +1,4 @@
-"""What can be chosen of an experiment: its options, from YAML files and the command line, parsed and checked."""
+"""The options of an experiment, parsed from YAML files and the command line, and checked."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,28 +10,29 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
-from lamphouse.checkpoints.best import BestCheckpoint
-from lamphouse.checkpoints.resume import ExactResume
-from lamphouse.cli.checks import check_fixed, check_keys, check_processes, check_trainer
-from lamphouse.cli.parser import ExperimentParser, yaml_files
+from lamphouse.checkpoints import BestCheckpoint, ExactResume
+from lamphouse.cli.checks.options import check_file_keys, check_options, rules
+from lamphouse.cli.checks.values import check_values, integers_first
+from lamphouse.cli.checks.yaml_files import yaml_files
+from lamphouse.cli.parser import ExperimentParser
 from lamphouse.cli.project import Project
-from lamphouse.cli.values import check_values, integers_first
 from lamphouse.errors import InputError
 from lamphouse.machine.settings import Machine
 from lamphouse.runs.directory import Run
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
-LINKED = ("num_classes", "input_shape")  # what a model learns from its data
+LoggerName = Literal["wandb", "tensorboard", "csv", "none"]
+LINKED = ("num_classes", "input_shape")  # arguments of the model that come from the data
 
 
 class Configuration(LightningCLI):
-    """The parsed options of an experiment (abstract): a subclass makes it of them.
+    """The parsed options of an experiment (abstract): a subclass instantiates them.
 
     Args:
-        project: whose models, data sets and loops options name.
-        command: the subcommand that it is parsed for, to be named in its help.
-        args: options, `-c` YAML files among them.
-        where: chooses the run's directory when the options are known; None keeps the experiment from writing.
+        project: whose models, data sets and loops the options name.
+        command: the command whose `--help` lists the options.
+        args: options, `-c FILE` among them.
+        where: chooses the run's directory once the options are known; None keeps the experiment from writing.
 
     Raises:
         InputError: an option or a file is wrong.
@@ -65,44 +66,44 @@ class Configuration(LightningCLI):
         )
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add what belongs to the experiment as a whole."""
-        parser.add_argument("--seed_everything", type=Seed, default=42, help="Seed of everything random, below 2**32.")
-        parser.add_argument(
-            "--experiment", type=str | None, help="Its name; by default that of the YAML file with its model."
-        )
-        # [part:loops]
-        parser.add_argument(
-            "--loop", type=Literal[("automatic", *self.project.loops)], default="automatic", help="Training loop."
-        )
-        # [/part:loops]
-        parser.add_argument("--ema", type=OpenUnitInterval | None, help="Decay of a moving average of the weights.")
-        parser.add_argument(
-            "--check_finite", type=bool, default=True, help="Stop at a loss or gradient that is infinite or nan."
-        )
-        parser.add_argument("--machine", type=Machine, default=Machine(), help="How the machine is used.")
-        parser.add_argument("--runs", type=Path, default=Path("runs"), help="Where the directories of runs are.")
+        """Add the options of the experiment as a whole."""
+        loop_names: Any = Literal[("automatic", *self.project.loops)]
+        options: dict[str, tuple[Any, Any, str]] = {  # type, default, help
+            "seed_everything": (Seed, 42, "Seed of all random numbers, below 2**32."),
+            "experiment": (str | None, None, "Name of the experiment (default: of the YAML file that has the model)."),
+            "loop": (loop_names, "automatic", "Training loop."),
+            "ema": (OpenUnitInterval | None, None, "Decay of an exponential moving average of the weights."),
+            "check_finite": (bool, True, "Stop at the first loss or gradient that is infinite or nan."),
+            "machine": (Machine, Machine(), "Settings of the machine."),
+            "logger": (LoggerName, "csv", "Logger; csv and none write the run's own metrics.csv and nothing else."),
+            "logger_options": (dict[str, Any], {}, "Arguments of Lightning's logger, such as `project` of W&B's."),
+            "runs": (Path, Path("runs"), "Directory of all runs."),
+        }
+        for name, (kind, default, text) in options.items():
+            parser.add_argument(f"--{name}", type=kind, default=default, help=text)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the named callbacks, link the model to its data, and leave sharing data between processes to the data."""
+        """Add the callbacks of every run, and link the model to its data."""
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.add_lightning_class_args(BestCheckpoint, "best_checkpoint")
         parser.add_lightning_class_args(ExactResume, "last_checkpoint")
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        parser.set_defaults({"trainer.use_distributed_sampler": False})
+        parser.set_defaults({"trainer.use_distributed_sampler": False})  # the data's own sampler knows the processes
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse, without the warning of LightningCLI about options in `sys.argv` too."""
+        """Parse and check the options; LightningCLI itself would warn of those in `sys.argv`."""
         self.files = yaml_files(args)
         try:
             self.config = parser.parse_args(args)
         except RecursionError as error:
             raise InputError("an option is nested too deeply; see --help for every option") from error
-        check_keys(self.files, self.config, parser.get_defaults())
+        check_file_keys(self.files, self.config, parser.get_defaults())
         check_values(self.config)
-        check_fixed(self.config)
-        check_processes(self.config)
-        check_trainer(self.config)
+        check_options(self.config, rules())
+        if self.config.trainer.logger is False:
+            self.config.trainer.logger, self.config.logger = None, "none"
+        self.config.experiment = self.config.experiment or self.default_name()
 
     def default_name(self) -> str:
         """Name the experiment after the last YAML file that has a model, or else after the model's class."""
@@ -110,10 +111,9 @@ class Configuration(LightningCLI):
         return names[-1] if names else str(self.config.model.class_path).rpartition(".")[2].lower()
 
     def resolved(self) -> str:
-        """Dump the whole configuration, as YAML."""
+        """Dump the whole configuration, defaults included, as YAML."""
         config = self.config.clone()
         del config["config"]  # the files that it came from
-        config.best_checkpoint.dirpath = config.last_checkpoint.dirpath = None  # where the run is, wherever it is moved
-        whole = {"skip_none": False, "skip_link_targets": False}
-        text: str = self.parser.dump(config, **whole, skip_validation=True)  # it was checked when parsed
+        config.best_checkpoint.dirpath = config.last_checkpoint.dirpath = None  # a run may be moved
+        text: str = self.parser.dump(config, skip_none=False, skip_link_targets=False, skip_validation=True)
         return text

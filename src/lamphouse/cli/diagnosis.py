@@ -1,4 +1,4 @@
-"""What is said of a training that ended in numbers which are infinite or not a number."""
+"""Explain a training that ended in infinite numbers or nan."""
 
 import json
 import os
@@ -12,9 +12,8 @@ from lamphouse.cli.experiment import Experiment, is_first_process
 from lamphouse.data import BatchSampler, TensorDataModule
 from lamphouse.errors import NotFiniteError
 from lamphouse.files import write_whole
-from lamphouse.runs.directory import Run
 
-FEW = 4  # images that are named in the error itself
+MOST_NAMED = 4  # samples in the error itself; more are listed in a file
 ADVICE = (
     "try a smaller learning rate, check the preprocessing and the loss, clip gradients (--trainer.gradient_clip_val 1) "
     "or use --trainer.precision 32-true"
@@ -24,10 +23,10 @@ FINDER = "-c configs/debug/anomaly.yaml finds the operation"
 
 @contextmanager
 def naming_operation(experiment: Experiment) -> Iterator[None]:
-    """Find the operation behind a number that is not finite, if `--trainer.detect_anomaly` asks for it.
+    """Name the operation behind a number that is not finite, if `--trainer.detect_anomaly` asks for it.
 
     Raises:
-        NotFiniteError: there is such a number.
+        NotFiniteError: there was such a number.
     """
     if not experiment.config.trainer.detect_anomaly:
         yield
@@ -37,37 +36,38 @@ def naming_operation(experiment: Experiment) -> Iterator[None]:
             yield
         except NotFiniteError as error:
             raise NotFiniteError(f"{error}: {finder}", error.position) from error
-        except RuntimeError as error:  # torch's own check of what each step backwards makes
+        except RuntimeError as error:  # torch's own check of every backward step
             if "returned nan values" not in str(error):
                 raise
             position = experiment.finite.position
             raise NotFiniteError(f"a gradient is nan {position}: {finder}: {error}", position) from error
 
 
-def explained(experiment: Experiment, error: NotFiniteError) -> NotFiniteError:
-    """Add the images of the batch, what to try, and from where to go on."""
-    finder = [] if experiment.config.trainer.detect_anomaly else [FINDER]
-    images = [named_images(experiment, error.position)] if error.position else []
-    more = [ADVICE, *finder, kept(experiment.run)] if is_first_process() else []  # the run is the first one's
-    parts = [str(error), *filter(None, images), *more]
-    return NotFiniteError("; ".join(parts), error.position)
+def explain_not_finite(experiment: Experiment, error: NotFiniteError) -> NotFiniteError:
+    """Add the samples of the batch, what to try, and the checkpoint to continue from."""
+    parts = [str(error), named_samples(experiment, error.position) if error.position else ""]
+    if is_first_process():
+        finder = "" if experiment.config.trainer.detect_anomaly else FINDER
+        parts += [ADVICE, finder, what_is_kept(experiment)]
+    return NotFiniteError("; ".join(filter(None, parts)), error.position)
 
 
-def named_images(experiment: Experiment, position: Position) -> str:
-    """Name the images of a batch by their indices in the training part; many are listed in a file of the run."""
-    indices = indices_of(experiment.datamodule, position)
-    text = f"training images {', '.join(map(str, indices[:FEW]))}" if indices else ""
-    if len(indices) <= FEW:
+def named_samples(experiment: Experiment, position: Position) -> str:
+    """Name the samples of a batch by their indices in the training set; many are listed in a file of the run."""
+    indices = sample_indices(experiment.datamodule, position)
+    text = f"training images {', '.join(map(str, indices[:MOST_NAMED]))}" if indices else ""
+    if len(indices) <= MOST_NAMED:
         return text
     if not is_first_process():
         return f"{text} …"
     path = experiment.run.path / "not_finite.json"
-    write_whole(path, json.dumps({**position._asdict(), "lr": float(position.lr), "training_images": indices}) + "\n")
+    described = {**position._asdict(), "lr": float(position.lr), "training_images": indices}
+    write_whole(path, json.dumps(described) + "\n")
     return f"{text} … (all in {os.path.relpath(path)})"
 
 
-def indices_of(data: object, position: Position) -> list[int]:
-    """Compute which images a batch had; of a loader of the user's own this is not known."""
+def sample_indices(data: object, position: Position) -> list[int]:
+    """Compute which samples a batch had; empty for another DataLoader, whose order is not known."""
     sampler = data.train_dataloader().sampler if isinstance(data, TensorDataModule) else None
     if not isinstance(sampler, BatchSampler):
         return []
@@ -76,7 +76,11 @@ def indices_of(data: object, position: Position) -> list[int]:
     return [int(index) for index in indices]
 
 
-def kept(run: Run) -> str:
-    """Say what is left of the time before."""
-    steps = saved_steps(run.path)
-    return f"{os.path.relpath(run.last)} is from before, with {steps} steps" if steps else "nothing was learned yet"
+def what_is_kept(experiment: Experiment) -> str:
+    """Name the checkpoint from before."""
+    steps = saved_steps(experiment.run.path)
+    return (
+        f"{os.path.relpath(experiment.run.last)} is from before, with {steps} steps"
+        if steps
+        else "nothing was learned yet"
+    )

@@ -1,4 +1,4 @@
-"""An experiment: model, data and trainer, put together by LightningCLI from what was chosen."""
+"""An experiment: model, data and Trainer, instantiated from the options."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,25 +8,23 @@ import torch
 from jsonargparse import Namespace
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import _InstantiatorFn  # private: has a module know the options that it was made with
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
-from lamphouse.callbacks import EMA, EpochProgress, StopNotFinite, Throughput
-from lamphouse.callbacks.finite import FiniteCheck
-from lamphouse.callbacks.throughput import NoProfiler
+from lamphouse.callbacks import EMA, EpochProgress, FiniteCheck, NoProfiler, StopNotFinite, Throughput
 from lamphouse.checkpoints.files import WholeCheckpointIO
 from lamphouse.checkpoints.signals import StopSignals
-from lamphouse.cli.checks import check_monitor, check_name
+from lamphouse.cli.checks.messages import first_plain_message
+from lamphouse.cli.checks.options import check_options, monitor_rules
 from lamphouse.cli.configuration import LINKED, Configuration
-from lamphouse.cli.parser import reason
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
-from lamphouse.loggers import place
+from lamphouse.loggers import make_logger
 from lamphouse.loggers.table import MetricsTable
 from lamphouse.machine.settings import default_channels_last, default_precision, device_type
 from lamphouse.task import Task
-from arc_light.loops.manual import optimize_manually
 
 
 class Experiment(Configuration):
@@ -37,48 +35,50 @@ class Experiment(Configuration):
     """
 
     def before_instantiate_classes(self) -> None:
-        """Fill in what follows from the rest, and put everything that writes into the run's directory."""
-        self.fit_to_machine()
-        self.given = {name: self.config.model.init_args.get(name) for name in LINKED}
-        if self.config.data.init_args.get("seed", 0) is None:
-            self.config.data.init_args.seed = self.config.seed_everything
-        self.config.experiment = self.config.experiment or self.default_name()
-        check_name(self.config.experiment)
-        if self.where is None:
-            self.config.trainer.logger = False
-            return
-        self.run = self.where(self.config)
-        self.config.best_checkpoint.dirpath = self.config.last_checkpoint.dirpath = str(self.run.path)
-        for logger in as_list(self.config.trainer.logger):
-            place(logger, self.run, self.config.experiment)
-        if isinstance(self.config.trainer.profiler, Namespace):
-            self.config.trainer.profiler.init_args.dirpath = str(self.run.path)
-
-    def fit_to_machine(self) -> None:
-        """Choose precision and memory format where they are left to the machine."""
-        config = self.config
-        self.device = device_type(config.trainer.accelerator)
+        """Fill in what depends on the machine, on other options and on the run's directory."""
+        config, self.device = self.config, device_type(self.config.trainer.accelerator)
         if config.trainer.precision is None and not config.trainer.plugins:  # one of which may be a precision
             config.trainer.precision = default_precision(self.device)
-        if config.model.init_args.get("channels_last", False) is None:
+        if config.get("model.init_args.channels_last", False) is None:
             config.model.init_args.channels_last = default_channels_last(self.device)
+        if config.get("data.init_args.seed", 0) is None:
+            config.data.init_args.seed = config.seed_everything
+        self.given = {name: config.get(f"model.init_args.{name}") for name in LINKED}
+        if self.where is not None:
+            self.run = self.where(config)
+            config.best_checkpoint.dirpath = config.last_checkpoint.dirpath = str(self.run.path)
+            if isinstance(config.trainer.profiler, Namespace):
+                config.trainer.profiler.init_args.dirpath = str(self.run.path)
+        self.parser.add_instantiator(self.instantiate_model, LightningModule)
 
     def instantiate_classes(self) -> None:
-        """Instantiate, and make what the data says part of the configuration."""
+        """Instantiate, with every failure as one line."""
         try:
             super().instantiate_classes()
             self.config_init.machine.prepare(self.device)
         except (ImportError, MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
-            raise InputError(" ".join(reason(error).split())) from error
-        for name, given in self.given.items():
-            value = getattr(self.datamodule, name, None)
-            if given is not None and value is not None and plain(given) != plain(value):
+            raise InputError(first_plain_message(error)) from error
+
+    def instantiate_model(
+        self, model_class: type[LightningModule], *args: Any, applied_instantiation_links: dict[str, Any], **kwargs: Any
+    ) -> LightningModule:
+        """Instantiate the model, and record in the configuration what it got from the data.
+
+        Raises:
+            InputError: an option contradicts the data.
+        """
+        links = {key: value for key, value in applied_instantiation_links.items() if key.rpartition(".")[2] in kwargs}
+        for key, value in links.items():
+            name, linked = key.rpartition(".")[2], as_in_yaml(value)
+            if self.given[name] is not None and as_in_yaml(self.given[name]) != linked:
                 way_out = "leave the option out, it comes from the data"
-                raise InputError(f"--model.{name} {plain(given)}: the data has {plain(value)}: {way_out}")
-            self.config.model.init_args[name] = plain(value)
+                raise InputError(f"--model.{name} {as_in_yaml(self.given[name])}: the data has {linked}: {way_out}")
+            self.config.model.init_args[name] = linked
+        instantiate = _InstantiatorFn(self, "model")
+        return instantiate(model_class, *args, applied_instantiation_links=links, **kwargs)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add what every run has: speed, progress and its own table of metrics."""
+        """Add what every run has: speed, progress, checks of numbers and its own table of metrics."""
         config = self.config_init.trainer
         self.plugins = as_list(config.plugins)
         self.finite = FiniteCheck(self.config.check_finite or config.detect_anomaly)
@@ -89,31 +89,37 @@ class Experiment(Configuration):
             callbacks.append(EpochProgress())
         config.callbacks = [*as_list(config.callbacks), *callbacks]
         config.profiler = config.profiler or NoProfiler()
+        config.logger = False
         if self.where is not None:
             self.table = MetricsTable(self.run.metrics)
-            config.logger = [*as_list(config.logger), self.table]
+            config.logger = [logger for logger in (self.make_logger(), self.table) if logger is not None]
             config.default_root_dir = str(self.run.path)
             if not any(isinstance(plugin, CheckpointIO) for plugin in self.plugins):
                 config.plugins = [*self.plugins, WholeCheckpointIO()]
-        # [part:loops]
         if self.config.loop == "manual":
-            optimize_manually(self.model, config)
-        # [/part:loops]
+            self.project.loop("manual").optimize_manually(self.model, config)
         return super().instantiate_trainer(**kwargs)
+
+    def make_logger(self) -> Any:
+        """Make the logger that was chosen, if there is one beside the run's own table."""
+        config, options = self.config, dict(self.config.logger_options)
+        if config.logger == "wandb":
+            options = {"project": self.project.package.replace("_", "-"), **options}
+        return make_logger(config.logger, self.run.path, config.experiment, options)
 
     @property
     def signals(self) -> StopSignals:
-        """Hear the signals that ask the run to stop."""
+        """The signals that ask the run to stop."""
         signals: StopSignals = self.config_init.last_checkpoint.signals
         return signals
 
     @property
     def complete(self) -> bool:
-        """Say whether nothing is left but the test."""
+        """Whether nothing is left but the test."""
         return bool(self.config_init.last_checkpoint.complete)
 
     def only_test(self) -> None:
-        """Leave out the training, which is complete."""
+        """Skip the training, which is complete."""
         self.config_init.last_checkpoint.complete = True
 
     def load_data(self) -> None:
@@ -128,28 +134,27 @@ class Experiment(Configuration):
                 self.datamodule.setup(stage)
 
     def check(self) -> None:
-        """Try what is otherwise found out within the run only.
+        """Try what would otherwise fail within the run only.
 
         Raises:
-            InputError: the optimizer, its schedule or an augmentation refuses its options, or a monitored metric is
-                none of the model's.
+            InputError: the optimizer, its schedule or an augmentation rejects its options, or a monitored metric is
+                not one of the model's.
         """
         if isinstance(self.datamodule, ImageDataModule) and is_first_process():
             self.check_size(self.datamodule.check_augmentations())
         if isinstance(self.model, Task):
             self.model.check_optimizer(self.trainer.strategy.root_device)
-            for name in ("early_stopping", "best_checkpoint"):
-                check_monitor(name, self.config[name].monitor, self.model.metric_names)
+            check_options(self.config, monitor_rules(self.model.metric_names))
 
     def check_size(self, image: Tensor) -> None:
-        """Try the model on a training image, [1, C, H, W], if augmentations have changed its size.
+        """Apply the model to a training image, [1, C, H, W], if augmentations have changed its size.
 
         Raises:
             InputError: the model does not take images of that size.
         """
         shape, training = list(image.shape[1:]), [part for part in self.model.modules() if part.training]
         if shape == list(self.datamodule.input_shape) or not isinstance(self.model, Task):
-            return  # a model of the user's own need not have a forward
+            return  # another model need not have a forward
         try:
             with torch.inference_mode():
                 self.model.eval()(image)
@@ -161,10 +166,10 @@ class Experiment(Configuration):
                 part.training = True
 
     def check_weights(self, checkpoint: Mapping[str, Any], path: Path) -> None:
-        """Load weights, only to see that they fit.
+        """Load weights to see whether they fit.
 
         Raises:
-            InputError: they are those of another model.
+            InputError: they are another model's.
         """
         try:
             self.model.load_state_dict(checkpoint["state_dict"])
@@ -173,15 +178,15 @@ class Experiment(Configuration):
 
 
 def is_first_process() -> bool:
-    """Tell whether this process writes; in a run of one it does."""
+    """Whether this process is the one that writes."""
     return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def as_list(value: Any) -> list[Any]:
-    """Put one or several loggers or callbacks, or none, into a list."""
+    """Turn one or several callbacks or plugins, or none, into a list."""
     return value if isinstance(value, list) else [value] if value not in (None, True, False) else []
 
 
-def plain(value: Any) -> Any:
-    """Turn tuples into lists, as YAML has them."""
-    return list(value) if isinstance(value, Sequence) else value
+def as_in_yaml(value: Any) -> Any:
+    """Turn tuples into lists."""
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

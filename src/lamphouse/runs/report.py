@@ -53,8 +53,8 @@ def unit(data: LightningDataModule) -> str:
 @rank_zero_only
 def print_summary(
     run: Run, rows: Sequence[Mapping[str, Any]], best_epoch: int | None, seconds: float, samples: str = "samples"
-) -> None:
-    """Say what was reached, how fast, and where the run is.
+) -> dict[str, float]:
+    """Print the best epoch's metrics, how fast it was and where the run is; return the metrics.
 
     Args:
         run: what was trained.
@@ -65,16 +65,19 @@ def print_summary(
     """
     epochs = [row for row in rows if not any(name.startswith("test/") and value for name, value in row.items())]
     if not epochs:
-        return  # fast_dev_run logs nothing
+        return {}  # fast_dev_run logs nothing
     last = int(epochs[-1]["epoch"])
     best = last if best_epoch is None else best_epoch
     reached = next((row for row in epochs if int(row["epoch"]) == best), epochs[-1])
-    print_metrics({**reached, **{name: value for name, value in rows[-1].items() if name.startswith("test/")}})
+    tested = {name: value for name, value in rows[-1].items() if name.startswith("test/")}
+    metrics = {name: float(value) for name, value in {**reached, **tested}.items() if "/" in name and value != ""}
+    print_metrics(metrics)
     throughput = median(float(row.get("images_per_second") or 0) for row in epochs)
     print(f"best epoch  {best} of 0..{last}")
     print(f"wall time   {seconds:.1f} s")
     print(f"throughput  {throughput:,.0f} training {samples}/s")
     print(f"run         {os.path.relpath(run.path)}")
+    return metrics
 
 
 def print_metrics(values: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from fuzz.conftest import Parsed
 from hypothesis import strategies as st
 from tries import NESTED, SPECIAL, TOUCH, assert_clear, assert_refused, damaged, numbers, taken, tries
 
-from lamphouse.cli.strict_yaml import MOST_BYTES, check_yaml
+from lamphouse.cli.checks.yaml_files import MOST_BYTES, check_yaml
 
 MINE = Path("mine.yaml")
 SHIPPED = "\n".join((CONFIGS / name).read_text() for name in ("trainer.yaml", "digits_mlp.yaml"))

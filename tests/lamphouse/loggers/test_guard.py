@@ -90,7 +90,7 @@ def test_tensorboard_on_a_full_disk(fit: Command, monkeypatch: pytest.MonkeyPatc
 
     with Path("/dev/full").open("wb", buffering=0) as full:
         monkeypatch.setattr(writer, "RecordWriter", lambda file: file.close() or record_writer(full))
-        outcome = fit("--trainer.logger", CONFIGS / "logger" / "tensorboard.yaml", "--trainer.max_epochs=2")
+        outcome = fit("--logger=tensorboard", "--trainer.max_epochs=2")
     assert outcome.status == 0, outcome.err
     (line,) = outcome.err.splitlines()
     assert line.startswith("warning: TensorBoardLogger: [Errno 28]")

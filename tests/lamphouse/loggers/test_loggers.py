@@ -43,7 +43,7 @@ def recorded(path: Path) -> tuple[dict[str, Any], set[str]]:
 
 
 def test_wandb_records_offline_without_a_key_and_says_once_how_to_upload(fit: Command) -> None:
-    outcome = fit("--trainer.logger", CONFIGS / "logger" / "wandb.yaml", "--trainer.max_epochs=2")
+    outcome = fit("--logger=wandb", "--trainer.max_epochs=2")
     assert (outcome.status, outcome.err) == (0, "")
     run = only_run()
     (path,) = run.glob("wandb/offline-run-*/*.wandb")
@@ -57,7 +57,7 @@ def test_wandb_records_offline_without_a_key_and_says_once_how_to_upload(fit: Co
 
 def test_two_runs_of_one_process_are_two_in_wandb(fit: Command) -> None:
     for _ in range(2):
-        fit("--trainer.logger", CONFIGS / "logger" / "wandb.yaml", "--trainer.limit_train_batches=1")
+        fit("--logger=wandb", "--trainer.limit_train_batches=1")
     assert len(list(Path().glob("runs/digits_mlp/*/wandb/offline-run-*/*.wandb"))) == 2
 
 
@@ -65,7 +65,7 @@ def test_two_runs_of_one_process_are_two_in_wandb(fit: Command) -> None:
 def test_wandb_mode_is_honoured(fit: Command, mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", mode)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    outcome = fit("--trainer.logger", CONFIGS / "logger" / "wandb.yaml", "--trainer.limit_train_batches=1")
+    outcome = fit("--logger=wandb", "--trainer.limit_train_batches=1")
     assert (outcome.status, outcome.err) == (0, "")
     assert bool(list(only_run().glob("wandb/offline-run-*/*.wandb"))) == (mode == "offline")
 
@@ -95,7 +95,7 @@ def test_with_a_key_a_run_is_begun_online(monkeypatch: pytest.MonkeyPatch) -> No
         raise KeyboardInterrupt
 
     path = Path("runs", "digits_mlp", "now")
-    options = [*fit_options("digits_mlp"), "--trainer.logger", str(CONFIGS / "logger" / "wandb.yaml")]
+    options = [*fit_options("digits_mlp"), "--logger=wandb"]
     experiment = Experiment(Project("arc_light"), "fit", options, where=lambda _: Run(path))
     monkeypatch.setattr(wandb, "init", init)  # now that its options have been looked at, which are remembered
     with pytest.raises(KeyboardInterrupt):
@@ -117,7 +117,7 @@ def test_a_wrong_setting_is_refused(
     fit: Command, name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, value)
-    outcome = fit("--trainer.logger", CONFIGS / "logger" / "wandb.yaml")
+    outcome = fit("--logger=wandb")
     assert (outcome.status, outcome.err.count("\n")) == (2, 1)
     assert words in outcome.err
     assert "offline" in outcome.err
@@ -125,7 +125,7 @@ def test_a_wrong_setting_is_refused(
 
 
 def test_a_resumed_run_is_the_same_in_wandb(fit: Command, arc: Command) -> None:
-    fit("--trainer.logger", CONFIGS / "logger" / "wandb.yaml", "--trainer.limit_train_batches=1")
+    fit("--logger=wandb", "--trainer.limit_train_batches=1")
     assert arc("resume", "--run", only_run(), "--trainer.max_epochs=2").status == 0
     files = sorted(only_run().glob("wandb/offline-run-*/*.wandb"))
     assert len(files) == 2
@@ -133,7 +133,7 @@ def test_a_resumed_run_is_the_same_in_wandb(fit: Command, arc: Command) -> None:
 
 
 def test_csv_gets_config_and_metrics(fit: Command) -> None:
-    outcome = fit("--trainer.logger", CONFIGS / "logger" / "csv.yaml", "--trainer.max_epochs=2")
+    outcome = fit("--logger=csv", "--trainer.max_epochs=2")
     assert (outcome.status, outcome.err) == (0, "")
     folder = only_run() / "csv"
     assert yaml.safe_load((folder / "hparams.yaml").read_text()) == config_of(only_run())
@@ -143,7 +143,7 @@ def test_csv_gets_config_and_metrics(fit: Command) -> None:
 
 def test_tensorboard_gets_config_and_metrics(fit: Command) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    outcome = fit("--trainer.logger", CONFIGS / "logger" / "tensorboard.yaml", "--trainer.max_epochs=2")
+    outcome = fit("--logger=tensorboard", "--trainer.max_epochs=2")
     assert (outcome.status, outcome.err) == (0, "")
     folder = only_run() / "tensorboard"
     events = accumulator.EventAccumulator(str(folder))

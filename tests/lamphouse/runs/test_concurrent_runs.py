@@ -13,7 +13,7 @@ from conftest import fit_options
 @pytest.mark.slow
 def test_ten_runs_at_once() -> None:
     options = [
-        option for option in fit_options("digits_mlp") if not option.startswith("--trainer.logger")
+        option for option in fit_options("digits_mlp") if not option.startswith("--logger")
     ]  # the default one logs
     command = [sys.executable, "-m", "arc_light", "fit", *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

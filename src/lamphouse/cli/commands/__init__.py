@@ -1,1 +1,1 @@
-"""What the command line can do, a file a command."""
+"""The commands, a file each: `main(project, args)` returns the metrics that it has printed, if any."""

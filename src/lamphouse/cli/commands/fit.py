@@ -1,4 +1,4 @@
-"""Train a new run, then test its best checkpoint."""
+"""Train a model in a new run, then test its best checkpoint."""
 
 import shutil
 from collections.abc import Sequence
@@ -10,9 +10,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
 from lamphouse.checkpoints.files import load_checkpoint, loading, saved_steps
-from lamphouse.cli import strict_yaml
-from lamphouse.cli.checks import print_left_out
-from lamphouse.cli.diagnosis import explained, naming_operation
+from lamphouse.cli.checks.messages import explain_training, first_plain_message
+from lamphouse.cli.checks.options import print_unused
+from lamphouse.cli.checks.yaml_files import read_yaml
+from lamphouse.cli.diagnosis import explain_not_finite, naming_operation
 from lamphouse.cli.experiment import Experiment, is_first_process
 from lamphouse.cli.project import Project
 from lamphouse.cli.tuning import advising_batch_size
@@ -24,15 +25,8 @@ from lamphouse.runs.directory import Run, new_run
 from lamphouse.runs.environment import environment
 from lamphouse.runs.report import print_header, print_summary, unit
 
-LATE = {  # what is found out within the run only, and the option that it is about
-    "val_check_interval": "--trainer.val_check_interval",
-    "Tried to step": "--model.lr_scheduler",
-    "C++ compiler": "--model.compile needs a C++ compiler, install g++ or leave the option out",
-    "Early stopping conditioned on": "--trainer.callbacks",
-}
 
-
-def main(project: Project, args: Sequence[str]) -> None:
+def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Train a new run.
 
     Raises:
@@ -41,11 +35,11 @@ def main(project: Project, args: Sequence[str]) -> None:
     experiment = Experiment(project, "fit", args, where=lambda config: new_run(config.runs, config.experiment))
     experiment.load_data()
     check(experiment)
-    print_left_out(experiment.files, experiment.config)
+    print_unused(experiment.files, experiment.config)
     if is_first_process():
         make_directory(experiment.run)
     try:
-        train(experiment)
+        return train(experiment)
     except (InputError, OSError):
         if not saved_steps(experiment.run.path):
             shutil.rmtree(experiment.run.path, ignore_errors=True)  # nothing has been trained
@@ -53,16 +47,14 @@ def main(project: Project, args: Sequence[str]) -> None:
 
 
 def check(experiment: Experiment) -> None:
-    """Try what is otherwise found out within the run only.
+    """Try what would otherwise fail within the run only, and what the loop does not support.
 
     Raises:
-        InputError: something is wrong, or more than the loop can do.
+        InputError: something is wrong.
     """
     experiment.check()
-    # [part:loops]
     if experiment.config.loop == "handwritten":
         by_hand.check(experiment)
-    # [/part:loops]
 
 
 def make_directory(run: Run) -> None:
@@ -78,79 +70,80 @@ def make_directory(run: Run) -> None:
         raise InputError(f"{run.path} cannot be made ({error.strerror}): {way_out}") from error
 
 
-def train(experiment: Experiment, checkpoint: str | None = None) -> None:
-    """Fit, from a checkpoint if there is one, test the best checkpoint and sum up."""
+def train(experiment: Experiment, checkpoint: str | None = None) -> dict[str, float]:
+    """Train, from a checkpoint if there is one, test the best weights and print a summary.
+
+    Raises:
+        StoppedError: a signal stopped the run.
+        NotFiniteError: a number in training was infinite or nan.
+    """
     start = perf_counter()
-    record(experiment)
-    report_beginning(experiment)
+    write_description(experiment)
+    report_start(experiment)
     try:
         with experiment.signals:
             run_loop(experiment, checkpoint)
-    except (StoppedError, KeyboardInterrupt, SystemExit) as cause:  # the last is Lightning's answer to a Ctrl-C
+    except (StoppedError, KeyboardInterrupt, SystemExit) as cause:  # Lightning answers Ctrl-C with SystemExit
         stop = cause if isinstance(cause, StoppedError) else StoppedError(SIGINT)
         stop.__notes__ = [f"to continue: {experiment.project.program} resume --run {experiment.run.path}"]
         raise stop from cause
     except NotFiniteError as error:
-        raise explained(experiment, error) from error
+        raise explain_not_finite(experiment, error) from error
     finally:
         close(experiment.trainer.loggers)
-    report_end(experiment, perf_counter() - start)
+    return report_end(experiment, perf_counter() - start)
 
 
-def report_beginning(experiment: Experiment) -> None:
+def report_start(experiment: Experiment) -> None:
     """Print what is trained, on what and where."""
     config, trainer, model = experiment.config, experiment.trainer, experiment.model
     channels_last = getattr(model, "memory_format", None) == torch.channels_last
-    device = trainer.strategy.root_device.type
-    machine = experiment.config_init.machine.describe(device, trainer.precision, channels_last)
+    machine = experiment.config_init.machine.describe(experiment.device, trainer.precision, channels_last)
     title = f"{config.experiment}: {config.model.class_path.rpartition('.')[2]}"
     print_header(title, model, experiment.datamodule, trainer, experiment.run, machine)
 
 
-def report_end(experiment: Experiment, seconds: float) -> None:
+def report_end(experiment: Experiment, seconds: float) -> dict[str, float]:
     """Print what was reached, and in what time."""
     run = experiment.run
     best = int(load_checkpoint(run.best)["epoch"]) if run.best.exists() else None
-    print_summary(run, experiment.table.rows, best, seconds, unit(experiment.datamodule))
-
-
-def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
-    """Train and test, by the loop that was chosen.
-
-    Raises:
-        InputError: the loop cannot do what a model of the user's own, say, asks for.
-    """
-    loop = train_and_test
-    # [part:loops]
-    if experiment.config.loop == "handwritten":
-        loop = by_hand.train_and_test
-    # [/part:loops]
-    try:
-        with advising_batch_size(experiment), naming_operation(experiment), loading(checkpoint):
-            loop(experiment, checkpoint)
-    except MisconfigurationException as error:
-        raise InputError(" ".join(str(error).split())) from error
-    except (RuntimeError, ValueError) as error:
-        option = next((option for text, option in LATE.items() if text in str(error)), None)
-        if option is None:
-            raise
-        raise InputError(f"{option}: {' '.join(str(error).split())}") from error
-
-
-def train_and_test(experiment: Experiment, checkpoint: str | None) -> None:  # noqa: ARG001  # ExactResume finds it
-    """Train with the Trainer, and test the best weights."""
-    trainer, run, data = experiment.trainer, experiment.run, experiment.datamodule
-    trainer.fit(experiment.model, datamodule=data)
-    best = trainer.strategy.broadcast(str(run.best) if run.best.exists() else None)  # the first process's run
-    trainer.test(experiment.model, data, ckpt_path=best, weights_only=True, verbose=False)
+    return print_summary(run, experiment.table.rows, best, seconds, unit(experiment.datamodule)) or {}
 
 
 @rank_zero_only
-def record(experiment: Experiment) -> None:
-    """Write down what the run is made from, for a person, for `resume` and for every logger."""
+def write_description(experiment: Experiment) -> None:
+    """Write down what the run is made from, for people, for `resume` and for the logger."""
     run, resolved = experiment.run, experiment.resolved()
     write_whole(run.config, resolved)
     write_whole(run.path / "environment.json", environment(experiment.project.directory))
     for logger in experiment.trainer.loggers:
         if logger is not experiment.table:  # without which there is no run
-            log_config(logger, strict_yaml.read(resolved))
+            log_config(logger, read_yaml(resolved))
+
+
+def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
+    """Train and test with the loop that was chosen.
+
+    Raises:
+        InputError: the data, the model or an option turns out not to work.
+    """
+    try:
+        with advising_batch_size(experiment), naming_operation(experiment), loading(checkpoint):
+            if experiment.config.loop == "handwritten":
+                by_hand.train_and_test(experiment, checkpoint)
+            else:
+                train_with_trainer(experiment)
+    except MisconfigurationException as error:
+        raise InputError(first_plain_message(error)) from error
+    except (RuntimeError, ValueError) as error:
+        if explanation := explain_training(error):
+            raise InputError(explanation) from error
+        raise
+
+
+def train_with_trainer(experiment: Experiment) -> None:
+    """Train with the Trainer, whose ExactResume finds the newest checkpoint, and test the best weights."""
+    trainer, run, data = experiment.trainer, experiment.run, experiment.datamodule
+    trainer.fit(experiment.model, datamodule=data)
+    best = trainer.strategy.broadcast(str(run.best) if run.best.exists() else None)  # the first process's run
+    trainer.test(experiment.model, data, ckpt_path=best, weights_only=True, verbose=False)

@@ -1,28 +1,28 @@
-"""Tell the classes of image files."""
+"""Classify image files."""
 
 import csv
 import io
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from lightning.pytorch import LightningDataModule, LightningModule
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-import lamphouse.data
 from lamphouse.checkpoints.files import load_checkpoint
-from lamphouse.cli.commands.options import OptionParser, checkpoint_path, run_and_rest
+from lamphouse.cli.checks.yaml_files import read_yaml
+from lamphouse.cli.parser import RunParser, checkpoint_path
 from lamphouse.cli.project import Project
+from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
 from lamphouse.files import write_whole
-from lamphouse.machine import memory
-from lamphouse.machine.memory import advice, out_of_memory
+from lamphouse.machine.memory import keep_memory, out_of_memory
 
 Prediction = list[tuple[str, float]]  # classes and probabilities, the most probable first
 
@@ -33,23 +33,21 @@ def main(project: Project, args: Sequence[str]) -> None:
     Raises:
         InputError: there is no such run, checkpoint or image, or an image is not readable.
     """
-    parser = OptionParser(project, "predict", "Tell the classes of images; they are scaled and cropped as in training.")
+    parser = RunParser(
+        project, "predict", "Classify images; they are scaled and cropped as in training.", checkpoint=True
+    )
     parser.add_argument("--input", type=Path, required=True, help="an image file, or a folder of them")
-    parser.add_argument("--checkpoint", default="best", help="best, last or a file (default: best)")
-    parser.add_argument("--top", type=int, default=3, help="how many classes to name (default: 3)")
-    parser.add_argument("--data.batch_size", type=int, dest="batch_size", help="images at once (default: as trained)")
-    options, run, rest = run_and_rest(parser, args)
-    wrong = [*rest, *too_small({"--top": options.top, "--data.batch_size": options.batch_size})]
-    if wrong:
-        raise InputError(f"{' '.join(wrong)}: no such option or value; see --help for every option")
+    parser.add_argument("--top", type=count, default=3, help="number of classes to print (default: 3)")
+    parser.add_argument("--data.batch_size", type=count, dest="batch_size", help="images at once (default: as trained)")
+    options, run, rest = parser.parse_run(args)
+    if rest:
+        raise InputError(f"{' '.join(rest)}: no such option; see --help for every option")
     paths = image_files(options.input)
-    memory.keep_memory()
-    checkpoint = checkpoint_path(run, options.checkpoint)
+    keep_memory()
+    project.import_parts()
     import_classes(run.config)
-    size = options.batch_size or restored(checkpoint)[1].batch_size
-    predictions = predict(checkpoint, paths, options.top, size)
-    if predictions is None:
-        raise InputError(advice(min(size, len(paths)), fitting_batch(checkpoint, paths, size)))
+    model, data = restored(checkpoint_path(run, options.checkpoint))
+    predictions = predict(model, data, paths, options.top, options.batch_size or data.batch_size)
     output = run.path / "predictions.csv"
     write_whole(output, table(paths, predictions))
     for path, classes in zip(paths, predictions, strict=True):
@@ -57,9 +55,11 @@ def main(project: Project, args: Sequence[str]) -> None:
     print(f"written to {os.path.relpath(output)}")
 
 
-def too_small(numbers: Mapping[str, int | None]) -> list[str]:
-    """List the options whose number is less than 1."""
-    return [f"{name} {number}" for name, number in numbers.items() if number is not None and number < 1]
+def count(text: str) -> int:
+    """Parse a whole number from 1 on."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text}: expected a whole number >=1")
+    return int(text)
 
 
 def image_files(path: Path) -> list[Path]:
@@ -76,88 +76,84 @@ def image_files(path: Path) -> list[Path]:
     return files
 
 
-def predict(checkpoint: Path, paths: Sequence[Path], top: int, batch_size: int) -> list[Prediction] | None:
-    """Name the `top` classes of each image, or return None where memory does not suffice for a batch."""
-    try:
-        return predictions_of(checkpoint, paths, top, batch_size)
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
-            raise
-        traceback.clear_frames(error.__traceback__)  # they hold what fills the memory
-        return None
-
-
-def fitting_batch(checkpoint: Path, paths: Sequence[Path], too_large: int) -> int:
-    """Find the number of images for which memory suffices, by halving; 0 is not even one."""
-    size = min(too_large, len(paths)) // 2
-    while size and predict(checkpoint, paths[:size], 1, size) is None:
-        size //= 2
-    return size
-
-
-@torch.inference_mode()
-def predictions_of(checkpoint: Path, paths: Sequence[Path], top: int, batch_size: int) -> list[Prediction]:
-    """Read the images as in training and name the `top` classes of each."""
-    model, data = restored(checkpoint)
-    predictions: list[Prediction] = []
-    for start in range(0, len(paths), batch_size):
-        images = torch.stack([data.read(path) for path in paths[start : start + batch_size]])
-        probabilities, classes = model(data.normalise(images)).softmax(1).topk(min(top, data.num_classes))
-        for names, values in zip(classes.tolist(), probabilities.tolist(), strict=True):
-            predictions.append([(data.classes[name], value) for name, value in zip(names, values, strict=True)])
-    return predictions
-
-
 def import_classes(config: Path) -> None:
-    """Import the modules of the run's model and data, for Lightning restores classes that are there already only.
+    """Import the classes of the run's model and data, as Lightning restores only those that are imported.
 
     Raises:
-        InputError: the configuration names none, or one that cannot be imported.
+        InputError: the configuration does not name them, or they cannot be imported.
     """
     try:
-        options = yaml.safe_load(config.read_text())
+        options = read_yaml(config.read_text())
         for part in ("model", "data"):
-            import_module_of(options[part]["class_path"])
-    except Exception as error:  # of a damaged file, or of a module of the user's own
+            import_project_module(options[part]["class_path"].rpartition(".")[0])
+    except Exception as error:  # of a damaged file, or of a user's module
         raise InputError(f"{config}: its model and data cannot be imported: {error}; start where it trained") from error
 
 
-def import_module_of(class_path: str) -> None:
-    """Import the module of a class, but none of Python's own, which have no models and act when imported.
+def import_project_module(name: str) -> None:
+    """Import a module, but none of Python's standard library, whose code must not run.
 
     Raises:
-        ImportError: it is one of those, or there is none.
+        ImportError: it is one of those, or cannot be imported.
     """
-    module = class_path.rpartition(".")[0]
-    if module.partition(".")[0] in sys.stdlib_module_names:
-        raise ImportError(f"{class_path} is Python's own")
-    import_module(module)
+    if name.partition(".")[0] in sys.stdlib_module_names:
+        raise ImportError(f"{name} is in Python's standard library")
+    import_module(name)
 
 
 def restored(checkpoint: Path) -> tuple[Any, Any]:
-    """Build the model and the data module that a checkpoint holds.
+    """Restore the model and the data module from a checkpoint.
 
     Raises:
-        InputError: it holds none of this project's.
+        InputError: it has none, or the data is not images.
     """
     load_checkpoint(checkpoint)
     try:
         model = LightningModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
         data = LightningDataModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
-    except Exception as error:  # what another project's checkpoint leads to
+    except Exception as error:  # another project's checkpoint raises all kinds of errors
         raise InputError(f"{checkpoint}: not a checkpoint of this project: use one that a run wrote") from error
-    if not isinstance(data, lamphouse.data.ImageDataModule):
-        raise InputError(f"{checkpoint}: has no data of images with it: use one that a run wrote")
+    if not isinstance(data, ImageDataModule):
+        raise InputError(f"{checkpoint}: its data is not images: use the checkpoint of an image classifier")
     return model.eval(), data
 
 
+def predict(model: Any, data: Any, paths: Sequence[Path], top: int, batch_size: int) -> list[Prediction]:
+    """Classify images in batches, which get smaller where memory does not suffice.
+
+    Raises:
+        InputError: memory does not suffice for one image.
+    """
+    predictions: list[Prediction] = []
+    while len(predictions) < len(paths):
+        batch = paths[len(predictions) :][:batch_size]
+        try:
+            predictions += classify(model, data, batch, top)
+        except (MemoryError, RuntimeError) as error:
+            if not out_of_memory(error):
+                raise
+            traceback.clear_frames(error.__traceback__)  # which hold what fills the memory
+            batch_size = len(batch) // 2
+            if not batch_size:
+                raise InputError("out of memory even with a batch of one image: use a smaller model") from error
+    return predictions
+
+
+@torch.inference_mode()
+def classify(model: Any, data: Any, paths: Sequence[Path], top: int) -> list[Prediction]:
+    """Read a batch of images as in training, and return the `top` most probable classes of each."""
+    images = torch.stack([data.read(path) for path in paths])
+    probabilities, classes = model(data.normalise(images)).softmax(1).topk(min(top, data.num_classes))
+    pairs = zip(classes.tolist(), probabilities.tolist(), strict=True)
+    return [[(data.classes[name], value) for name, value in zip(*pair, strict=True)] for pair in pairs]
+
+
 def table(paths: Sequence[Path], predictions: Sequence[Prediction]) -> str:
-    """Write predictions as CSV."""
+    """Format predictions as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     ranks = range(1, len(predictions[0]) + 1)
     writer.writerow(["file", *(f"{column}_{rank}" for rank in ranks for column in ("class", "probability"))])
-    writer.writerows(
-        [path, *(cell for pair in classes for cell in pair)] for path, classes in zip(paths, predictions, strict=True)
-    )
+    for path, classes in zip(paths, predictions, strict=True):
+        writer.writerow([path, *(cell for pair in classes for cell in pair)])
     return text.getvalue()

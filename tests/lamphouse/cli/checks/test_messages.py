@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lamphouse.cli.parser import explain, reason, yaml_files
+from lamphouse.cli.checks.messages import explain_parsing, first_plain_message
+from lamphouse.cli.checks.yaml_files import yaml_files
 from lamphouse.errors import InputError
 
 NESTED = """Parser key "data":
@@ -32,20 +33,20 @@ NESTED = """Parser key "data":
     ],
 )
 def test_a_tree_becomes_a_line(message: str, line: str) -> None:
-    assert explain(message) == line
+    assert explain_parsing(message) == line
 
 
 def test_the_cause_tells_the_value() -> None:
     message = 'Parser key "seed_everything":\n  Not of type Seed: does not conform to restriction v>=0'
     cause = "Not of type Seed: -1 does not conform to restriction v>=0"
-    assert explain(message, cause) == "--seed_everything -1: expected a value >=0"
+    assert explain_parsing(message, cause) == "--seed_everything -1: expected a value >=0"
 
 
 def test_the_reason_is_the_first_that_is_no_tree() -> None:
     tree = ValueError("Does not validate:\n  - depth 9")
     tree.__cause__ = ValueError("depth 9 is none")
     tree.__cause__.__cause__ = OSError("deeper")
-    assert reason(tree) == "depth 9 is none"
+    assert first_plain_message(tree) == "depth 9 is none"
 
 
 @pytest.mark.parametrize("option", ["-c", "--config"])

@@ -1,0 +1,83 @@
+"""What libraries' error messages mean for a user: one line with the option, its value and what was expected."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from lamphouse.cli.checks.options import LOGGER_WAY_OUT
+from lamphouse.cli.checks.yaml_files import no_such_file
+
+MISSING_FILE = r"Expected a path but (\S+\.ya?ml) either"
+A_CLASS = "expected the name of a class"
+REASONS = (  # jsonargparse's messages, and what they mean
+    (r"does not conform to restriction v?(.+?)(?:\. Got value: .*)?$", "expected a value {}"),
+    (r"Not of type \w+: (?:invalid literal for|could not convert string to) (int|float)", "expected {}"),
+    (r"Option '([^']+)' is not accepted", "no such option: {}"),
+    (r"unrecognized arguments?: (.+)", "no such option: {}"),
+    (r"the following arguments are required: (.+)", "missing: {}"),
+    (r"Expected a ((?!path |dot import|<class 'NoneType'>).+?)(?:\. Got value: .*)?$", "expected {}"),
+    (r"Importing '(\S+)' is not allowed", f"{A_CLASS}, and not of one in Python's standard library"),
+    (r"(?:correspond to|to be) a subclass of (?:<class ')?(\w+)", f"{A_CLASS} of {{}}s"),
+    (r"(Expected a dot import path string|Not a valid subclass of|expects a function or a callable class)", A_CLASS),
+    (r"(No module named|has no attribute|keyword argument 'linked_targets')", A_CLASS),  # the last: a function
+    (r"Not of type \w+: (int|float)\(\) argument", "expected {}"),
+    (r"(Unable to load config)", "expected options, or a YAML file of them"),
+)
+VALUES = (  # where jsonargparse's messages have the value, the most telling first
+    r"Given value: NestedArg\(key='[^']*', val=(.*)\)$",
+    r"Given value: (?!NestedArg|Namespace|\{)(.*)$",
+    r"Got value: (?!Namespace)(.*)$",
+    r"(?:with base 10|string to float): (.*)$",
+    r": (\S+) does not conform to restriction",
+)
+TYPES = {"collections.abc.Sequence": "list", "collections.abc.Iterable": "list", "dict": "mapping", "str": "text"}
+IN_TRAINING = {  # parts of messages that only a run brings about, and the options to blame
+    "val_check_interval": "--trainer.val_check_interval",
+    "Tried to step": "--model.lr_scheduler",
+    "C++ compiler": "--model.compile needs a C++ compiler, install g++ or leave the option out",
+    "Early stopping conditioned on": "--trainer.callbacks",
+}
+
+
+def explain_parsing(message: str, cause: str = "") -> str:
+    """Condense jsonargparse's tree of an error, and its cause, to one line."""
+    nested = re.findall(r"Given value: NestedArg\(key='([^']*)'", message)
+    keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
+    option = ".".join([keys[0], nested[-1]] if nested and keys else keys)
+    lines = f"{message}\n{cause}"
+    values = (found[-1] for pattern in VALUES if (found := re.findall(pattern, lines, re.MULTILINE)))
+    value = next(values, "").strip("'\"")
+    if option.startswith("trainer.logger"):
+        return f"--{option} {value}: {LOGGER_WAY_OUT}"
+    reasons = ", or ".join(dict.fromkeys(_reasons(message, option)))
+    if not reasons or not option:
+        return reasons or " ".join(message.split())
+    return f"--{option.rstrip('+')}{value and f' {value}'}: {reasons}".replace("\n", " ")
+
+
+def _reasons(message: str, option: str) -> Iterator[str]:
+    """Translate the lines of the tree that say what was expected."""
+    if missing := re.search(MISSING_FILE, message):
+        yield no_such_file(Path(missing[1]))
+        return
+    for line in message.splitlines():
+        text, found = next(
+            ((text, match[1]) for pattern, text in REASONS if (match := re.search(pattern, line))), ("", "")
+        )
+        found = re.sub(r"<class '([\w.]+)'>", r"\1", found).replace("typing.", "")
+        found = f"{option}.{found}" if option and text.startswith("missing") else TYPES.get(found, found)
+        if text:
+            yield text.format(found)
+
+
+def first_plain_message(error: BaseException) -> str:
+    """Return the message of the first error of a chain that is not one of jsonargparse's trees, on one line."""
+    while "\n" in str(error) and error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())
+
+
+def explain_training(error: Exception) -> str | None:
+    """Name the option that an error within a run is about; None if that is not known."""
+    message = " ".join(str(error).split())
+    return next((f"{option}: {message}" for text, option in IN_TRAINING.items() if text in message), None)

@@ -1,0 +1,95 @@
+"""YAML files of options, read strictly: no duplicate keys, no endless aliases, no files that swell in memory."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lamphouse.errors import InputError
+
+MOST_BYTES = 2**20  # of a file
+MOST_VALUES = 10_000  # aliases followed
+MOST_LEVELS = 30  # of nested mappings and lists
+LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+RESERVED = ("$", "__")  # prefixes of jsonargparse's own keys, which it skips without a word
+
+
+def yaml_files(args: Sequence[str]) -> dict[Path, dict[str, Any]]:
+    """Read the YAML files among the options."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("-c", "--config", action="append", type=Path, default=[])
+    try:
+        paths = parser.parse_known_args(args)[0].config
+    except argparse.ArgumentError as error:
+        raise InputError(f"{error}; see --help for every option") from error
+    return {path: read_file(path) for path in paths}
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read a YAML file of options."""
+    try:
+        if path.stat().st_size > MOST_BYTES or not path.is_file():
+            raise InputError(f"--config {path}: not a file of at most {MOST_BYTES:,} bytes")
+        options = read_yaml(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"--config {path}: {no_such_file(path)}") from error
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise InputError(f"--config {path}: not a readable YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(options, dict) or not options:
+        raise InputError(f"--config {path}: not a YAML file of options, such as `trainer: {{max_epochs: 3}}`")
+    return options
+
+
+def no_such_file(path: Path) -> str:
+    """List the YAML files that exist instead."""
+    others = ", ".join(sorted(other.name for other in path.parent.glob("*.yaml")))
+    return f"no such file; there are {others}" if others else "no such file, nor another YAML file in its folder"
+
+
+def read_yaml(text: str) -> Any:
+    """Read YAML that passes `check_yaml`: the result of `yaml.safe_load`, several times as fast."""
+    check_yaml(text)
+    loader = LOADER(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def check_yaml(text: str) -> None:
+    """Refuse YAML with duplicate keys, too many levels or too many values, aliases followed, by a `yaml.YAMLError`."""
+    _check_levels(text)
+    nodes: list[tuple[Any, int]] = [(yaml.compose(text, LOADER), 0)]
+    count = 0
+    while nodes:
+        node, level = nodes.pop()
+        count += 1
+        if count > MOST_VALUES or level > MOST_LEVELS:
+            raise yaml.YAMLError(f"more than {MOST_VALUES:,} values or {MOST_LEVELS} levels")
+        if isinstance(node, yaml.MappingNode):
+            _check_duplicates(node)
+            nodes += [(part, level + 1) for pair in node.value for part in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            nodes += [(part, level + 1) for part in node.value]
+
+
+def _check_levels(text: str) -> None:
+    """Count levels without building the document: libyaml would overflow the stack."""
+    level = 0
+    for event in yaml.parse(text, LOADER):
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if level > MOST_LEVELS:
+            raise yaml.YAMLError(f"more than {MOST_LEVELS} levels")
+
+
+def _check_duplicates(mapping: yaml.MappingNode) -> None:
+    seen = set()
+    for key, _ in mapping.value:
+        if key.tag not in {TEXT, MERGE} or key.value.startswith(RESERVED):
+            raise yaml.MarkedYAMLError(problem=f"{key.value!r} is not an option", problem_mark=key.start_mark)
+        if key.value in seen:
+            raise yaml.MarkedYAMLError(problem=f"{key.value!r} is given twice", problem_mark=key.start_mark)
+        seen.add(key.value)
