@@ -17,17 +17,16 @@ Average = Callable[[Any, Any], Tensor]
 
 
 class EpochMetrics(Metric):
-    """The mean loss and other metrics of all samples seen since the last reset, in all processes.
+    """The mean loss and other metrics of all samples since the last reset, in all processes.
 
-    Loss and averages are kept as one vector of sums on the device of the batch, so that a step is a single small update
-    without synchronisation, and batches of different sizes weigh right.
+    Sums of loss and averages are one vector on the device: a step is one small update, without synchronization.
 
     Args:
         averages: functions of predictions and targets, by name; their values are averaged over samples.
-        metrics: torchmetrics metrics by name. One that returns several values is reported as NAME_KEY for each.
+        metrics: torchmetrics metrics by name; several values of one are reported as NAME_KEY.
 
     Raises:
-        InputError: a metric has the name of another.
+        InputError: a metric has the name of an average.
     """
 
     full_state_update = False
@@ -47,13 +46,7 @@ class EpochMetrics(Metric):
         self.add_state("sums", torch.zeros(2 + len(averages)), dist_reduce_fx="sum")
 
     def update(self, loss: Tensor, predictions: Any, targets: Any) -> None:
-        """Add a batch.
-
-        Args:
-            loss: its mean loss, a scalar.
-            predictions: whatever the metrics take, usually [B, ...].
-            targets: likewise; the length of a tensor, or of the tensors in a mapping, is the number of samples.
-        """
+        """Add a batch: its mean loss, a scalar; predictions and targets, [B, ...], or whatever the metrics take."""
         samples = len(next(iter(targets.values())) if isinstance(targets, Mapping) else targets)
         sums = [summed(average(predictions, targets), samples) for average in self.averages]
         # float32, whatever the model's type: bfloat16 counts to 256
@@ -64,11 +57,14 @@ class EpochMetrics(Metric):
 
     def _update_metrics(self, predictions: Any, targets: Any) -> None:
         predictions = apply_to_collection(predictions, Tensor, Tensor.detach)  # lists of them keep no graph
-        for metric in cast("Iterator[Metric]", self.metrics):
+        for _, metric in self._named_metrics():
             for name, state in metric.metric_state.items():
                 if isinstance(state, Tensor) and state.is_floating_point():  # bf16-true has cast it
                     setattr(metric, name, state.to(torch.promote_types(state.dtype, torch.float32)))
             metric.update(predictions, targets)
+
+    def _named_metrics(self) -> Iterator[tuple[str, Metric]]:
+        return zip(self.metric_names, cast("Any", self.metrics), strict=True)
 
     def running(self) -> dict[str, Tensor]:
         """Return loss and averages of this process so far; not-a-number before the first batch."""
@@ -77,21 +73,21 @@ class EpochMetrics(Metric):
     def compute(self) -> dict[str, Tensor]:
         """Return every metric by name, of all processes."""
         values = self.running()
-        for name, metric in zip(self.metric_names, cast("Iterator[Metric]", self.metrics), strict=True):
+        for name, metric in self._named_metrics():
             values |= flattened(name, metric.compute())
         return values
 
     def reset(self) -> None:
         """Begin a new epoch."""
         super().reset()
-        for metric in cast("Iterator[Metric]", self.metrics):
+        for _, metric in self._named_metrics():
             metric.reset()
 
     @property
     def names(self) -> list[str]:
         """List what `compute` returns, as far as that is known before the first batch."""
         names = list(self.average_names)
-        for name, metric in zip(self.metric_names, cast("Iterator[Metric]", self.metrics), strict=True):
+        for name, metric in self._named_metrics():
             try:
                 with warnings.catch_warnings(action="ignore"):  # that nothing was measured yet
                     names += flattened(name, copy.deepcopy(metric).compute())

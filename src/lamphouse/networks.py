@@ -15,22 +15,17 @@ from torchvision.models import resnet as torchvision_resnet
 
 from lamphouse.errors import InputError
 
+# whatever a network raises at options or images that it does not take
+ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 RESNET_BLOCKS: dict[int, tuple[type[nn.Module], list[int]]] = {
     18: (torchvision_resnet.BasicBlock, [2, 2, 2, 2]),
     34: (torchvision_resnet.BasicBlock, [3, 4, 6, 3]),
     50: (torchvision_resnet.Bottleneck, [3, 4, 6, 3]),
 }
-# whatever a network of any package raises at options or images that it cannot take
-ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 
 
 class ImageNetResNet(torchvision_resnet.ResNet):  # type: ignore[misc]  # torchvision has no annotations
-    """torchvision's ResNet-18, -34 or -50 with stages of another width.
-
-    Args:
-        depth: 18, 34 or 50.
-        width: channels of the first of four stages, 64 in the paper (arXiv:1512.03385, table 1); the stem is to match.
-    """
+    """torchvision's ResNet of depth 18, 34 or 50, whose stages begin with `width` channels instead of 64."""
 
     def __init__(self, depth: int, width: int = 64) -> None:
         self.width = width
@@ -63,25 +58,20 @@ def build_network(
     Raises:
         InputError: there is no such network, or it rejects its options, the weights or images of this shape.
     """
-    option, builder, options = f"--model.network {name}", find_builder(name), options or {}
-    network = _call(builder, f"{option}: {{}}: see --model.network_args", num_classes=num_classes, **options)
+    option, builder, options = f"--model.network {name}", _find_builder(name), options or {}
+    network = _call(builder, {**options, "num_classes": num_classes}, option, "see --model.network_args")
     if weights:
-        network = replace_head(load_pretrained(builder, weights, **options), network)
-    adapt_channels(network, input_shape[0])
-    check_output(option, network, input_shape, num_classes)
+        network = _replace_head(load_pretrained(builder, weights, options), network)
+    _adapt_channels(network, input_shape[0])
+    _check_output(option, network, input_shape, num_classes)
     return network
 
 
-def find_builder(name: str) -> Callable[..., Any]:
-    """Import the function or class that builds a network.
-
-    Raises:
-        InputError: it cannot be imported, belongs to Python itself, or takes no `num_classes`.
-    """
+def _find_builder(name: str) -> Callable[..., Any]:
+    """Import the function or class that builds a network."""
     option, is_timm = f"--model.network {name}", name.startswith("timm:")
     module, _, attribute = ("timm.create_model" if is_timm else name).rpartition(".")
-    package = module.partition(".")[0]
-    if not package or package in sys.stdlib_module_names:  # to import a module is to run it
+    if not module or module.partition(".")[0] in sys.stdlib_module_names:  # to import a module is to run it
         raise InputError(f"{option}: expected an import path such as torchvision.models.resnet18, or timm:NAME")
     try:
         builder = getattr(import_module(module), attribute)
@@ -102,55 +92,53 @@ def _takes_num_classes(builder: Any) -> bool:
     return "num_classes" in parameters or any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
 
 
-def _call(builder: Callable[..., Any], message: str, **options: Any) -> nn.Module:
+def _call(builder: Callable[..., Any], arguments: Mapping[str, Any], option: str, way_out: str) -> nn.Module:
     try:
-        network = builder(**options)
+        network = builder(**arguments)
     except ERRORS as error:
-        raise InputError(message.format(" ".join(str(error).split()))) from error
+        raise InputError(f"{option}: {' '.join(str(error).split())}: {way_out}") from error
     if not isinstance(network, nn.Module):
-        raise InputError(message.format(f"returns {type(network).__name__}, not a torch.nn.Module"))
+        raise InputError(f"{option}: returns {type(network).__name__}, not a torch.nn.Module: {way_out}")
     return network
 
 
-def load_pretrained(builder: Callable[..., Any], weights: str, **options: Any) -> nn.Module:
+def load_pretrained(builder: Callable[..., Any], weights: str, options: Mapping[str, Any] | None = None) -> nn.Module:
     """Build a network with its pretrained weights and their head, from the cache or by a download.
 
     Raises:
-        InputError: there are no such weights, they cannot be downloaded, or do not fit the options.
+        InputError: there are no such weights, they cannot be downloaded, or they do not fit the options.
     """
     option, known = f"--model.weights {weights}", _known_weights(builder)
     if weights not in known:
         raise InputError(f"{option}: no such weights; there are {', '.join(known) or 'none'}")
     argument, url = known[weights]
     way_out = f"put {url} into {hub.get_dir()}/checkpoints" if url else "download them once with a network connection"
-    with torch.random.fork_rng(devices=[]):  # the run's own weights and images do not depend on these
-        return _call(builder, f"{option}: cannot be loaded ({{}}): {way_out}", **argument, **options)
+    with torch.random.fork_rng(devices=[]):  # the random numbers of the run do not depend on it
+        return _call(builder, {**(options or {}), **argument}, f"{option}: cannot be loaded", way_out)
 
 
 def _known_weights(builder: Callable[..., Any]) -> dict[str, tuple[dict[str, Any], str]]:
     """Map the names of pretrained weights to the argument that chooses them, and their address."""
     try:
         members = get_model_weights(builder).__members__
-    except ValueError:  # not one of torchvision's; timm has one set of weights to each name
+    except ValueError:  # not one of torchvision's; timm has one set of weights for each name
         has_weights = "pretrained" in signature(builder).parameters
         return {"DEFAULT": ({"pretrained": True}, "")} if has_weights else {}
     return {name: ({"weights": member}, member.url) for name, member in members.items()}
 
 
-def replace_head(pretrained: nn.Module, network: nn.Module) -> nn.Module:
+def _replace_head(pretrained: nn.Module, network: nn.Module) -> nn.Module:
     """Replace the layers of a pretrained network that have another shape in `network`."""
     shapes = {name: parameter.shape for name, parameter in pretrained.named_parameters()}
-    differing = {n.rpartition(".")[0] for n, p in network.named_parameters() if shapes.get(n) != p.shape}
-    for layer in differing:
+    for layer in {n.rpartition(".")[0] for n, p in network.named_parameters() if shapes.get(n) != p.shape}:
         pretrained.set_submodule(layer, network.get_submodule(layer))
     return pretrained
 
 
-def adapt_channels(network: nn.Module, channels: int) -> None:
-    """Give the first convolution another number of input channels, in place.
+def _adapt_channels(network: nn.Module, channels: int) -> None:
+    """Change the input channels of the first convolution, so that activations keep their size.
 
-    One channel gets the sum of the filters, as if a grey image were repeated; more repeat them, scaled so that
-    activations keep their size.
+    One channel gets the sum of the filters, as if a grey image were repeated; more channels repeat them.
     """
     convolution = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
     if convolution is None or convolution.in_channels == channels or convolution.groups != 1:
@@ -161,22 +149,16 @@ def adapt_channels(network: nn.Module, channels: int) -> None:
     convolution.in_channels = channels
 
 
-def check_output(option: str, network: nn.Module, input_shape: Sequence[int], num_classes: int) -> None:
-    """Apply a copy of the network to two images, as in training.
-
-    Raises:
-        InputError: it takes no images of this shape, or returns something else than logits.
-    """
-    size = " by ".join(map(str, input_shape))
+def _check_output(option: str, network: nn.Module, input_shape: Sequence[int], num_classes: int) -> None:
+    """Apply a copy of the network to two images, as in training."""
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             output = copy.deepcopy(network)(torch.zeros(2, *input_shape))
     except ERRORS as error:
-        reason = " ".join(str(error).split())
-        way_out = "choose another size, or options by --model.network_args"
-        raise InputError(f"{option}: takes no images of {size} ({reason}): {way_out}") from error
+        reason = f"takes no images of {' by '.join(map(str, input_shape))} ({' '.join(str(error).split())})"
+        raise InputError(f"{option}: {reason}: choose another size, or options by --model.network_args") from error
     if not isinstance(output, Tensor):
         way_out = """turn auxiliary outputs off, as by --model.network_args '{"aux_logits": false}'"""
         raise InputError(f"{option}: returns {type(output).__name__} in training, not logits: {way_out}")
     if output.shape != (2, num_classes):
-        raise InputError(f"{option}: returns {list(output.shape)}, not [batch, {num_classes}]: name a classifier")
+        raise InputError(f"{option}: returns {list(output.shape)}, not [2, {num_classes}]: name a classifier")

@@ -25,9 +25,6 @@ MIN_CHANNELS_LAST = 8  # with fewer channels innermost, torch 2.15's AVX2 convol
 class Task(LightningModule, ABC):
     """What is trained, and by which loss (abstract): a subclass sets `network` and defines `loss`.
 
-    `averages` are the metrics that every run reports beside the loss: functions of predictions and targets whose values
-    for each sample are averaged over an epoch.
-
     Args:
         optimizer: builds the optimizer from parameter groups; one-dimensional parameters get no weight decay.
         lr_scheduler: builds the learning-rate schedule; None keeps the rate constant.
@@ -39,7 +36,7 @@ class Task(LightningModule, ABC):
     """
 
     network: nn.Module
-    averages: ClassVar[Mapping[str, Average]] = {}
+    averages: ClassVar[Mapping[str, Average]] = {}  # reported beside the loss: functions of predictions and targets
 
     def __init__(
         self,
@@ -54,9 +51,9 @@ class Task(LightningModule, ABC):
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "metrics"], logger=False)
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.channels_last, self.compile_network = channels_last, compile
-        self.train_metrics, self.val_metrics, self.test_metrics = (
-            EpochMetrics(self.averages, metrics) for _ in range(3)
-        )
+        self.train_metrics = EpochMetrics(self.averages, metrics)
+        self.val_metrics = EpochMetrics(self.averages, metrics)
+        self.test_metrics = EpochMetrics(self.averages, metrics)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute."""
@@ -154,10 +151,7 @@ class Task(LightningModule, ABC):
         return optimizer_with_schedule(optimizer, self.lr_scheduler, steps)
 
     def check_optimizer(self, device: torch.device | str = "cpu") -> None:
-        """Take a step with the optimizer and its schedule, on a parameter that is not the model's.
-
-        Args:
-            device: where the model will be.
+        """Try the optimizer and its schedule on a device, without a change of the model.
 
         Raises:
             InputError: one of them rejects its options.

@@ -38,41 +38,35 @@ def call_option(option: str, function: Callable[..., Any], *args: Any) -> Any:
 def optimizer_with_schedule(
     optimizer: Optimizer, schedule: Callable[[Optimizer], Schedule], total_steps: Callable[[], float]
 ) -> OptimizerLRSchedulerConfig:
-    """Build a schedule, and return it with its optimizer as `configure_optimizers` should.
+    """Build a schedule, and return it with its optimizer in the form that `configure_optimizers` returns.
 
     Args:
-        optimizer: the optimizer whose learning rate it changes.
-        schedule: builds it.
-        total_steps: counts the optimizer steps of the whole run, such as
-            `lambda: self.trainer.estimated_stepping_batches`; called only if the schedule depends on it.
+        optimizer: its learning rate is scheduled.
+        schedule: builds the schedule.
+        total_steps: returns the optimizer steps of the whole run, such as `trainer.estimated_stepping_batches`; called
+            only if the schedule depends on it.
 
     Raises:
-        InputError: the schedule rejects its options, or it depends on the length of a run without end.
+        InputError: the schedule rejects its options, or needs the length of a run without end.
     """
     scheduler = call_option("lr_scheduler", schedule, optimizer)
     if isinstance(scheduler, RunLengthLR):
-        scheduler.total_steps = _finite(total_steps())
+        steps = total_steps()
+        if steps == float("inf"):
+            raise InputError("--trainer.max_epochs -1: the schedule needs an end: set --trainer.max_steps, or epochs")
+        scheduler.total_steps = int(steps)
     interval = "step" if isinstance(scheduler, BY_STEP) else "epoch"
     monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else "val/loss"
-    return {
-        "optimizer": optimizer,
-        "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": monitor},
-    }
-
-
-def _finite(steps: float) -> int:
-    if steps == float("inf"):
-        raise InputError("--trainer.max_epochs -1: the schedule needs an end: set --trainer.max_steps, or epochs")
-    return int(steps)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": monitor}}
 
 
 def dry_run(optimizer: Callable[..., Any], configure: Callable[..., Any], device: torch.device | str) -> None:
-    """Step an optimizer on a parameter of its own, and a model's optimizer and schedule without gradients.
+    """Step an optimizer on a parameter of its own, then a model's optimizer and schedule without gradients.
 
     Nothing of the model changes.
 
     Args:
-        optimizer: builds it from parameter groups.
+        optimizer: builds the optimizer from parameter groups.
         configure: the model's `configure_optimizers`, which takes `total_steps`.
         device: where the model will be.
 
@@ -87,8 +81,7 @@ def dry_run(optimizer: Callable[..., Any], configure: Callable[..., Any], device
         return
     scheduler = configured["lr_scheduler"]["scheduler"]
     configured["optimizer"].step()
-    metric = [0.0] if isinstance(scheduler, ReduceLROnPlateau) else []
-    call_option("lr_scheduler", scheduler.step, *metric)
+    call_option("lr_scheduler", scheduler.step, *([0.0] if isinstance(scheduler, ReduceLROnPlateau) else []))
     lr = min(float(group["lr"]) for group in configured["optimizer"].param_groups)
     if not 0 <= lr < float("inf"):
         raise InputError(f"--model.lr_scheduler: it leads to a learning rate of {lr}; see --help for its options")

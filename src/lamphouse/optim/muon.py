@@ -12,19 +12,19 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of x, x³ and x⁵ tha
 
 
 class ConvMuon(Optimizer):
-    """SGD with Nesterov momentum whose steps are orthogonal matrices for filters (Jordan et al. 2024, "Muon").
+    """Muon for convolutional networks (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon).
 
-    https://kellerjordan.github.io/posts/muon. torch's own Muon takes matrices only. The filters of convolutions, one
-    row each, keep the norm √rows; the head and vectors (biases, norms) take SGD's own steps, each at their own rate.
+    Filters, matrices with a row for each output channel, take orthogonalized steps and keep the norm √rows; the rest
+    takes those of SGD with Nesterov momentum. torch's own Muon takes matrices only.
 
     Args:
         params: parameters or groups of them.
         lr: rate of filters: the largest change of a singular value in a step.
-        momentum: of filters.
+        momentum: momentum of filters.
         head_lr: rate of matrices.
         vector_lr: rate of vectors.
-        sgd_momentum: of matrices and vectors.
-        weight_decay: share of matrices and vectors that a step at the full rate takes away.
+        sgd_momentum: momentum of matrices and vectors.
+        weight_decay: fraction of matrices and vectors that a step at the full rate removes.
         steps: Newton-Schulz iterations.
     """
 
@@ -44,19 +44,16 @@ class ConvMuon(Optimizer):
         filters, matrices, vectors = (
             [p for p in parameters if p.ndim in sizes] for sizes in (range(3, 6), range(2, 3), range(2))
         )
-        kinds = [
-            {"params": filters, "lr": float(lr), "momentum": float(momentum), "weight_decay": 0.0},
-            *(
-                {"params": kind, "lr": float(rate), "weight_decay": weight_decay / rate if rate else 0.0}
-                for kind, rate in ((matrices, head_lr), (vectors, vector_lr))
-            ),
-        ]
+        kinds = [{"params": filters, "lr": float(lr), "momentum": float(momentum), "weight_decay": 0.0}]
+        for kind, rate in ((matrices, head_lr), (vectors, vector_lr)):
+            decay = weight_decay / rate if rate else 0.0
+            kinds.append({"params": kind, "lr": float(rate), "weight_decay": decay})
         super().__init__([kind for kind in kinds if kind["params"]], {"momentum": float(sgd_momentum)})
         self.steps = int(steps)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take a step; a closure computes the loss and its gradients before."""
+        """Take a step, after the closure has computed the loss and its gradients."""
         with torch.enable_grad():
             loss = closure() if closure else None
         for group in self.param_groups:
@@ -82,7 +79,7 @@ class ConvMuon(Optimizer):
 def orthogonal(matrix: Tensor, steps: int) -> Tensor:
     """Bring all singular values of a matrix, [M, N], near 1 and keep its singular vectors, by Newton-Schulz.
 
-    In float32, also within autocast: a plain CPU emulates bfloat16, and is a hundred times slower in it.
+    In float32 also within autocast, since CPUs without instructions for bfloat16 are a hundred times slower in it.
     """
     a, b, c = NEWTON_SCHULZ
     tall = matrix.size(0) > matrix.size(1)
