@@ -1,9 +1,12 @@
-"""Runs commands in processes of their own, for tests to kill."""
+"""Runs commands and scripts in processes of their own, for tests to kill."""
 
 import gc
 import io
+import itertools
 import multiprocessing
 import os
+import runpy
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import lamphouse.checkpoints.files
 from lamphouse.machine.start import prepare
 from arc_light.__main__ import main
 
-COMMANDS = ("fit", "resume")
-LOADED = [f"lamphouse.cli.commands.{name}" for name in COMMANDS]
+LOADED = ["lamphouse.cli.commands.fit", "lamphouse.cli.commands.resume", "lamphouse.callbacks"]
 
 
 @contextmanager
@@ -42,8 +45,38 @@ def start(context: Any, *args: object, slow_disk: bool = False) -> BaseProcess:
     return process
 
 
+def run_script(context: Any, path: Path, step: int = 0, number: int = signal.SIGKILL) -> int:
+    """Run a script in this directory, and send it a signal after its optimizer step `step`, counted from 1; 0 is never.
+
+    Returns:
+        its exit status; minus the number of the signal that ended it.
+    """
+    process = context.Process(target=script, args=(str(path), str(Path.cwd()), step, number))
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return int(process.exitcode)
+
+
 def command(args: list[str], folder: str, slow_disk: bool) -> None:
     """Run a command in a process of its own."""
+    begin_process(folder)
+    if slow_disk:
+        lamphouse.checkpoints.files.save = save_slowly
+    main(args)
+
+
+def script(path: str, folder: str, step: int, number: int) -> None:
+    """Run a script in a process of its own, which knows nothing of the signal that it will get."""
+    begin_process(folder)
+    multiprocessing.set_start_method("fork", force=True)  # as in a process that was not forked by a server
+    steps = itertools.count(1)
+    register_optimizer_step_post_hook(lambda *_: os.kill(os.getpid(), number) if next(steps) == step else None)
+    runpy.run_path(path, run_name="__main__")
+
+
+def begin_process(folder: str) -> None:
+    """Do what the first lines of a process do, and have it print to the file `printed`."""
     gc.freeze()  # what the server has imported is no garbage
     prepare()
     os.chdir(folder)
@@ -51,9 +84,6 @@ def command(args: list[str], folder: str, slow_disk: bool) -> None:
     for stream in (1, 2):
         os.dup2(printed, stream)
     torch.set_num_threads(1)
-    if slow_disk:
-        lamphouse.checkpoints.files.save = save_slowly
-    main(args)
 
 
 def save_slowly(checkpoint: Any, file: Any) -> None:

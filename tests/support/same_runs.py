@@ -10,12 +10,19 @@ from torch import Tensor
 from lamphouse.checkpoints.files import load_checkpoint
 
 TIMES = {"images_per_second", "seconds"}  # which differ from run to run
-COMPARED = ("state_dict", "optimizer_states", "lr_schedulers", "epoch", "global_step", "averaging_state", "scaler")
 
 
 def run_in(folder: str) -> Path:
     (path,) = Path(folder).glob("*/*")
     return path
+
+
+def contents(path: Path) -> dict[str, Any]:
+    """Name every value in a checkpoint, except times; paths below its directory are as if it were `RUN`."""
+    directory = str(path.parent.resolve())
+    named = {key.replace(directory, "RUN"): value for key, value in flat(load_checkpoint(path)).items()}
+    values = {key: value.replace(directory, "RUN") if isinstance(value, str) else value for key, value in named.items()}
+    return {key: value for key, value in values.items() if "Throughput" not in key}
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
@@ -29,16 +36,18 @@ def flat(value: Any, name: str = "") -> dict[str, Any]:
     return {key: part for inner, item in pairs for key, part in flat(item, f"{name}/{inner}").items()}
 
 
+def assert_same_checkpoint(mine: Path, yours: Path) -> None:
+    """Compare everything in two checkpoints."""
+    a, b = contents(mine), contents(yours)
+    assert a.keys() == b.keys()
+    for key, value in a.items():
+        assert torch.equal(value, b[key]) if isinstance(value, Tensor) else value == b[key], f"{mine.name} {key}"
+
+
 def assert_same(mine: Path, yours: Path) -> None:
-    """Compare what two runs ended with, but for how long it took."""
+    """Compare what two runs ended with, except for how long it took."""
     for name in ("last.ckpt", "best.ckpt"):
-        a, b = (
-            flat({part: value for part, value in load_checkpoint(run / name).items() if part in COMPARED})
-            for run in (mine, yours)
-        )
-        assert a.keys() == b.keys()
-        for key, value in a.items():
-            assert torch.equal(value, b[key]) if isinstance(value, Tensor) else value == b[key], f"{name} {key}"
+        assert_same_checkpoint(mine / name, yours / name)
     tables = []
     for run in (mine, yours):
         with (run / "metrics.csv").open(newline="") as file:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import fit_options
-from killed import processes, start
+from killed import start
 from same_runs import assert_same, run_in
 
 OPTIONS = [
@@ -64,9 +64,8 @@ def kill_often(context: Any, options: list[str], kills: int, seed: int, slow_dis
     return writing
 
 
-def test_twenty_kills() -> None:
-    with processes() as context:
-        writing = kill_often(context, [*fit_options("digits_mlp"), *OPTIONS], 20, 1, slow_disk=True)
+def test_twenty_kills(context: Any) -> None:
+    writing = kill_often(context, [*fit_options("digits_mlp"), *OPTIONS], 20, 1, slow_disk=True)
     assert writing > 0  # some of them while a checkpoint was written
 
 
@@ -80,8 +79,7 @@ def test_twenty_kills() -> None:
         ["--loop=handwritten"],
     ],
 )
-def test_two_hundred_kills(loop: list[str], slow_disk: bool) -> None:
+def test_two_hundred_kills(context: Any, loop: list[str], slow_disk: bool) -> None:
     """Kill 34 times in each of six ways."""
-    with processes() as context:
-        writing = kill_often(context, [*fit_options("digits_mlp"), *OPTIONS, *loop], 34, 2, slow_disk)
+    writing = kill_often(context, [*fit_options("digits_mlp"), *OPTIONS, *loop], 34, 2, slow_disk)
     assert writing > 0 or not slow_disk  # a fast one is hardly ever caught at it
