@@ -1,32 +1,37 @@
-"""What TensorBoard needs: silence of its writing thread, which prints the error that it hands on."""
+"""TensorBoard: its writer thread prints the errors that it passes on to the logger, which are printed once instead."""
 
 import threading
+from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
-from jsonargparse import Namespace
-from lightning.pytorch.loggers.logger import Logger
-
-from lamphouse.runs.directory import Run
+from lamphouse.loggers.guard import GuardedLogger
 
 
-def place(logger: Namespace, run: Run, experiment: str) -> None:
-    """Leave it where all loggers are."""
+def further_options() -> set[str]:
+    """Name the options that TensorBoardLogger passes on to its SummaryWriter."""
+    return {"comment", "purge_step", "max_queue", "flush_secs", "filename_suffix"}
 
 
-def log_config(logger: Logger, config: dict[str, Any]) -> None:
+def arguments(run_dir: Path, experiment: str, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001  # as W&B's
+    """Have it write into the run's directory."""
+    return {**options, "save_dir": str(run_dir), "name": "tensorboard", "version": ""}
+
+
+def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
     """Begin to log, with the whole configuration."""
     threading.excepthook = partial(print_others, threading.excepthook)
-    logger.log_hyperparams(config)
+    logger.wrapped.log_hyperparams(config)
 
 
-def print_others(before: Any, told: threading.ExceptHookArgs) -> None:
-    """Have the errors of other threads printed as before."""
-    if type(told.thread).__name__ != "_AsyncWriterThread":
-        before(told)
+def print_others(before: Any, raised: threading.ExceptHookArgs) -> None:
+    """Print the errors of all other threads as before."""
+    if type(raised.thread).__name__ != "_AsyncWriterThread":
+        before(raised)
 
 
-def close(logger: Logger) -> None:  # noqa: ARG001  # which W&B needs
+def close(logger: GuardedLogger) -> None:  # noqa: ARG001  # as W&B's
     """Have all errors printed again."""
     hook: Any = threading.excepthook
     if getattr(hook, "func", None) is print_others:

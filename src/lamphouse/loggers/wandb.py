@@ -1,48 +1,57 @@
-"""What Weights & Biases needs: a run of the same name, and no network where there is no key or no server."""
+"""Weights & Biases: a run of the same name, and no network where there is no key or no server."""
 
 import csv
 import os
 import re
-import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jsonargparse import Namespace
 from lightning.pytorch.loggers import WandbLogger
 
 from lamphouse.errors import InputError
-from lamphouse.loggers.guard import fail, warn
-from lamphouse.loggers.wandb_file import is_whole
+from lamphouse.loggers.guard import GuardedLogger
 from lamphouse.runs.directory import Run
 
 MODES = ("online", "offline", "shared", "disabled")
-PATIENCE = {"init_timeout": 20.0, "finish_timeout": 120.0}  # seconds that a run waits for the server, by default
+PATIENCE = {"init_timeout": 20.0, "finish_timeout": 120.0}  # seconds to wait for the server, by default
+EXIT = b"\x92\x01"  # the field `exit` in wandb_internal.proto: the last record of a complete file has it
+
+# wandb takes half a second to import, so that only those who use it do
+# ruff: noqa: PLC0415
 
 
-def place(logger: Namespace, run: Run, experiment: str) -> None:
-    """Name W&B's run after our own, so that it is the same one when it is resumed, in a group of the experiment's.
+def further_options() -> set[str]:
+    """Name the options that WandbLogger passes on."""
+    import wandb
+
+    return set(signature(wandb.init).parameters)
+
+
+def arguments(run_dir: Path, experiment: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Give W&B's run the name of our own, so that it is continued on resume, and the experiment as its group.
 
     Raises:
-        InputError: W&B's settings are wrong, or would have the API key written into the run's directory.
+        InputError: W&B's settings are wrong, or would write the API key into the run's directory.
     """
-    if re.search(r"api_key'?[=:] ?'[^']", str(logger)):
+    if re.search(r"api_key'?[=:] ?'[^']", str(options)):
         way_out = "set WANDB_API_KEY, or use `wandb login`"
-        raise InputError(f"--trainer.logger.settings.api_key: would be written into the run's directory: {way_out}")
-    logger.init_args.update(Namespace(name=run.name, version=run.name))
-    mode = wandb_mode()  # now, also where a run is resumed
-    options = {"group": experiment, **(logger.get("dict_kwargs") or {})}
-    logger.dict_kwargs = {**options, "mode": logger.init_args.get("mode") or mode}
+        raise InputError(f"--logger_options.settings.api_key: would be written into the run's directory: {way_out}")
+    mode = default_mode()  # also of a resumed run, as it is now
+    named = {"name": run_dir.name, "version": run_dir.name, "save_dir": str(run_dir)}
+    return {"group": experiment, **options, **named, "mode": options.get("mode") or mode}
 
 
-def wandb_mode() -> str | None:
-    """Say what `WANDB_MODE` says; without it None, which is online, with a key, and "offline" without one.
+def default_mode() -> str | None:
+    """Return `WANDB_MODE`; where it is not set, None, which is online, with a key and "offline" without one.
 
     Raises:
-        InputError: there is no such mode, or the key is none.
+        InputError: there is no such mode, or the key is malformed.
     """
-    import wandb  # noqa: PLC0415  # half a second, for those who use it
+    import wandb
 
     chosen = os.environ.get("WANDB_MODE") or None
     if chosen is not None and chosen not in MODES:
@@ -51,19 +60,19 @@ def wandb_mode() -> str | None:
         raise InputError("WANDB_DEBUG: W&B would write its API key into the run's directory: unset it")
     try:
         set_up()
-        return chosen or (None if wandb.login(prompt=False, verify=False) else "offline")  # the network comes later
+        return chosen or (None if wandb.login(prompt=False, verify=False) else "offline")  # without the network yet
     except (wandb.errors.AuthenticationError, wandb.errors.UsageError) as error:
         raise InputError(f"W&B: {error}: correct the key, or set WANDB_MODE=offline") from error
-    except Exception:  # it will fail again when the run begins, and be told then
+    except Exception:  # it will fail again when the run begins, and be reported then
         return "offline"
 
 
 def set_up() -> None:
-    """Keep W&B quiet, and have it wait for its server only so long, unless its user says how long."""
-    import wandb  # noqa: PLC0415  # as above
+    """Keep W&B quiet, and limit how long it waits for its server, unless the user has."""
+    import wandb
 
     with suppress(AttributeError, ImportError):  # of other versions
-        from wandb.analytics.opentelemetry import opentelemetry_proxy  # noqa: PLC0415  # with W&B, which is slow to import
+        from wandb.analytics.opentelemetry import opentelemetry_proxy  # private: has no switch that is documented
 
         # its reports on itself are refused with the key, and never end where its service cannot be started
         opentelemetry_proxy.disable()
@@ -72,81 +81,88 @@ def set_up() -> None:
     wandb.setup(wandb.Settings(finish_timeout_raises=True, **limits))
 
 
-def log_config(logger: WandbLogger, config: dict[str, Any]) -> None:
-    """Begin the W&B run, with the whole configuration: offline, and with a warning, where it cannot be online.
+def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
+    """Begin the W&B run, with the whole configuration: offline, and with a warning, if it cannot be online.
 
     Raises:
         InputError: W&B refuses an option of the logger.
     """
-    import wandb  # noqa: PLC0415  # as above
+    import wandb
 
     try:
-        logger.log_hyperparams(config)
+        logger.wrapped.log_hyperparams(config)
     except wandb.errors.UsageError as error:
-        raise InputError(f"--trainer.logger: {' '.join(str(error).split())}") from error
+        raise InputError(f"--logger_options: {' '.join(str(error).split())}") from error
     except Exception as error:
-        if logger._wandb_init["mode"] == "offline":
+        if logger.arguments.get("mode") == "offline" or not logger.arguments:
             raise
         leave()
         set_up()
-        logger._wandb_init["mode"] = "offline"
-        logger.log_hyperparams(config)
-        warn(logger, error, "it records offline")
+        logger.wrapped = WandbLogger(**{**logger.arguments, "mode": "offline"})
+        logger.wrapped.log_hyperparams(config)
+        logger.warn(error, "it records offline")
 
 
 def leave() -> BaseException | None:
-    """Leave W&B's run and its service, which has written everything when it has ended; return what went wrong."""
-    import wandb  # noqa: PLC0415  # as above
-    from wandb.sdk.lib.module import unset_globals  # noqa: PLC0415  # as above
+    """Leave W&B's run and its service, which ends once everything is written; return what went wrong."""
+    import wandb
+    from wandb.sdk.lib.module import unset_globals  # private: the first step of the next line may not get so far
 
     failure: BaseException | None = None
-    for step in (wandb.finish, wandb.teardown, unset_globals):  # the third as the first may fail to
+    for step in (wandb.finish, wandb.teardown, unset_globals):
         try:
             step()
-        except (Exception, SystemExit) as error:  # the second is how W&B tells that its service ended badly
+        except (Exception, SystemExit) as error:  # the latter if the service ended badly
             failure = failure or error
     return failure
 
 
-def close(logger: Any) -> None:
+def close(logger: GuardedLogger) -> None:
     """Close the W&B run, if there is one, and say how to upload it where that is left to do."""
-    wandb: Any = sys.modules.get("wandb")
-    run = wandb.run if wandb else None
+    import wandb
+
+    run = wandb.run
     if run is None:
         return
     gave_up, offline, record = logger.failed, run.offline, Path(run.settings.sync_file)
     failure = leave()
     if run.disabled:
         return
-    if offline and not is_whole(record):
+    if offline and not is_complete(record):
         failure = failure or OSError(f"{os.path.relpath(record)} is cut off, as by a full disk")
     if failure:
-        fail(logger, failure)
+        logger.fail(failure)
     if not (offline or logger.failed):
         print(f"W&B: {run.url}")
-    elif gave_up or not is_whole(record):
+    elif gave_up or not is_complete(record):
         record_again(logger)
     else:
-        print_way(record, "" if offline else "--include-online ")
+        print_sync(record, "" if offline else "--include-online ")
 
 
-def print_way(record: Path, options: str = "") -> None:
+def print_sync(record: Path, options: str = "") -> None:
     """Say how to upload what was recorded."""
     print(f"W&B recorded offline; to upload it: wandb sync {options}{os.path.relpath(record.parent)}")
 
 
-def record_again(logger: Any) -> None:
+def is_complete(record: Path) -> bool:
+    """Whether a .wandb file goes on to the end of its run."""
+    return record.is_file() and EXIT in record.read_bytes()[-100:]
+
+
+def record_again(logger: GuardedLogger) -> None:
     """Record the run anew from its own files, offline, if anything can be written."""
     set_up()
-    run, folder = Run(Path(logger.save_dir)), Path(logger.save_dir, "wandb-again")
+    run = Run(Path(logger.arguments["save_dir"]))
+    folder = run.path / "wandb-again"
     with suppress(Exception):
         folder.mkdir(exist_ok=True)
-        replacing = {"dir": str(folder), "mode": "offline", "resume": None}  # what has been uploaded of the run
-        again = WandbLogger(**{**logger._wandb_init, **replacing})
+        # what has been uploaded of the run is replaced
+        again = WandbLogger(**{**logger.arguments, "save_dir": str(folder), "mode": "offline", "resume": None})
         again.log_hyperparams(yaml.safe_load(run.config.read_text()))
         for row in csv.DictReader(run.metrics.read_text().splitlines()):
             step = int(row.pop("step"))
             again.log_metrics({name: float(value) for name, value in row.items() if value}, step)
         record = Path(again.experiment.settings.sync_file)
-        if leave() is None and is_whole(record):
-            print_way(record)
+        if leave() is None and is_complete(record):
+            print_sync(record)
