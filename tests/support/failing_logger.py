@@ -1,4 +1,4 @@
-"""A logger of a user's own, in trouble."""
+"""A logger that fails on demand."""
 
 from typing import Any
 
@@ -6,15 +6,19 @@ from lightning.pytorch.loggers import Logger
 
 
 class FailingLogger(Logger):
-    """Fails where it is told to, and counts the calls."""
+    """Fails in one of its methods, and notes all calls."""
 
     name, version = "failing", ""
 
     def __init__(self, failing: str = "", save_dir: str = "") -> None:
         super().__init__()
-        self.failing = failing
+        self.failing, self._save_dir = failing, save_dir
         self.error: BaseException = OSError(28, "No space left on device")
         self.calls: list[str] = []
+
+    @property
+    def save_dir(self) -> str:
+        return self._save_dir
 
     def called(self, name: str) -> str:
         self.calls.append(name)

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from wandb.proto import wandb_internal_pb2
+
 HEADER = 7  # bytes: W&B's own at the start of the file, and each chunk's checksum, length and type
 BLOCK = 32_768  # bytes; no chunk goes beyond a block
 LAST = {1, 4}  # types of chunks that end a record: whole, and last
@@ -12,9 +14,6 @@ LAST = {1, 4}  # types of chunks that end a record: whole, and last
 
 def records(path: Path) -> Iterator[Any]:
     """Yield the records of a .wandb file up to its end, or to where it was cut off."""
-    from wandb.proto import wandb_internal_pb2  # noqa: PLC0415  # half a second, for those who use it
-
-    record: Any = wandb_internal_pb2.Record  # type: ignore[attr-defined]  # made at run time
     content, position, parts = path.read_bytes(), HEADER, b""
     while position + HEADER <= len(content):
         if BLOCK - position % BLOCK < HEADER:  # the rest of a block is padding
@@ -27,13 +26,5 @@ def records(path: Path) -> Iterator[Any]:
         parts += content[position : position + length]
         position += length
         if kind in LAST:
-            yield record.FromString(parts)
+            yield wandb_internal_pb2.Record.FromString(parts)
             parts = b""
-
-
-def is_whole(path: Path) -> bool:
-    """Say whether a .wandb file goes on to the end of its run."""
-    try:
-        return any(record.HasField("exit") for record in records(path))
-    except Exception:  # not to be read at all
-        return False

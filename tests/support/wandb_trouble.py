@@ -21,7 +21,7 @@ from wandb_server import Server
 from lamphouse.loggers.table import MetricsTable
 
 KEY = "0123456789abcdef" * 2 + "01234567"
-LOGGER = "--logger=wandb"
+LOGGER = ("--logger=wandb",)
 
 
 def log_in(monkeypatch: pytest.MonkeyPatch, url: str) -> None:

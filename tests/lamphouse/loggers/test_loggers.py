@@ -1,20 +1,26 @@
 """Loggers: each gets the full configuration and all metrics, in the run's own directory."""
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import wandb
 import yaml
-from conftest import CONFIGS, Outcome, fit_options
+from conftest import Outcome, fit_options
+from lightning.pytorch import Trainer
+from lightning.pytorch.demos.boring_classes import BoringModel
+from lightning.pytorch.loggers import TensorBoardLogger
+from stock import QUIET
+from wandb_records import records
 
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
-from lamphouse.loggers.wandb import wandb_mode
-from lamphouse.loggers.wandb_file import records
+from lamphouse.errors import InputError
+from lamphouse.loggers import LoggerName, make_logger
+from lamphouse.loggers.wandb import default_mode
 from lamphouse.runs.directory import Run
 
 Command = Callable[..., Outcome]
@@ -71,18 +77,18 @@ def test_wandb_mode_is_honoured(fit: Command, mode: str, monkeypatch: pytest.Mon
 
 
 def test_without_a_key_the_mode_is_offline() -> None:
-    assert wandb_mode() == "offline"
+    assert default_mode() == "offline"
 
 
 def test_with_a_key_the_mode_is_wandbs_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    assert wandb_mode() is None
+    assert default_mode() is None
 
 
 @pytest.mark.parametrize("mode", ["online", "offline", "disabled", "shared"])
 def test_the_environment_decides(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", mode)
-    assert wandb_mode() == mode
+    assert default_mode() == mode
 
 
 def test_with_a_key_a_run_is_begun_online(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,13 +138,10 @@ def test_a_resumed_run_is_the_same_in_wandb(fit: Command, arc: Command) -> None:
     assert {file.name for file in files} == {f"run-{only_run().name}.wandb"}
 
 
-def test_csv_gets_config_and_metrics(fit: Command) -> None:
-    outcome = fit("--logger=csv", "--trainer.max_epochs=2")
-    assert (outcome.status, outcome.err) == (0, "")
-    folder = only_run() / "csv"
-    assert yaml.safe_load((folder / "hparams.yaml").read_text()) == config_of(only_run())
-    with (folder / "metrics.csv").open() as file:
-        assert METRICS | {"test/loss", "test/acc"} <= set(next(csv.reader(file)))
+@pytest.mark.parametrize("name", ["csv", "none"])
+def test_without_a_logger_a_run_has_its_own_table(fit: Command, name: str) -> None:
+    assert fit(f"--logger={name}").status == 0
+    assert [path.name for path in only_run().rglob("*.csv")] == ["metrics.csv"]
 
 
 def test_tensorboard_gets_config_and_metrics(fit: Command) -> None:
@@ -153,7 +156,44 @@ def test_tensorboard_gets_config_and_metrics(fit: Command) -> None:
     assert yaml.safe_load((folder / "hparams.yaml").read_text()) == config_of(only_run())
 
 
-def test_several_loggers_at_once(fit: Command) -> None:
-    loggers = [yaml.safe_load((CONFIGS / "logger" / f"{name}.yaml").read_text()) for name in ("csv", "tensorboard")]
-    assert fit(f"--trainer.logger={json.dumps(loggers)}").status == 0
-    assert {"csv", "tensorboard"} <= {path.name for path in only_run().iterdir()}
+def test_wandb_gets_checkpoints_if_asked_to(fit: Command) -> None:
+    fit("--logger=wandb", "--logger_options.log_model=true")
+    wandb.teardown()
+    (path,) = only_run().glob("wandb/offline-run-*/*.wandb")
+    artifacts = [record.request.log_artifact.artifact for record in records(path)] + [r.artifact for r in records(path)]
+    names = {entry.path for artifact in artifacts for entry in artifact.manifest.contents}
+    assert "model.ckpt" in names
+
+
+def test_tensorboard_gets_the_graph_of_a_stock_trainer() -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    logger = make_logger("tensorboard", Path("run"), "any", {"log_graph": True})
+    model = BoringModel()
+    model.example_input_array = torch.zeros(1, 32)
+    Trainer(**QUIET | {"logger": logger, "log_every_n_steps": 1}).fit(model)
+    events = accumulator.EventAccumulator("run/tensorboard")
+    events.Reload()
+    assert events.Tags()["graph"]
+
+
+def test_a_user_finds_the_wrapped_logger() -> None:
+    pytest.importorskip("tensorboard")
+    logger = make_logger("tensorboard", Path("run"), "any", {})
+    assert logger is not None
+    assert isinstance(logger.wrapped, TensorBoardLogger)
+    assert logger.log_dir == "run/tensorboard/"
+    assert logger.experiment is logger.wrapped.experiment
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "words"),
+    [
+        ("wandb", {"projct": "a"}, "--logger_options.projct: no such option; there are "),
+        ("wandb", {"save_dir": "a"}, "--logger_options.save_dir a: comes from the run's directory"),
+        ("tensorboard", {"project": "a"}, "--logger_options.project: no such option"),
+        ("csv", {"flush": 1}, "--logger_options.flush: --logger csv has no options"),
+    ],
+)
+def test_wrong_options_are_refused(name: LoggerName, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make_logger(name, Path("run"), "any", options)
