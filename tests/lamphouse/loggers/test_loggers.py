@@ -165,6 +165,7 @@ def test_wandb_gets_checkpoints_if_asked_to(fit: Command) -> None:
     assert "model.ckpt" in names
 
 
+@pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")  # which TensorBoard calls
 def test_tensorboard_gets_the_graph_of_a_stock_trainer() -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     logger = make_logger("tensorboard", Path("run"), "any", {"log_graph": True})
