@@ -35,9 +35,10 @@ class GuardedLogger(Logger):
     @property
     def experiment(self) -> Any:
         """Return the wrapped logger's experiment, or one that ignores all calls after a failure."""
-        if hasattr(type(self.wrapped), "experiment") and not self.failed:
+        wrapped: Any = self.wrapped
+        if hasattr(type(wrapped), "experiment") and not self.failed:
             try:
-                return self.wrapped.experiment
+                return wrapped.experiment
             except Exception as error:  # whatever it is, training does not depend on it
                 self.fail(error)
         return DummyLogger().experiment

@@ -48,7 +48,7 @@ class MetricsTable(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Add metrics to the row of their epoch, and write it once it is complete."""
-        row = {"step": step, **shortest(metrics), "epoch": int(metrics.get("epoch", 0))}
+        row: dict[str, Any] = {"step": step, **shortest(metrics), "epoch": int(metrics.get("epoch", 0))}
         last = self.rows[-1] if self.rows else row
         if last is not row and int(last["epoch"]) == row["epoch"] and is_test(last) == is_test(row):
             last.update(row)
