@@ -56,11 +56,10 @@ class EpochMetrics(Metric):
             self._update_metrics(predictions, targets)
 
     def _update_metrics(self, predictions: Any, targets: Any) -> None:
-        predictions = apply_to_collection(predictions, Tensor, Tensor.detach)  # lists of them keep no graph
+        predictions, targets = apply_to_collection((predictions, targets), Tensor, exact)
         for _, metric in self._named_metrics():
             for name, state in metric.metric_state.items():
-                if isinstance(state, Tensor) and state.is_floating_point():  # bf16-true has cast it
-                    setattr(metric, name, state.to(torch.promote_types(state.dtype, torch.float32)))
+                setattr(metric, name, exact(state) if isinstance(state, Tensor) else state)  # bf16-true has cast it
             metric.update(predictions, targets)
 
     def _named_metrics(self) -> Iterator[tuple[str, Metric]]:
@@ -79,9 +78,10 @@ class EpochMetrics(Metric):
 
     def reset(self) -> None:
         """Begin a new epoch."""
-        super().reset()
-        for _, metric in self._named_metrics():
-            metric.reset()
+        with torch.inference_mode(mode=False):  # else a metric validated in that mode could not be updated in another
+            super().reset()
+            for _, metric in self._named_metrics():
+                metric.reset()
 
     @property
     def names(self) -> list[str]:
@@ -94,6 +94,12 @@ class EpochMetrics(Metric):
             except (RuntimeError, ValueError, IndexError):  # without any samples it has no value
                 names.append(name)
         return names
+
+
+def exact(tensor: Tensor) -> Tensor:
+    """Detach a tensor, and convert low-precision numbers to float32."""
+    tensor = tensor.detach()
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32)) if tensor.is_floating_point() else tensor
 
 
 def summed(values: Tensor, samples: int) -> Tensor:

@@ -1,14 +1,19 @@
-"""Loss and accuracy of an epoch against brute force."""
+"""Metrics of an epoch against brute force."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torchmetrics import MeanSquaredError, Metric
+from torchmetrics.classification import MulticlassAUROC, MulticlassF1Score
+from torchmetrics.wrappers import ClasswiseWrapper
 
+from lamphouse.errors import InputError
 from lamphouse.metrics import EpochMetrics
-from arc_light.classification import correct
 
-SIZES = [[8, 8, 8], [8, 8, 3], [1, 7, 16], [1]]
+
+def correct(logits: Tensor, labels: Tensor) -> Tensor:
+    return logits.argmax(1) == labels
 
 
 def data(size: int) -> tuple[Tensor, Tensor]:
@@ -16,63 +21,82 @@ def data(size: int) -> tuple[Tensor, Tensor]:
     return torch.randn(size, 5, generator=random), torch.randint(5, (size,), generator=random)
 
 
-def measured(metric: EpochMetrics, logits: Tensor, labels: Tensor, sizes: list[int]) -> dict[str, float]:
+def measured(metrics: EpochMetrics, logits: Tensor, labels: Tensor, sizes: list[int]) -> dict[str, float]:
     for part, targets in zip(logits.split(sizes), labels.split(sizes), strict=True):
-        metric.update(F.cross_entropy(part, targets), part, targets)
-    return {name: value.item() for name, value in metric.compute().items()}
+        metrics.update(F.cross_entropy(part, targets), part, targets)
+    return {name: value.item() for name, value in metrics.compute().items()}
 
 
-@pytest.mark.parametrize("sizes", SIZES)
-def test_uneven_batches_weigh_right(sizes: list[int]) -> None:
+@pytest.mark.parametrize("sizes", [[8, 8, 8], [8, 8, 3], [1, 7, 16], [1]])
+def test_batches_of_different_sizes_weigh_right(sizes: list[int]) -> None:
     logits, labels = data(sum(sizes))
     right = sum(max(range(5), key=row.__getitem__) == label for row, label in zip(logits, labels, strict=True))
     losses = [-(row.double() - row.double().logsumexp(0))[label] for row, label in zip(logits, labels, strict=True)]
-    result = measured(EpochMetrics({"acc": correct}), logits, labels, sizes)
+    metrics = EpochMetrics({"acc": correct})
+    result = measured(metrics, logits, labels, sizes)
     assert result["acc"] == pytest.approx(right / len(labels))
     assert result["loss"] == pytest.approx(float(sum(losses)) / len(labels))
+    metrics.reset()
+    assert metrics.running()["loss"].isnan()
+    assert measured(metrics, logits, labels, [len(labels)]) == pytest.approx(result)
 
 
-def test_an_epoch_begins_at_nothing() -> None:
-    metric = EpochMetrics({"acc": correct})
-    logits, labels = data(24)
-    first = measured(metric, logits, labels, [24])
-    metric.reset()
-    assert measured(metric, logits, labels, [10, 14]) == pytest.approx(first)
+@pytest.mark.parametrize("shape", [(6,), (6, 4), (6, 4, 3), ()])
+def test_averages_of_any_shape(shape: tuple[int, ...]) -> None:
+    values = torch.rand(shape)
+    metrics = EpochMetrics({"value": lambda *_: values})
+    metrics.update(torch.tensor(1.0), torch.zeros(6), {"boxes": torch.zeros(6, 4)})
+    assert metrics.compute()["value"].item() == pytest.approx(values.mean().item())
 
 
-def test_the_running_figures_are_those_so_far() -> None:
-    metric = EpochMetrics({"acc": correct})
-    logits, labels = data(8)
-    assert metric.running()["loss"].isnan()
-    metric.update(F.cross_entropy(logits, labels), logits, labels)
-    assert metric.running()["acc"] == (logits.argmax(1) == labels).float().mean()
+@pytest.mark.parametrize("cast", [False, True])
+def test_bfloat16_counts_exactly(cast: bool) -> None:
+    """Lightning's bf16-true casts metrics with the model; in bf16, sums stop at 256."""
+    module = nn.ModuleList([EpochMetrics({}, {"mse": MeanSquaredError()})])
+    metrics = (module.to(torch.bfloat16) if cast else module)[0]
+    logits = torch.ones(1000, 5).bfloat16()
+    for _ in range(2):
+        for part in logits.split(129):
+            metrics.update(part.mean(), part, torch.zeros_like(part))
+        assert metrics.sums[-1] == 1000
+        assert metrics.compute()["mse"] == 1
+        metrics.reset()
 
 
 def test_no_graph_is_kept() -> None:
-    metric = EpochMetrics({"acc": correct})
     logits, labels = data(8)
-    logits.requires_grad_()
-    metric.update(F.cross_entropy(logits, labels), logits, labels)
-    assert not metric.sums.requires_grad
+    metrics = EpochMetrics({"acc": correct}, {"auroc": MulticlassAUROC(5)})  # whose state is a list of predictions
+    metrics.update(F.cross_entropy(logits.requires_grad_(), labels), logits, labels)
+    states = [metrics.sums, *metrics.metrics[0].metric_state["preds"]]
+    assert not any(state.requires_grad for state in states)
 
 
-def test_half_precision_counts_exactly() -> None:
-    """bf16 logits must not make bf16 sums, which count to 256."""
-    metric = EpochMetrics({"acc": correct})
-    logits = torch.zeros(1000, 5).bfloat16()
-    logits[:, 1] = 1
-    for part in logits.split(100):
-        metric.update(F.cross_entropy(part, torch.ones(100).long()), part, torch.ones(100).long())
-    assert metric.sums[1:].tolist() == [1000, 1000]
+CHOSEN: dict[str, tuple[Metric, list[str]]] = {
+    "a number": (MulticlassF1Score(5), ["f1"]),
+    "a vector": (MulticlassF1Score(5, average=None), [f"f1_{number}" for number in range(5)]),
+    "a dictionary": (ClasswiseWrapper(MulticlassF1Score(2, average=None), ["a", "b"]), ["f1_multiclassf1score_a"]),
+    "a list of predictions": (MulticlassAUROC(5), ["f1"]),
+}
 
 
-def test_a_model_of_another_type_counts_exactly() -> None:
-    """Lightning's bf16-true casts the whole model, its metrics too."""
-    model = nn.ModuleList([EpochMetrics({"acc": correct})]).to(torch.bfloat16)
-    (metric,) = model
-    logits = torch.zeros(1000, 5).bfloat16()
-    for epoch in range(2):
-        for part in logits.split(129):
-            metric.update(F.cross_entropy(part, torch.zeros(len(part)).long()), part, torch.zeros(len(part)).long())
-        assert metric.sums[1:].tolist() == [1000, 1000], epoch
-        metric.reset()
+@pytest.mark.parametrize(("metric", "names"), CHOSEN.values(), ids=CHOSEN.keys())
+@pytest.mark.filterwarnings("ignore:No (positive|negative) samples:UserWarning")
+def test_chosen_metrics(metric: Metric, names: list[str]) -> None:
+    logits, labels = data(24)
+    labels = labels % 2 if "_a" in names[0] else labels
+    logits = logits[:, :2] if "_a" in names[0] else logits
+    metrics = EpochMetrics({"acc": correct}, {"f1": metric})
+    assert set(names) | {"loss", "acc"} <= set(metrics.names)
+    first = measured(metrics, logits, labels, [8, 8, 8])
+    assert sorted(first) == sorted(metrics.names)
+    metric.update(logits, labels)
+    expected = metric.compute()
+    value = next(iter(expected.values())) if isinstance(expected, dict) else expected.reshape(-1)[0]
+    assert first[names[0]] == pytest.approx(value.item())
+    metrics.reset()
+    assert measured(metrics, logits, labels, [24]) == pytest.approx(first)
+
+
+def test_names_are_given_once() -> None:
+    with pytest.raises(InputError, match=r"--model.metrics loss"):
+        EpochMetrics({}, {"loss": MeanSquaredError()})
