@@ -35,7 +35,7 @@ def test_recipe(title: str, project: Path, monkeypatch: pytest.MonkeyPatch, arc:
     assert len(recipe.commands) == 1
     assert all(len(content.splitlines()) < 30 for content in recipe.files.values())
     monkeypatch.chdir(project)
-    few = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", *FEW_BATCHES]
+    few = ["--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--logger=none", *FEW_BATCHES]
     done = arc("fit", *fit_options(recipe.commands[0]), *few, "--runs", title)
     assert done.status == 0, done.err
     (metrics,) = Path(title).glob("*/*/metrics.csv")
