@@ -43,8 +43,10 @@ class QuietTrainer(Trainer):
 
     def __init__(self, **options: Any) -> None:
         saves = any(isinstance(callback, Checkpoint) for callback in options.get("callbacks", ()))
-        few = {"limit_train_batches": 2, "limit_val_batches": 2, "accelerator": "cpu", "enable_model_summary": False}
-        super().__init__(**{"logger": False, "enable_checkpointing": saves, **few, **options})
+        few = {"limit_train_batches": 2, "limit_val_batches": 2, "accelerator": "cpu", "log_every_n_steps": 1}
+        super().__init__(
+            **{"logger": False, "enable_model_summary": False, "enable_checkpointing": saves, **few, **options}
+        )
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ def test_a_job_that_is_out_of_time_goes_back_into_the_queue_and_on() -> None:
     environment = {**os.environ, "SLURM_JOB_ID": "7", "PATH": f"{Path('bin').absolute()}:{os.environ['PATH']}"}
     options = [
         "digits_mlp",
-        "--trainer.logger=false",
+        "--logger=none",
         "--trainer.max_epochs=3",
         "--trainer.accelerator=cpu",
         *FEW_BATCHES,
