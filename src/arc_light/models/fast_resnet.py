@@ -12,16 +12,16 @@ from arc_light.classification import Classifier
 
 
 class WhiteningConv2d(nn.Module):
-    """A convolution whose outputs are uncorrelated and of variance 1, each with its negative.
+    """A convolution with uncorrelated outputs of variance 1, each beside its negative.
 
-    After Jordan 2024, arXiv:2404.00498, section 3.2. Its filters are the eigenvectors of the covariance of the images'
-    patches, divided by the roots of their eigenvalues. They are measured on the first training batch and never trained;
-    its bias is.
+    After Jordan 2024, arXiv:2404.00498, section 3.2. The filters are the eigenvectors of the covariance of image patches,
+    divided by the square roots of their eigenvalues. They are computed from the first training batch and stay fixed; the
+    bias is trained.
 
     Args:
         in_channels: channels of an image.
         kernel_size: side of a patch in pixels.
-        eps: is added to eigenvalues, so that what hardly varies is not blown up.
+        eps: added to the eigenvalues, so that directions with hardly any variance are not amplified.
     """
 
     weight: Tensor
@@ -36,7 +36,7 @@ class WhiteningConv2d(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Map [B, C, H, W] to [B, 2·C·kernel², H - kernel + 1, W - kernel + 1]."""
         if self.training and not self._measured:
-            if not self.weight.any():  # as a checkpoint's are not
+            if not self.weight.any():  # not loaded from a checkpoint
                 self.weight.copy_(whitening_filters(images, self.weight.shape[-1], self.eps))
             self._measured = True
         return F.conv2d(images, self.weight, self.bias)
@@ -44,7 +44,7 @@ class WhiteningConv2d(nn.Module):
 
 @torch.no_grad()
 def whitening_filters(images: Tensor, kernel_size: int, eps: float) -> Tensor:
-    """Compute the filters for images, [B, C, H, W]: [2·C·kernel², C, kernel, kernel], the largest eigenvalue first."""
+    """Compute the filters for images, [B, C, H, W]: [2·C·kernel², C, kernel, kernel], largest eigenvalue first."""
     with torch.autocast(images.device.type, enabled=False):
         channels = images.shape[1]
         patches = F.unfold(images.float(), kernel_size).transpose(1, 2).flatten(0, 1)
@@ -54,9 +54,9 @@ def whitening_filters(images: Tensor, kernel_size: int, eps: float) -> Tensor:
 
 
 class FastResNet(nn.Sequential):
-    """A whitening layer and three stages of two convolutions (Jordan 2024, arXiv:2404.00498, section 3).
+    """A whitening layer and stages of two convolutions (Jordan 2024, arXiv:2404.00498, section 3).
 
-    The second of each two has a shortcut, which is not from there.
+    The shortcut around the second convolution of each stage is not from the paper.
 
     Args:
         input_shape: channels, height and width of an image.
@@ -69,9 +69,9 @@ class FastResNet(nn.Sequential):
 
     def __init__(self, input_shape: Sequence[int], num_classes: int, widths: Sequence[int] = (64, 256, 256)) -> None:
         in_channels, height, width = input_shape
-        if min(height, width) - 1 < 2 ** len(widths):  # the whitening layer takes a pixel of each side
+        if min(height, width) - 1 < 2 ** len(widths):  # the whitening layer removes a pixel
             size = f"images of {height} by {width}"
-            raise ValueError(f"widths {list(widths)}: too many stages for {size}: leave one out")
+            raise ValueError(f"widths {list(widths)}: too many stages for {size}: remove one")
         whitening = WhiteningConv2d(in_channels)
         layers: list[nn.Module] = [whitening, nn.GELU()]
         channels = whitening.out_channels
@@ -82,7 +82,7 @@ class FastResNet(nn.Sequential):
 
 
 class Stage(nn.Module):
-    """A convolution that halves the resolution by pooling, and another beside a shortcut."""
+    """A convolution and pooling that halves the resolution, then a convolution with a shortcut."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class Stage(nn.Module):
 
 
 class Head(nn.Linear):
-    """Linear in the largest value of each channel, a ninth of that its logits (Jordan 2024, arXiv:2404.00498)."""
+    """Global max pooling and a linear layer, with logits scaled by 1/9 (Jordan 2024, arXiv:2404.00498)."""
 
     def __init__(self, in_features: int, out_features: int) -> None:
         super().__init__(in_features, out_features, bias=False)
@@ -108,7 +108,7 @@ class Head(nn.Linear):
 
 
 def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
-    """Make a 3×3 convolution that hands its first inputs on at the start."""
+    """Make a 3×3 convolution that is initialized as the identity on its first channels."""
     layer = nn.Conv2d(in_channels, out_channels, 3, padding=1, bias=False)
     with torch.no_grad():
         nn.init.dirac_(layer.weight[: min(in_channels, out_channels)])
@@ -116,14 +116,14 @@ def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
 
 
 def norm(channels: int) -> nn.BatchNorm2d:
-    """Make a batch norm that shifts only, with statistics that keep up with a short run."""
+    """Make a batch norm without scale, whose running statistics adapt within a short run."""
     layer = nn.BatchNorm2d(channels, momentum=0.4)
     layer.weight.requires_grad = False
     return layer
 
 
 class FastResNetClassifier(Classifier):
-    """A shallow residual network behind a whitening layer, for small images and few epochs.
+    """A shallow residual network after a whitening layer, for small images and few epochs.
 
     Args:
         widths: channels of each stage; each halves the resolution.

@@ -20,9 +20,9 @@ class MLP(nn.Sequential):
     Args:
         input_shape: channels, height and width of an image.
         num_classes: width of the head.
-        hidden_sizes: width of each hidden layer; none makes the network a linear classifier.
-        activation: what follows each hidden layer.
-        dropout: probability of dropping a hidden value, 0..1.
+        hidden_sizes: width of each hidden layer; an empty list makes a linear classifier.
+        activation: activation function after each hidden layer.
+        dropout: dropout probability after each activation, 0..1.
     """
 
     def __init__(
@@ -51,8 +51,8 @@ class MLPClassifier(Classifier):
 
     Args:
         hidden_sizes: width of each hidden layer.
-        activation: what follows each hidden layer.
-        dropout: probability of dropping a hidden value, 0..1.
+        activation: activation function after each hidden layer.
+        dropout: dropout probability after each activation, 0..1.
         **kwargs: see `Classifier`.
     """
 

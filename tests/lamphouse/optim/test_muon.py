@@ -1,4 +1,4 @@
-"""ConvMuon against its definition: orthogonal steps for filters, and torch's SGD for the rest."""
+"""ConvMuon against its definition: orthogonal steps for filters, torch's SGD for the rest."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def parameter(*shape: int, seed: int = 0) -> nn.Parameter:
 
 
 def steps(optimizer: Any, parameter: nn.Parameter, count: int = 3) -> Tensor:
-    """Take steps by gradients that are the same for each optimizer."""
+    """Take steps with the same gradients for each optimizer."""
     for step in range(count):
         parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(step))
         optimizer.step()
@@ -33,7 +33,7 @@ def test_a_filters_step_is_orthogonal(shape: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("shape", [(20, 60), (60, 20), (1, 9)])
-def test_singular_vectors_stay(shape: tuple[int, int]) -> None:
+def test_singular_vectors_are_kept(shape: tuple[int, int]) -> None:
     matrix = parameter(*shape).detach()
     left, _, right = torch.linalg.svd(matrix, full_matrices=False)
     product = left.T @ orthogonal(matrix, steps=5) @ right.T
@@ -52,14 +52,14 @@ def test_autocast_changes_nothing() -> None:
     ("shape", "options"),
     [((6, 4), {"head_lr": 0.3, "weight_decay": 0.03}), ((6,), {"vector_lr": 0.05}), ((6,), {"weight_decay": 0.02})],
 )
-def test_the_rest_takes_sgds_steps(shape: tuple[int, ...], options: dict[str, float]) -> None:
+def test_other_parameters_take_the_steps_of_sgd(shape: tuple[int, ...], options: dict[str, float]) -> None:
     mine, theirs = parameter(*shape), parameter(*shape)
     lr = options.get("head_lr", options.get("vector_lr", 0.1))
     sgd = SGD([theirs], lr=lr, momentum=0.85, nesterov=True, weight_decay=options.get("weight_decay", 0.0) / lr)
     torch.testing.assert_close(steps(ConvMuon([mine], **options), mine), steps(sgd, theirs))
 
 
-def test_filters_keep_their_norm_however_they_are_laid_out() -> None:
+def test_filters_keep_their_norm_in_any_memory_format() -> None:
     innermost, outermost = (parameter(8, 4, 3, 3) for _ in range(2))
     outermost.data = outermost.data.contiguous(memory_format=torch.channels_last)
     results = [steps(ConvMuon([filters]), filters, count=20) for filters in (innermost, outermost)]
@@ -67,7 +67,7 @@ def test_filters_keep_their_norm_however_they_are_laid_out() -> None:
     assert float(results[0].norm()) == pytest.approx(8**0.5, rel=0.5)
 
 
-def test_it_goes_on_from_its_state() -> None:
+def test_it_continues_from_its_state() -> None:
     whole, halves = parameter(8, 4, 3, 3), parameter(8, 4, 3, 3)
     first = ConvMuon([whole])
     steps(first, whole, 3)
@@ -94,6 +94,6 @@ def test_groups_and_closures() -> None:
     assert not any(torch.equal(*pair) for pair in zip(before, layer.parameters(), strict=True))
 
 
-def test_what_stands_still_does_not_decay() -> None:
+def test_at_a_rate_of_zero_nothing_decays() -> None:
     still = parameter(6)
     assert torch.equal(steps(ConvMuon([still], vector_lr=0.0, weight_decay=0.1), still), parameter(6))

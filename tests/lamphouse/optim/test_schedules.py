@@ -74,8 +74,8 @@ def test_without_warmup_it_is_torchs_cosine(final: float) -> None:
     assert ours == pytest.approx(rates(lambda sgd: CosineAnnealingLR(sgd, 30, eta_min=final * LR), 30))
 
 
-def test_one_cycle_passes_through_the_points_of_torchs() -> None:
-    """The last step of torch's step has the final rate, ours after the last: n + 1 of its steps are n of ours."""
+def test_one_cycle_has_the_points_of_torchs() -> None:
+    """Torch reaches the final rate in the last step, ours after it: n + 1 of its steps are n of ours."""
     ours = rates(lambda sgd: OneCycle(sgd, warmup=0.3, initial=0.04), 40)
 
     def torchs(sgd: Optimizer) -> LRScheduler:
@@ -109,7 +109,7 @@ def test_every_group_keeps_its_own_rate(schedule: type[RunLengthLR]) -> None:
 
 @pytest.mark.parametrize("schedule", [WarmupCosineLR, OneCycle])
 @pytest.mark.parametrize("total", [10, 25])
-def test_a_resumed_run_goes_on_along_the_curve_of_its_new_length(schedule: type[RunLengthLR], total: int) -> None:
+def test_a_resumed_run_follows_the_curve_of_its_new_length(schedule: type[RunLengthLR], total: int) -> None:
     sgd = optimizer()
     before = schedule(sgd)
     before.total_steps = 10
@@ -127,7 +127,7 @@ def test_a_resumed_run_goes_on_along_the_curve_of_its_new_length(schedule: type[
 
 
 @pytest.mark.parametrize("schedule", [WarmupCosineLR, OneCycle])
-def test_the_state_is_of_plain_types(schedule: type[RunLengthLR]) -> None:
+def test_the_state_has_plain_types(schedule: type[RunLengthLR]) -> None:
     state: dict[str, Any] = schedule(optimizer()).state_dict()
     assert "total_steps" not in state
     values = [item for value in state.values() for item in (value if isinstance(value, list) else [value])]
