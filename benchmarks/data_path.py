@@ -16,7 +16,6 @@ import torch
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from lamphouse.data import Batch, ImageDataModule, ImageFolderDataModule, Samples
-from lamphouse.loops.batches import on_device
 from benchmarks.ours import CONFIGS
 
 
@@ -67,7 +66,7 @@ class Request:
 def batches_of(data: ImageDataModule, device: torch.device) -> Iterator[Batch]:
     """Iterate over training batches, on the device and ready for the model."""
     for batch in data.train_dataloader():
-        yield data.on_after_batch_transfer([on_device(part, device) for part in batch])
+        yield data.on_after_batch_transfer(data.transfer_batch_to_device(batch, device, 0))
 
 
 def now(device: torch.device) -> float:

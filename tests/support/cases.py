@@ -6,38 +6,31 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins import MixedPrecision
 from torch.amp import GradScaler
 from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
-from lamphouse.callbacks import EMA, StopNotFinite, Throughput
-from lamphouse.callbacks.finite import FiniteCheck
-from lamphouse.checkpoints.best import BestCheckpoint
-from lamphouse.checkpoints.files import load_checkpoint
-from lamphouse.checkpoints.resume import ExactResume
-from lamphouse.checkpoints.signals import StopSignals
-from lamphouse.cli.commands.fit import run_loop
+from lamphouse.callbacks import EMA, FiniteCheck, StopNotFinite, Throughput
+from lamphouse.checkpoints import BestCheckpoint, ExactResume, WholeCheckpointIO, load_checkpoint
 from lamphouse.cli.main import IGNORED_WARNINGS
 from lamphouse.data import AlternatingFlip, ImageDataModule, RandomCrop, RandomFlip, Samples
 from lamphouse.loggers.table import MetricsTable
-from lamphouse.loops.parity import Outcome
-from lamphouse.loops.trace import trace
+from lamphouse.loops import Outcome, Trace, record, train_handwritten
+from lamphouse.loops.parity import first_difference
 from lamphouse.optim import ConvMuon, OneCycle, WarmupCosineLR, WarmupLinearLR
-from lamphouse.runs.directory import Run
-from arc_light.classification import Classifier
+from arc_light.loops import handwritten
 from arc_light.loops.manual import optimize_manually
 from arc_light.models.fast_resnet import FastResNetClassifier
 from arc_light.models.mlp import MLPClassifier
 from arc_light.models.resnet import ResNetClassifier
 
-HANDWRITTEN, MANUAL, AUTOMATIC = "handwritten", "manual", "automatic"
+LOOPS = HANDWRITTEN, MANUAL, AUTOMATIC = "handwritten", "manual", "automatic"
 OPTIMIZERS: dict[str, Any] = {
     "sgd": partial(SGD, lr=0.05),
     "nesterov": partial(SGD, lr=0.05, momentum=0.9, nesterov=True),
@@ -74,7 +67,7 @@ FACTORS = {
 
 @dataclass(frozen=True)
 class Case:
-    """A combination of options, a value of each factor."""
+    """A combination of options."""
 
     model: str = next(iter(MODELS))
     optimizer: str = "nesterov"
@@ -88,6 +81,8 @@ class Case:
     epochs: int = 3
     accelerator: str = "cpu"
     check_finite: bool = True
+    every_n_steps: int | None = None
+    best: str = "val/acc"
 
     def __str__(self) -> str:
         """Name it after its values."""
@@ -95,7 +90,7 @@ class Case:
 
 
 class BlobsDataModule(ImageDataModule):
-    """Samples of noise whose brightness tells their class of three: 30 to train in batches of 7, the last of 2."""
+    """Noise whose brightness tells its class of three: 30 training samples in batches of 7, the last of 2."""
 
     classes = ("dark", "grey", "bright")
     input_shape = (1, 8, 8)
@@ -108,34 +103,67 @@ class BlobsDataModule(ImageDataModule):
         return Samples((noise + 60 * labels.view(-1, 1, 1, 1)).byte(), labels)
 
 
-def data_of(case: Case) -> BlobsDataModule:
+def data_of(case: Case) -> LightningDataModule:
     augment = [RandomFlip(), RandomCrop(1), AlternatingFlip()]
     return BlobsDataModule(augment, batch_size=7, val_fraction=0.25, num_workers=case.workers, seed=1)
 
 
-def model_of(case: Case) -> Classifier:
+def make_model(case: Case, adapt: Callable[[Any], Any] = lambda cls: cls) -> LightningModule:
     common = {"input_shape": (1, 8, 8), "num_classes": 3, "optimizer": OPTIMIZERS[case.optimizer]}
-    common["lr_scheduler"] = SCHEDULES[case.schedule]
-    model: Classifier = MODELS[case.model](**common)
+    configured = MODELS[case.model]
+    model = adapt(configured.func)(**configured.keywords, **common, lr_scheduler=SCHEDULES[case.schedule])
+    assert isinstance(model, LightningModule)
     return model
 
 
-def experiment_of(loop: str, case: Case, run: Run, model: LightningModule | None = None) -> Any:
-    """Put together what `Experiment` does, with less to parse; the parts that the loops look at."""
+@dataclass
+class Experiment:
+    """A model, its data and a Trainer, ready to be trained by a loop."""
+
+    loop: str
+    model: LightningModule
+    data: LightningDataModule
+    trainer: Trainer
+    table: MetricsTable
+    folder: Path
+
+    def run(self) -> None:
+        with warnings.catch_warnings():
+            for message in IGNORED_WARNINGS:
+                warnings.filterwarnings("ignore", message)
+            if self.loop == HANDWRITTEN:
+                train_handwritten(handwritten, self.trainer, self.model, self.data)
+                return
+            self.trainer.fit(self.model, datamodule=self.data)
+            best = str(self.folder / "best.ckpt")
+            self.trainer.test(self.model, self.data, ckpt_path=best, weights_only=True, verbose=False)
+
+
+def experiment_of(
+    loop: str,
+    case: Case,
+    folder: Path,
+    model: Callable[..., LightningModule] = make_model,
+    data: Callable[[Case], LightningDataModule] = data_of,
+) -> Experiment:
+    """Put an experiment together in a folder of its own.
+
+    `model` makes a model for a case, of a class adapted by a function that it gets.
+    """
     seed_everything(3, verbose=False)
-    metric = "val/loss" if case.stopping == "loss" else "val/acc"
-    best = {"monitor": "val/acc", "mode": "max"}
-    stopping = {"monitor": metric, "mode": "min" if case.stopping == "loss" else "max", "min_delta": 0.05}
-    stopping |= {"patience": 1000 if case.stopping == "never" else 1, "check_finite": True}
-    model = model or model_of(case)
-    options = SimpleNamespace(
-        accumulate_grad_batches=case.accumulate,
-        gradient_clip_val=None if case.clip == "none" else 0.05,
-        gradient_clip_algorithm=None if case.clip == "none" else case.clip,
-    )
+    clip = None if case.clip == "none" else 0.05
+    optimization = {
+        "accumulate_grad_batches": case.accumulate,
+        "gradient_clip_val": clip,
+        "gradient_clip_algorithm": case.clip if clip else None,
+    }
     if loop == MANUAL:
-        optimize_manually(model, options)
-    table, finite = MetricsTable(run.metrics), FiniteCheck(case.check_finite)
+        made = model(case, partial(optimize_manually, **optimization))
+        optimization = {}
+    else:
+        made = model(case)
+    folder.mkdir(parents=True, exist_ok=True)
+    table = MetricsTable(folder / "metrics.csv")
     trainer = Trainer(
         accelerator=case.accelerator,
         devices=1,
@@ -143,76 +171,72 @@ def experiment_of(loop: str, case: Case, run: Run, model: LightningModule | None
         num_sanity_val_steps=0,
         enable_progress_bar=False,
         enable_model_summary=False,
-        default_root_dir=run.path,
+        default_root_dir=folder,
         deterministic=case.accelerator != "cpu",
         logger=[table],
-        plugins=list(precision_plugins(case)),
-        callbacks=[*callbacks_of(case, stopping, best, run), StopNotFinite(finite)],
-        **vars(options),
+        plugins=[*precision_plugins(case), WholeCheckpointIO()],
+        callbacks=list(callbacks_of(case, folder)),
+        **optimization,
     )
-    config = SimpleNamespace(
-        loop=loop,
-        ema=case.ema,
-        early_stopping=SimpleNamespace(**stopping),
-        best_checkpoint=SimpleNamespace(**best),
-        last_checkpoint=SimpleNamespace(every_n_steps=None, minutes=None),
-        trainer=SimpleNamespace(enable_progress_bar=False, detect_anomaly=False),
-    )
-    parts = {"trainer": trainer, "model": model, "datamodule": data_of(case), "table": table, "finite": finite}
-    return SimpleNamespace(**parts, run=run, config=config, plugins=[], signals=StopSignals(), complete=False)
+    return Experiment(loop, made, data(case), trainer, table, folder)
 
 
 def precision_plugins(case: Case) -> Iterator[MixedPrecision]:
     device = "cuda" if case.accelerator == "gpu" else case.accelerator
     precision = PRECISIONS[case.precision]
-    if precision == "16-mixed":  # on the CPU the Trainer's own option becomes bf16; the first scales overflow
+    if precision == "16-mixed":  # the Trainer's own option becomes bf16 on a CPU; the first scales overflow
         yield MixedPrecision("16-mixed", device, GradScaler(device, init_scale=2.0**24, growth_interval=4))
     elif precision:
         yield MixedPrecision(precision, device)
 
 
-def callbacks_of(case: Case, stopping: dict[str, Any], best: dict[str, Any], run: Run) -> Iterator[Callback]:
-    where = {"dirpath": str(run.path), "enable_version_counter": False}
+def callbacks_of(case: Case, folder: Path) -> Iterator[Callback]:
+    metric = "val/acc" if case.stopping == "acc" else "val/loss"
+    mode = "max" if metric == "val/acc" else "min"
     yield Throughput()
     if case.ema:
         yield EMA(case.ema)
-    yield EarlyStopping(**stopping)
-    yield BestCheckpoint(filename="best", **best, **where)
-    yield ExactResume(str(run.path))
+    if case.stopping != "never":
+        yield EarlyStopping(metric, min_delta=0.05, patience=1, mode=mode)
+    where = {"dirpath": folder, "filename": "best", "enable_version_counter": False}
+    yield BestCheckpoint(monitor=case.best, mode="max" if case.best == "val/acc" else "min", **where)
+    yield ExactResume(str(folder), case.every_n_steps, minutes=None)
+    yield StopNotFinite(FiniteCheck(case.check_finite))
 
 
 def train(
-    loop: str,
-    case: Case,
-    folder: Path,
-    model: LightningModule | None = None,
-    change: Callable[[Any], Any] = lambda _: None,
+    loop: str, case: Case, folder: Path, change: Callable[[Experiment], Any] = lambda _: None, **parts: Any
 ) -> Outcome:
-    """Train a case by a loop; `change` may meddle with the experiment before."""
-    run = Run(folder / loop)
-    run.path.mkdir(parents=True)
-    experiment = experiment_of(loop, case, run, model)
+    """Train a case with a loop, after `change` has changed the experiment."""
+    experiment = experiment_of(loop, case, folder / loop, **parts)
     change(experiment)
-    noted = trace(experiment.model)
-    run_quietly(experiment)
-    last, best = (load_checkpoint(path)["state_dict"] for path in (run.last, run.best))
-    return Outcome(loop, noted, last, best, experiment.table.rows)
+    trace = record(experiment.model)
+    experiment.run()
+    return outcome_of(experiment, trace)
 
 
-def run_quietly(experiment: Any) -> None:
-    with warnings.catch_warnings():
-        for message in IGNORED_WARNINGS:
-            warnings.filterwarnings("ignore", message)
-        run_loop(experiment)
+def outcome_of(experiment: Experiment, trace: Trace) -> Outcome:
+    last, best = (load_checkpoint(experiment.folder / f"{name}.ckpt")["state_dict"] for name in ("last", "best"))
+    return Outcome(experiment.loop, trace, last, best, experiment.table.rows)
 
 
-def train_all(case: Case, folder: Path) -> list[Outcome]:
-    return [train(loop, case, folder) for loop in (HANDWRITTEN, MANUAL, AUTOMATIC)]
+def train_all(case: Case, folder: Path, **options: Any) -> list[Outcome]:
+    return [train(loop, case, folder, **options) for loop in LOOPS]
+
+
+def assert_same_bits(outcomes: list[Outcome], case: Case) -> None:
+    reference, *others = outcomes
+    for other in others:
+        assert first_difference(reference, other) is None, f"{other.loop}, {case}"
+        assert other.trace.losses() == reference.trace.losses()
+        for mine, yours in ((reference.last, other.last), (reference.best, other.best)):
+            assert mine.keys() == yours.keys()
+            assert all(torch.equal(mine[name], yours[name]) for name in mine)
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Compute in one thread, which for tiny tensors is faster."""
+    """Compute in one thread, which is faster for tiny tensors."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

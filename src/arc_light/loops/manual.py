@@ -1,128 +1,100 @@
-"""The training loop as Lightning's manual optimization, on top of any model made for the automatic one."""
+"""The training loop as Lightning's manual optimization, for any model made for the automatic one."""
 
-from contextlib import nullcontext
-from typing import Any, cast
+from collections.abc import Mapping
+from inspect import signature
+from typing import Any
 
 from lightning.pytorch import LightningModule
-from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
-from lightning.pytorch.strategies import ParallelStrategy
-from lightning.pytorch.utilities.model_helpers import is_overridden
-from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor
 from torch.optim import Optimizer
 
 from lamphouse.errors import InputError
-from lamphouse.loops.direct import DirectBatches
-from lamphouse.loops.schedule import Schedule, unpacked
+from lamphouse.loops import LRSchedule, optimizer_and_schedule
 
 
-def optimize_manually(model: LightningModule, options: Any) -> None:
-    """Have a model optimize itself, in place: its class gets `ManualOptimization` in front of it.
+def optimize_manually(
+    model_class: type[LightningModule],
+    accumulate_grad_batches: int = 1,
+    gradient_clip_val: float | None = None,
+    gradient_clip_algorithm: str | None = None,
+) -> type[LightningModule]:
+    """Derive a class that optimizes manually; a Trainer must not be given the three options, which it would reject.
 
     Args:
-        model: made for automatic optimization.
-        options: the Trainer's; it refuses those of gradients there, so they are moved to the model.
+        model_class: made for automatic optimization.
+        accumulate_grad_batches: number of batches whose gradients make one step.
+        gradient_clip_val: maximum norm or value of the gradients; None does not clip them.
+        gradient_clip_algorithm: "norm", which is also None, or "value".
 
     Raises:
-        InputError: the model optimizes itself already, or it overrides what is not called when it does.
+        InputError: the class overrides a hook that Lightning does not call in manual optimization.
     """
-    name = type(model).__name__
-    if not model.automatic_optimization:
-        raise InputError(f"--loop manual: {name} optimizes manually already: use --loop automatic")
-    if is_overridden("optimizer_step", model):
-        raise InputError(f"--loop manual: {name}.optimizer_step is not called there: use --loop automatic")
-    takes_batch_idx: Any = is_param_in_hook_signature(model.training_step, "batch_idx", min_args=2)
-    model.__class__ = type(f"Manual{name}", (ManualOptimization, type(model)), {})
-    model.automatic_optimization = False
-    model.manual_takes_batch_idx = takes_batch_idx
-    model.manual_window = options.accumulate_grad_batches
-    model.manual_clip, model.manual_clip_algorithm = options.gradient_clip_val, options.gradient_clip_algorithm
-    options.accumulate_grad_batches, options.gradient_clip_val = 1, None
+    for hook in ("optimizer_step", "optimizer_zero_grad", "on_before_zero_grad"):
+        if getattr(model_class, hook) is not getattr(LightningModule, hook):
+            raise InputError(f"--loop manual: {model_class.__name__}.{hook} is not called: use --loop automatic")
+    clipping = {"gradient_clip_val": gradient_clip_val, "gradient_clip_algorithm": gradient_clip_algorithm}
+    options = {"manual_batches": accumulate_grad_batches, "manual_clipping": clipping}
+    return type(f"Manual{model_class.__name__}", (ManualOptimization, model_class), options)
 
 
 class ManualOptimization(LightningModule):
-    """Optimization in the model's own training step (mixed in by `optimize_manually`).
+    """Takes the optimization steps in `training_step`; the names of its own attributes begin with `manual_`."""
 
-    What it adds begins with `manual_`, as Lightning's `manual_backward` does, so that nothing of the model is hidden.
-    """
+    manual_batches: int  # whose gradients make one step
+    manual_clipping: Mapping[str, Any]
+    manual_schedule: LRSchedule
 
-    manual_takes_batch_idx: bool  # or its training step is one of the batch alone
-    manual_window: int  # batches to a step
-    manual_clip: float | None  # largest norm or value of the gradient
-    manual_clip_algorithm: str | None  # "norm", which is also None, or "value"
-    manual_schedule: Schedule
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not self.automatic_optimization:
+            name = type(self).__mro__[2].__name__
+            raise InputError(f"--loop manual: {name} optimizes manually: use --loop automatic")
+        self.automatic_optimization = False
 
     def setup(self, stage: str) -> None:
-        """Have the Trainer count steps, by the option that it refuses at the start of a manual run, and save time."""
+        """Have the Trainer count optimizer steps, on which schedules depend."""
         super().setup(stage)
-        if stage == "fit":
-            self.trainer.accumulate_grad_batches = self.manual_window
-            self.trainer.fit_loop.epoch_loop.__class__ = DirectBatches
+        self.trainer.accumulate_grad_batches = self.manual_batches
 
     def teardown(self, stage: str) -> None:
-        """Leave the Trainer as it was."""
+        """Restore the only value that the Trainer accepts at the start of manual optimization."""
         self.trainer.accumulate_grad_batches = 1
-        self.trainer.fit_loop.epoch_loop.__class__ = _TrainingEpochLoop
         super().teardown(stage)
 
-    @property
-    def manual_batches(self) -> DirectBatches:
-        """Return the Trainer's loop over batches."""
-        return cast("DirectBatches", self.trainer.fit_loop.epoch_loop)
-
     def configure_optimizers(self, *args: Any, **kwargs: Any) -> Any:
-        """Build the optimizer, and keep from the Trainer what it would not do with the schedule."""
-        optimizer, self.manual_schedule = unpacked(super().configure_optimizers(*args, **kwargs))
-        if self.manual_schedule.scheduler is None:
+        """Build the optimizer and its schedule, which is stepped below."""
+        optimizer, self.manual_schedule = optimizer_and_schedule(super().configure_optimizers(*args, **kwargs))
+        scheduler, interval = self.manual_schedule.scheduler, self.manual_schedule.interval
+        if scheduler is None:
             return optimizer
-        stepped_here = {"scheduler": self.manual_schedule.scheduler, "interval": self.manual_schedule.interval}
-        return {"optimizer": optimizer, "lr_scheduler": stepped_here}
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval}}
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
-        """Compute the loss and its gradients, and take a step when a window of batches is full.
-
-        Raises:
-            InputError: the model's own training step skips the batch.
-        """
-        numbered = (batch, batch_idx) if self.manual_takes_batch_idx else (batch,)
-        output: Any = super().training_step(*numbered)
+        """Compute the loss and its gradients, and take a step after every `manual_batches` batches."""
+        step: Any = super().training_step
+        optimizer: Any = self.optimizers()
+        output = step(batch, batch_idx) if len(signature(step).parameters) > 1 else step(batch)
         if output is None:
             raise InputError("--loop manual: training_step returned None to skip a batch: use --loop automatic")
         loss = output if isinstance(output, Tensor) else output["loss"]
-        last = self.trainer.is_last_batch
-        full = (batch_idx + 1) % self.manual_window == 0 or last
-        self.manual_accumulate(loss / self.manual_window, full)
+        full = (batch_idx + 1) % self.manual_batches == 0 or self.trainer.is_last_batch
+        with optimizer.toggle_model(sync_grad=full):  # processes average the gradients of a step once
+            self.manual_backward(loss / self.manual_batches)
         if full:
-            self.manual_step(batch_idx)
-        if last and not self.manual_schedule.on_plateau and self.manual_schedule.due("epoch", self.current_epoch + 1):
-            self.lr_scheduler_step(self.manual_schedule.scheduler, None)
+            optimizer.step()
+            optimizer.zero_grad()
+            if self.manual_schedule.due("step", batch_idx + 1):
+                self.lr_scheduler_step(self.manual_schedule.scheduler, None)
         return output
 
-    def manual_accumulate(self, loss: Tensor, full: bool) -> None:
-        """Add the gradients of a batch; only those of a full window are averaged over processes."""
-        strategy = self.trainer.strategy
-        waits = isinstance(strategy, ParallelStrategy) and not full
-        with cast("ParallelStrategy", strategy).block_backward_sync() if waits else nullcontext():
-            self.manual_batches.backward(loss)
-
-    def manual_step(self, batch_idx: int) -> None:
-        """Change the weights by their gradients."""
-        optimizer: Any = self.optimizers()
-        self.manual_batches.step(optimizer)
-        self.on_before_zero_grad(optimizer.optimizer)
-        self.optimizer_zero_grad(self.current_epoch, batch_idx, optimizer.optimizer)
-        if self.manual_schedule.due("step", batch_idx + 1):
-            self.lr_scheduler_step(self.manual_schedule.scheduler, None)
-
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Bound the gradients, which are unscaled here."""
+        """Clip the gradients, which are unscaled by now."""
         super().on_before_optimizer_step(optimizer)
-        clip, algorithm = self.manual_clip, self.manual_clip_algorithm
-        self.configure_gradient_clipping(optimizer, gradient_clip_val=clip, gradient_clip_algorithm=algorithm)
+        self.configure_gradient_clipping(optimizer, **self.manual_clipping)
 
     def on_train_epoch_end(self) -> None:
-        """Step a schedule that waits for a plateau, when the epoch's metrics are there."""
+        """Step a schedule that steps once an epoch."""
         super().on_train_epoch_end()
-        if self.manual_schedule.on_plateau and self.manual_schedule.due("epoch", self.current_epoch + 1):
+        if self.manual_schedule.due("epoch", self.current_epoch + 1):
             metric = self.manual_schedule.metric(self.trainer.callback_metrics)
             self.lr_scheduler_step(self.manual_schedule.scheduler, metric)

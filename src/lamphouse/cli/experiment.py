@@ -74,6 +74,10 @@ class Experiment(Configuration):
                 way_out = "leave the option out, it comes from the data"
                 raise InputError(f"--model.{name} {as_in_yaml(self.given[name])}: the data has {linked}: {way_out}")
             self.config.model.init_args[name] = linked
+        if self.config.loop == "manual":
+            options = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
+            derive = self.project.loop("manual").optimize_manually
+            model_class = derive(model_class, **{name: self.config.trainer[name] for name in options})
         instantiate = _InstantiatorFn(self, "model")
         return instantiate(model_class, *args, applied_instantiation_links=links, **kwargs)
 
@@ -97,7 +101,7 @@ class Experiment(Configuration):
             if not any(isinstance(plugin, CheckpointIO) for plugin in self.plugins):
                 config.plugins = [*self.plugins, WholeCheckpointIO()]
         if self.config.loop == "manual":
-            self.project.loop("manual").optimize_manually(self.model, config)
+            config.accumulate_grad_batches, config.gradient_clip_val = 1, None  # the model does both
         return super().instantiate_trainer(**kwargs)
 
     def make_logger(self) -> Any:

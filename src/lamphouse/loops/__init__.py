@@ -1,5 +1,22 @@
-"""Comparing training loops, and running hand-written ones."""
+"""Compare training loops, and run hand-written ones like those of a Trainer."""
 
-from typing import Literal
+from lamphouse.loops.parity import Difference, Outcome, compare, table, verdict
+from lamphouse.loops.refusals import refuse_unsupported
+from lamphouse.loops.run import batches, train_handwritten
+from lamphouse.loops.schedule import LRSchedule, optimizer_and_schedule
+from lamphouse.loops.trace import Trace, record
 
-Loop = Literal["automatic", "manual", "handwritten"]
+__all__ = [
+    "Difference",
+    "LRSchedule",
+    "Outcome",
+    "Trace",
+    "batches",
+    "compare",
+    "optimizer_and_schedule",
+    "record",
+    "refuse_unsupported",
+    "table",
+    "train_handwritten",
+    "verdict",
+]

@@ -1,8 +1,8 @@
-"""Compares what the loops computed, and says where they first differ."""
+"""Compare what training loops computed, and find where they first differ."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
@@ -13,14 +13,14 @@ from lamphouse.loops.trace import Entry, Trace, fingerprint
 
 TIMES = {"images_per_second", "seconds"}  # columns of metrics.csv that are no result
 HINTS = {  # where to look, by what differs first
-    "optimizer steps": "accumulation: when a window is full, and that the epoch's last one may be partial",
-    "learning rate": "the schedule: stepped twice, never, or at the end of an epoch instead of a step",
-    "mode": "wrong mode: a module in evaluation mode does not drop out and does not learn BatchNorm's statistics",
-    "random numbers": "random numbers drawn outside the seeded places: by a loader without a generator of its own, "
+    "optimizer steps": "gradient accumulation: after which batches a step is taken, the last of an epoch among them",
+    "learning rate": "the schedule: stepped twice, never, or after an epoch instead of a step",
+    "mode": "the mode: in evaluation mode dropout is off and BatchNorm does not update its statistics",
+    "random numbers": "random numbers drawn outside of the seeded places: by a loader without a generator of its own, "
     "a callback or a validation",
     "batch": "the data: an order or an augmentation that does not follow from seed and epoch",
-    "weights": "the step: zero_grad forgotten, gradients clipped before they were unscaled, the loss of a window not "
-    "divided by its length",
+    "weights": "the step: zero_grad forgotten, gradients clipped before they were unscaled, the loss of accumulated "
+    "batches not divided by their number",
     "loss": "the forward pass: another precision, or an algorithm that is not deterministic "
     "(--trainer.deterministic true)",
     "metrics": "the evaluation: its mode, its precision or its batches",
@@ -36,15 +36,15 @@ class Outcome:
         loop: its name.
         trace: its batches.
         last: the weights at the end.
-        best: the weights that were kept.
-        rows: of metrics.csv.
+        best: the best weights.
+        rows: metrics, a row for each epoch.
     """
 
     loop: str
     trace: Trace
     last: Mapping[str, Tensor]
-    best: Mapping[str, Tensor]
-    rows: Sequence[Mapping[str, Any]]
+    best: Mapping[str, Tensor] = field(default_factory=dict)
+    rows: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Difference:
     Args:
         kind: one of `HINTS`.
         what: the parameter or metric.
-        step: the step in which it came about, counted from 0; None after training.
+        step: in which it came about, counted from 0; None after training.
     """
 
     kind: str
@@ -62,8 +62,13 @@ class Difference:
     step: int | None = None
 
     def __str__(self) -> str:
-        """Say what and where."""
+        """Name what differs, and the step."""
         return f"{self.what}, step {self.step}" if self.step is not None else self.what
+
+
+def compare(first: Trace, second: Trace) -> Difference | None:
+    """Find the first difference between two loops after their training, or None where every bit is the same."""
+    return first_difference(*(Outcome("", trace, trace.model.state_dict()) for trace in (first, second)))
 
 
 def first_difference(reference: Outcome, other: Outcome) -> Difference | None:
@@ -88,7 +93,7 @@ def _differences(reference: Outcome, other: Outcome) -> Iterator[Difference]:
 
 
 def _in_entry(mine: Entry, yours: Entry) -> Iterator[Difference]:
-    """Compare a batch; weights that differ before a step were changed in the step before."""
+    """Compare a batch; weights that differ before a step came about in the step before."""
     step = mine["optimizer steps"]
     for name in mine:
         same = fingerprint(mine[name]) == fingerprint(yours[name]) if name == "loss" else mine[name] == yours[name]
@@ -98,7 +103,7 @@ def _in_entry(mine: Entry, yours: Entry) -> Iterator[Difference]:
 
 
 def different(mine: Mapping[str, Tensor], yours: Mapping[str, Tensor]) -> Iterator[str]:
-    """Name the tensors that are not the same to the bit."""
+    """Yield the names of tensors whose bits differ."""
     for name in dict.fromkeys([*mine, *yours]):
         if name not in mine or name not in yours or fingerprint(mine[name]) != fingerprint(yours[name]):
             yield name
@@ -113,7 +118,7 @@ def largest_difference(mine: Mapping[str, Tensor], yours: Mapping[str, Tensor]) 
 
 
 def table(outcomes: Sequence[Outcome]) -> str:
-    """Write a row a loop, compared to the first."""
+    """Format a table with a row for each loop, compared to the first."""
     reference = outcomes[0]
     results = {outcome.loop: _results(outcome) for outcome in outcomes}
     names = list(results[reference.loop])
@@ -122,7 +127,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
     for outcome in outcomes:
         values = "".join(f"{results[outcome.loop].get(name, float('nan')):>11.6f}" for name in names)
         gap = largest_difference(reference.last, outcome.last)
-        seconds, ratio = outcome.trace.seconds_per_step(), 1.0
+        seconds = outcome.trace.seconds_per_step()
         ratio = seconds / reference.trace.seconds_per_step()
         difference = "-" if outcome is reference else first_difference(reference, outcome) or "none"
         lines.append(f"{outcome.loop:<12}{values}{gap:>11.1e}  {difference!s:<32}{seconds * 1e3:>8.3f}{ratio:>7.2f}")
@@ -130,13 +135,13 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 
 def _results(outcome: Outcome) -> dict[str, float]:
-    """Collect the last value of each metric."""
+    """Return the last value of each metric."""
     values = {name: float(value) for row in outcome.rows for name, value in row.items() if "/" in name and value != ""}
     return {"last loss": outcome.trace.losses()[-1], **values}
 
 
 def verdict(outcomes: Sequence[Outcome]) -> tuple[bool, str]:
-    """Say whether all loops computed the same bits and, where not, where to look."""
+    """Tell whether all loops computed the same bits and, if not, where to look."""
     reference, *others = outcomes
     differences = {outcome.loop: first_difference(reference, outcome) for outcome in others}
     found = {loop: difference for loop, difference in differences.items() if difference}

@@ -1,18 +1,20 @@
-"""What a loop computes, noted batch by batch, in whichever loop a model is trained."""
+"""What a training loop computes, recorded batch by batch."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial, update_wrapper
 from hashlib import blake2b
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lamphouse.loops.schedule import optimizer_and_options
+from lamphouse.task import Task
 
 Entry = dict[str, Any]  # by name, in the order in which one follows from another
 
@@ -21,41 +23,45 @@ Entry = dict[str, Any]  # by name, in the order in which one follows from anothe
 class Trace:
     """The state before each training batch, as fingerprints, and its loss."""
 
+    model: nn.Module
     entries: list[Entry] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)  # from one batch to the next
-    optimizer: Optimizer | None = None
-    steps: int = 0  # that the optimizer took
-    _noted: float | None = None
+    optimizers: list[Optimizer] = field(default_factory=list)
+    steps: int = 0  # of all optimizers
+    _recorded: float | None = None
+
+    def __deepcopy__(self, memo: Any) -> "Trace":
+        """Stay the only one where a model is copied, for a moving average say."""
+        return self
 
     def follow(self, optimizer: Optimizer) -> None:
-        """Count the steps of an optimizer."""
-        self.optimizer = optimizer
+        """Record the learning rates of an optimizer, and count its steps."""
+        self.optimizers.append(optimizer)
         optimizer.register_step_post_hook(self._count)
 
     def _count(self, *_: Any) -> None:
         self.steps += 1
 
-    def note(self, model: nn.Module, batch: Any) -> None:
+    def before_batch(self, model: nn.Module, batch: Any) -> None:
         """Add an entry; the time that this takes does not count."""
-        if batch[0].device.type != "cpu":
+        tensors = list(found_in(batch, Tensor))
+        device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+        if device.type != "cpu":
             torch.accelerator.synchronize()
-        if self._noted is not None:
-            self.seconds.append(perf_counter() - self._noted)
-        rates = [group["lr"] for group in self.optimizer.param_groups] if self.optimizer else []
-        self.entries.append(
-            {
-                "optimizer steps": self.steps,
-                "learning rate": [float(lr) for lr in rates],
-                "mode": [name for name, module in model.named_modules() if not module.training],
-                "random numbers": list(random_states(batch[0].device)),
-                "batch": [fingerprint(part) for part in batch],
-                **{name: fingerprint(tensor) for name, tensor in model.state_dict().items()},
-            }
-        )
-        self._noted = perf_counter()
+        if self._recorded is not None:
+            self.seconds.append(perf_counter() - self._recorded)
+        entry: Entry = {"optimizer steps": self.steps}
+        entry["learning rate"] = [float(group["lr"]) for one in self.optimizers for group in one.param_groups]
+        entry["mode"] = [name for name, module in model.named_modules() if not module.training]
+        entry["random numbers"] = [fingerprint(state) for state in random_states(device)]
+        entry["batch"] = [fingerprint(tensor) for tensor in tensors]
+        entry |= {name: fingerprint(tensor) for name, tensor in model.state_dict().items()}
+        self.entries.append(entry)
+        self._recorded = perf_counter()
 
-    def add_loss(self, loss: Tensor) -> None:
-        """Complete the last entry; its loss stays on the device, so as not to wait for it."""
+    def after_batch(self, output: Any) -> None:
+        """Complete the last entry by its loss, which stays on the device so as not to wait for it."""
+        loss = output["loss"] if isinstance(output, Mapping) else next(found_in(output, Tensor))
         self.entries[-1]["loss"] = loss.detach()
 
     def losses(self) -> list[float]:
@@ -67,45 +73,66 @@ class Trace:
         return median(self.seconds or [math.nan]) * len(self.entries) / max(self.steps, 1)
 
 
-class Traced:
-    """Notes the batches of a model's training (mixed in by `trace`)."""
+def record(model: nn.Module, optimizer: Optimizer | None = None, method: str | None = None) -> Trace:
+    """Record what a loop computes, from here on, while it trains a model.
 
-    parity_trace: Trace
-
-    def loss(self, batch: Any) -> tuple[Tensor, Tensor]:
-        """Compute the loss, and note it when it is for training."""
-        step: Any = super()
-        if not torch.is_grad_enabled():
-            return step.loss(batch)  # type: ignore[no-any-return]  # a step of the user's may return anything
-        self.parity_trace.note(self, batch)  # type: ignore[arg-type]  # the step is a Classifier's here
-        loss, logits = step.loss(batch)
-        self.parity_trace.add_loss(loss)
-        return loss, logits
-
-    def configure_optimizers(self, *args: Any, **kwargs: Any) -> Any:
-        """Follow the optimizer."""
-        step: Any = super()
-        configured = step.configure_optimizers(*args, **kwargs)
-        self.parity_trace.follow(optimizer_and_options(configured)[0])
-        return configured
+    Args:
+        model: any module; other modules of its class are not touched.
+        optimizer: the one that trains it; None for those that its `configure_optimizers` returns.
+        method: what a loop calls once for each training batch; None for the `loss` of a `Task`, the `training_step` of
+            another LightningModule, and the `forward` of any other module.
+    """
+    trace = Trace(model)
+    if optimizer is not None:
+        trace.follow(optimizer)
+    elif isinstance(model, LightningModule):
+        _wrap(model, "configure_optimizers", partial(_configure, trace))
+    if method is None:
+        methods = {Task: "loss", LightningModule: "training_step", nn.Module: "forward"}
+        method = next(name for cls, name in methods.items() if isinstance(model, cls))
+    _wrap(model, method, partial(_train, trace))
+    return trace
 
 
-def trace(model: nn.Module) -> Trace:
-    """Have a model note its training, in place."""
-    model.__class__ = type(f"Traced{type(model).__name__}", (Traced, type(model)), {})
-    noted = Trace()
-    model.parity_trace = noted  # type: ignore[assignment]  # in place of the model's own
-    return noted
+def _wrap(model: nn.Module, name: str, wrapper: Any) -> None:
+    """Replace a method of one object, by what a copy of the object makes its own."""
+    setattr(model, name, update_wrapper(partial(wrapper, model, name), getattr(model, name)))
 
 
-def random_states(device: torch.device) -> Iterator[str]:
-    """Fingerprint the states of torch's global generators."""
-    yield fingerprint(torch.get_rng_state())
+def _configure(trace: Trace, model: nn.Module, name: str, *args: Any, **kwargs: Any) -> Any:
+    configured = getattr(type(model), name)(model, *args, **kwargs)
+    for optimizer in found_in(configured, Optimizer):
+        trace.follow(optimizer)
+    return configured
+
+
+def _train(trace: Trace, model: nn.Module, name: str, batch: Any, *args: Any, **kwargs: Any) -> Any:
+    compute = getattr(type(model), name)
+    if not torch.is_grad_enabled():
+        return compute(model, batch, *args, **kwargs)
+    trace.before_batch(model, batch)
+    output = compute(model, batch, *args, **kwargs)
+    trace.after_batch(output)
+    return output
+
+
+def found_in(value: Any, kind: type) -> Iterator[Any]:
+    """Yield the objects of a kind in nested mappings and sequences."""
+    if isinstance(value, kind):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from found_in(part, kind)
+
+
+def random_states(device: torch.device) -> Iterator[Tensor]:
+    """Yield the states of torch's global generators."""
+    yield torch.get_rng_state()
     if device.type == "cuda":
-        yield fingerprint(torch.cuda.get_rng_state(device))
+        yield torch.cuda.get_rng_state(device)
 
 
 def fingerprint(tensor: Tensor) -> str:
-    """Tell tensors apart by all of their bits."""
+    """Return a hash of all bits of a tensor."""
     values: Any = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     return blake2b(values, digest_size=8).hexdigest()

@@ -1,13 +1,12 @@
-"""Batches of an epoch."""
+"""The batches of an epoch, from any loader."""
 
 from typing import Any
 
 import torch
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, SequentialSampler, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler, TensorDataset
 
-from lamphouse.loops.batches import Batches
+from lamphouse.loops import batches
 
-CPU = torch.device("cpu")
 NUMBERS = TensorDataset(torch.arange(10))
 
 
@@ -26,8 +25,8 @@ class ByEpoch(Sampler[int]):
         return 10
 
 
-def numbers(batches: Batches, epoch: int = 0) -> list[list[int]]:
-    return [batch[0].tolist() for batch in batches.epoch(epoch)]
+def numbers(loader: DataLoader[Any], count: int = 3, sign: int = 1) -> list[list[int]]:
+    return [batch[0].tolist() for batch in batches(loader, count, lambda batch: [sign * batch[0]], None, epoch=3)]
 
 
 def test_each_epoch_has_its_order() -> None:
@@ -35,25 +34,17 @@ def test_each_epoch_has_its_order() -> None:
         DataLoader(NUMBERS, 4, sampler=ByEpoch()),
         DataLoader(NUMBERS, batch_sampler=BatchSampler(ByEpoch(), 4, drop_last=False)),
     ):
-        assert numbers(Batches(loader, CPU), 3) == [[3, 4, 5, 6], [7, 8, 9, 0], [1, 2]]
-
-
-def test_a_sampler_without_epochs_is_left_alone() -> None:
-    assert numbers(Batches(DataLoader(NUMBERS, 4, sampler=SequentialSampler(NUMBERS)), CPU)) == numbers(
-        Batches(DataLoader(NUMBERS, 4), CPU), 7
-    )
+        assert numbers(loader) == [[3, 4, 5, 6], [7, 8, 9, 0], [1, 2]]
 
 
 def test_they_are_limited_and_prepared() -> None:
-    batches = Batches(DataLoader(NUMBERS, 4), CPU, lambda batch: [-batch[0]], count=2)
-    assert len(batches) == 2
-    assert numbers(batches) == [[0, -1, -2, -3], [-4, -5, -6, -7]]
+    assert numbers(DataLoader(NUMBERS, 4), count=2, sign=-1) == [[0, -1, -2, -3], [-4, -5, -6, -7]]
 
 
 def test_a_sampler_is_not_exhausted() -> None:
     random = torch.Generator().manual_seed(0)
     loader = DataLoader(NUMBERS, 5, sampler=RandomSampler(NUMBERS, generator=random))
     state = None
-    for _ in Batches(loader, CPU).epoch(0):
+    for _ in batches(loader, 2, lambda batch: batch, None, epoch=0):
         state = random.get_state()
     assert torch.equal(random.get_state(), state)  # a last `next` would have drawn another permutation

@@ -1,17 +1,18 @@
-"""The test of the tests: a loop that is wrong in one thing is caught, with a hint at that thing."""
+"""The test of the tests: a loop with one mistake is caught, with a hint at the mistake."""
 
+import math
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from cases import AUTOMATIC, HANDWRITTEN, MANUAL, Case, one_thread, train
+from lightning.pytorch import Trainer
+from torch import nn
 
-from lamphouse.loops.parity import HINTS, first_difference, largest_difference, verdict
-from lamphouse.loops.trace import Trace
-from arc_light.loops import handwritten
+from lamphouse.loops import Trace, verdict
+from lamphouse.loops.parity import HINTS, first_difference, largest_difference
 
 NO_STEP = "ignore:Detected call of `lr_scheduler.step..` before `optimizer.step:UserWarning"
 CASE = Case(schedule="one_cycle", clip="norm")
@@ -20,18 +21,25 @@ ACCUMULATED = Case(accumulate=3)
 
 
 def forget_zero_grad(experiment: Any) -> None:
-    experiment.model.optimizer_zero_grad = lambda *_: None
+    optimizer_of = experiment.model.optimizers
+
+    def without_zero_grad() -> Any:
+        optimizer = optimizer_of()
+        optimizer.zero_grad = lambda: None
+        return optimizer
+
+    experiment.model.optimizers = without_zero_grad
 
 
 def clip_before_unscaling(experiment: Any) -> None:
     model = experiment.model
-    add_gradients = model.manual_accumulate
+    backward = model.manual_backward
 
-    def add_and_clip(loss: torch.Tensor, full: bool) -> None:
-        add_gradients(loss, full)
-        model.clip_gradients(model.optimizers().optimizer, model.manual_clip, model.manual_clip_algorithm)
+    def backward_and_clip(loss: torch.Tensor) -> None:
+        backward(loss)
+        model.clip_gradients(model.optimizers().optimizer, **model.manual_clipping)
 
-    model.manual_accumulate, model.on_before_optimizer_step = add_and_clip, lambda _: None
+    model.manual_backward, model.configure_gradient_clipping = backward_and_clip, lambda *_, **__: None
 
 
 def step_schedule_twice(experiment: Any) -> None:
@@ -47,13 +55,8 @@ def train_in_evaluation_mode(experiment: Any) -> None:
 
 
 def do_not_divide(experiment: Any) -> None:
-    add_gradients = experiment.model.manual_accumulate
-    experiment.model.manual_accumulate = lambda loss, full: add_gradients(loss * 3, full)
-
-
-def forget_partial_window(experiment: Any) -> None:
-    take_step = experiment.model.manual_step
-    experiment.model.manual_step = lambda batch_idx: take_step(batch_idx) if (batch_idx + 1) % 3 == 0 else None
+    backward = experiment.model.manual_backward
+    experiment.model.manual_backward = lambda loss: backward(loss * 3)
 
 
 def draw_a_number(experiment: Any) -> None:
@@ -61,7 +64,7 @@ def draw_a_number(experiment: Any) -> None:
 
 
 def shuffle_otherwise(experiment: Any) -> None:
-    experiment.datamodule.seed += 1
+    experiment.data.seed += 1
 
 
 def nudge_a_weight(experiment: Any) -> None:
@@ -79,7 +82,6 @@ def nudge_a_weight(experiment: Any) -> None:
         (never_step_schedule, CASE, "learning rate", 1),
         (train_in_evaluation_mode, CASE, "mode", 0),
         (do_not_divide, ACCUMULATED, "weights", 0),
-        (forget_partial_window, ACCUMULATED, "optimizer steps", None),
         (draw_a_number, CASE, "random numbers", 1),
         (shuffle_otherwise, CASE, "batch", 0),
         (nudge_a_weight, CASE, "weights", -1),  # before the first step
@@ -98,15 +100,35 @@ def test_is_caught(break_it: Callable[[Any], None], case: Case, kind: str, step:
     assert HINTS[kind] in text
 
 
-def test_evaluation_in_training_mode_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    case = Case(model="resnet", epochs=1)
+def test_a_forgotten_last_step_of_an_epoch_is_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with one_thread():
-        right = train(AUTOMATIC, case, tmp_path)
-        monkeypatch.setattr(handwritten, "evaluation_mode", nullcontext)
-        wrong = train(HANDWRITTEN, case, tmp_path)
+        right = train(AUTOMATIC, ACCUMULATED, tmp_path)
+        monkeypatch.setattr(Trainer, "is_last_batch", False)
+        wrong = train(MANUAL, ACCUMULATED, tmp_path)
     difference = first_difference(right, wrong)
     assert difference is not None
-    assert "mean" in difference.what  # BatchNorm learned from validation images
+    assert difference.kind == "optimizer steps"
+
+
+def test_another_precision_is_caught(tmp_path: Path) -> None:
+    with one_thread():
+        right, wrong = (train(AUTOMATIC, Case(precision=kind), tmp_path / kind) for kind in ("fp32", "bf16"))
+    difference = first_difference(right, wrong)
+    assert difference is not None
+    assert (difference.kind, difference.step) == ("loss", 0)
+
+
+def test_evaluation_in_training_mode_is_caught(tmp_path: Path) -> None:
+    def forget_evaluation_mode(experiment: Any) -> None:
+        experiment.model.eval = lambda: None
+
+    case = Case(model="resnet", epochs=2)
+    with one_thread():
+        right = train(AUTOMATIC, case, tmp_path)
+        wrong = train(HANDWRITTEN, case, tmp_path, change=forget_evaluation_mode)
+    difference = first_difference(right, wrong)
+    assert difference is not None
+    assert "mean" in difference.what  # BatchNorm updated its statistics by validation images
 
 
 def test_a_shorter_training_is_caught(tmp_path: Path) -> None:
@@ -118,7 +140,7 @@ def test_a_shorter_training_is_caught(tmp_path: Path) -> None:
 
 def test_other_best_weights_are_caught(tmp_path: Path) -> None:
     with one_thread():
-        right = train(AUTOMATIC, Case(), tmp_path)
+        right = train(AUTOMATIC, Case(epochs=2), tmp_path)
     best = {name: tensor + 1 for name, tensor in right.best.items()}
     wrong = type(right)("manual", right.trace, right.last, best, right.rows)
     difference = first_difference(right, wrong)
@@ -128,7 +150,7 @@ def test_other_best_weights_are_caught(tmp_path: Path) -> None:
 
 def test_other_metrics_are_caught(tmp_path: Path) -> None:
     with one_thread():
-        right = train(AUTOMATIC, Case(), tmp_path)
+        right = train(AUTOMATIC, Case(epochs=2), tmp_path)
     rows = [*right.rows[:1], {**right.rows[1], "val/acc": 0.123}, *right.rows[2:]]
     wrong = type(right)("manual", right.trace, right.last, right.best, rows)
     assert str(first_difference(right, wrong)) == "val/acc of row 1"
@@ -136,7 +158,7 @@ def test_other_metrics_are_caught(tmp_path: Path) -> None:
 
 def test_a_trace_notes_what_it_says() -> None:
     assert {"optimizer steps", "learning rate", "mode", "random numbers", "batch", "loss"} <= HINTS.keys()
-    assert Trace().seconds_per_step() != Trace().seconds_per_step()  # not a number before the second batch
+    assert math.isnan(Trace(nn.Linear(1, 1)).seconds_per_step())  # before the second batch
 
 
 def test_weights_of_other_shapes_are_infinitely_far_away() -> None:

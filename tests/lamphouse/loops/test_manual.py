@@ -1,7 +1,6 @@
-"""Manual optimization on models that know nothing of it."""
+"""Manual optimization of models that know nothing of it."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,20 +14,20 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lamphouse.cli.main import IGNORED_WARNINGS
 from lamphouse.errors import InputError
-from arc_light.loops.manual import ManualOptimization, optimize_manually
+from arc_light.loops.manual import optimize_manually
 
 pytestmark = pytest.mark.filterwarnings(*(f"ignore:{message}" for message in IGNORED_WARNINGS))
 
 
 class Own(LightningModule):
-    """A user's own model, with nothing of Classifier's."""
+    """A LightningModule with nothing of this project."""
 
     def __init__(self) -> None:
         super().__init__()
         self.layer = nn.Sequential(nn.Linear(4, 8), nn.RReLU(), nn.Linear(8, 1))
         self.schedule, self.clip, self.called = "my own", "my own", []  # names that are the model's
 
-    def training_step(self, batch: Any, batch_idx: int) -> dict[str, Any]:
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
         return {"loss": F.mse_loss(self.layer(batch[0]), batch[1]), "more": batch_idx}
 
     def configure_optimizers(self) -> Any:
@@ -36,9 +35,6 @@ class Own(LightningModule):
         steps = int(self.trainer.estimated_stepping_batches)
         self.called.append(f"{steps} steps")
         return [optimizer], [{"scheduler": OneCycleLR(optimizer, 0.1, total_steps=steps), "interval": "step"}]
-
-    def on_before_zero_grad(self, optimizer: Any) -> None:
-        self.called.append("on_before_zero_grad")
 
     def configure_gradient_clipping(self, optimizer: Any, gradient_clip_val: Any, gradient_clip_algorithm: Any) -> None:
         self.called.append(f"clip {gradient_clip_val}")
@@ -49,12 +45,7 @@ class Own(LightningModule):
         super().lr_scheduler_step(scheduler, metric)
 
 
-def options(accumulate: int = 1, clip: float | None = None) -> SimpleNamespace:
-    names = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
-    return SimpleNamespace(**dict(zip(names, (accumulate, clip, None), strict=True)))
-
-
-def trained(model: Own, folder: Path, given: SimpleNamespace) -> Trainer:
+def trained(model: LightningModule, folder: Path, **options: Any) -> Trainer:
     random = torch.Generator().manual_seed(0)
     points, targets = torch.randn(22, 4, generator=random), torch.randn(22, 1, generator=random)
     trainer = Trainer(
@@ -65,33 +56,27 @@ def trained(model: Own, folder: Path, given: SimpleNamespace) -> Trainer:
         enable_progress_bar=False,
         enable_model_summary=False,
         default_root_dir=folder,
-        **vars(given),
+        **options,
     )
     trainer.fit(model, DataLoader(TensorDataset(points, targets), 4))
     return trainer
 
 
-def weights(model: nn.Module) -> dict[str, Tensor]:
-    return dict(model.state_dict())
-
-
 def test_any_model_computes_the_same_and_its_hooks_are_called(tmp_path: Path) -> None:
-    models = []
-    for manual in (False, True):
-        seed_everything(0, verbose=False)
-        model, given = Own(), options(accumulate=4, clip=0.1)
-        if manual:
-            optimize_manually(model, given)
-        trainer = trained(model, tmp_path, given)
-        assert trainer.global_step == 4
-        models.append(model)
-    automatic, manual = models
-    assert weights(automatic).keys() == weights(manual).keys()
-    assert all(torch.equal(tensor, weights(manual)[name]) for name, tensor in weights(automatic).items())
+    options = {"accumulate_grad_batches": 4, "gradient_clip_val": 0.1}
+    seed_everything(0, verbose=False)
+    automatic = Own()
+    assert trained(automatic, tmp_path, **options).global_step == 4
+    seed_everything(0, verbose=False)
+    manual: Any = optimize_manually(Own, **options)()
+    trainer = trained(manual, tmp_path)
+    assert trainer.global_step == 4
+    weights = manual.state_dict()
+    assert automatic.state_dict().keys() == weights.keys()
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in automatic.state_dict().items())
     assert sorted(automatic.called) == sorted(manual.called)
-    assert manual.called[0] == "4 steps"  # two epochs of six batches, in windows of four
+    assert manual.called[0] == "4 steps"  # two epochs of six batches, four to a step
     assert (manual.schedule, manual.clip) == ("my own", "my own")
-    assert given == options()  # what the Trainer would refuse
     assert trainer.accumulate_grad_batches == 1  # as before
 
 
@@ -101,42 +86,37 @@ def test_a_training_step_need_not_take_the_index(tmp_path: Path) -> None:
             loss: Tensor = super().training_step(batch, 0)["loss"]
             return loss
 
-    model, given = Short(), options()
-    optimize_manually(model, given)
-    assert trained(model, tmp_path, given).global_step == 12
+    assert trained(optimize_manually(Short)(), tmp_path).global_step == 12
 
 
-def test_the_model_stays_one_of_its_class() -> None:
-    model = Own()
-    optimize_manually(model, options())
+def test_the_class_itself_is_left_alone() -> None:
+    model = optimize_manually(Own)()
     assert isinstance(model, Own)
-    assert isinstance(model, ManualOptimization)
     assert not model.automatic_optimization
-    assert not isinstance(Own(), ManualOptimization)
+    assert Own().automatic_optimization
 
 
-def test_a_model_that_optimizes_itself_is_refused() -> None:
-    model = Own()
-    model.automatic_optimization = False
-    with pytest.raises(InputError, match="--loop manual: Own optimizes manually already: use --loop automatic"):
-        optimize_manually(model, options())
+def test_a_model_that_optimizes_manually_is_refused() -> None:
+    class Already(Own):
+        def __init__(self) -> None:
+            super().__init__()
+            self.automatic_optimization = False
+
+    with pytest.raises(InputError, match="--loop manual: Already optimizes manually: use --loop automatic"):
+        optimize_manually(Already)()
 
 
-def test_an_optimizer_step_that_would_not_be_called_is_refused() -> None:
-    class Warming(Own):
-        def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-            super().optimizer_step(*args, **kwargs)
-
-    with pytest.raises(InputError, match=r"--loop manual: Warming.optimizer_step is not called there"):
-        optimize_manually(Warming(), options())
+@pytest.mark.parametrize("hook", ["optimizer_step", "optimizer_zero_grad", "on_before_zero_grad"])
+def test_a_hook_that_would_not_be_called_is_refused(hook: str) -> None:
+    warming = type("Warming", (Own,), {hook: lambda *_: None})
+    with pytest.raises(InputError, match=f"--loop manual: Warming.{hook} is not called: use --loop automatic"):
+        optimize_manually(warming)
 
 
 def test_a_batch_cannot_be_skipped(tmp_path: Path) -> None:
     class Skipping(Own):
-        def training_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]  # as users write it
+        def training_step(self, batch: Any, batch_idx: int) -> None:
             return None
 
-    model, given = Skipping(), options()
-    optimize_manually(model, given)
     with pytest.raises(InputError, match="--loop manual: training_step returned None to skip a batch"):
-        trained(model, tmp_path, given)
+        trained(optimize_manually(Skipping)(), tmp_path)

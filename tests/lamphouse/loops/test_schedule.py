@@ -7,7 +7,7 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 
 from lamphouse.errors import InputError
-from lamphouse.loops.schedule import Schedule, unpacked
+from lamphouse.loops import LRSchedule, optimizer_and_schedule
 
 PARAMETER = nn.Parameter(torch.zeros(1))
 OPTIMIZER = SGD([PARAMETER], lr=1.0)
@@ -18,48 +18,48 @@ PLATEAU = ReduceLROnPlateau(OPTIMIZER, patience=0)
 @pytest.mark.parametrize(
     ("configured", "schedule"),
     [
-        (OPTIMIZER, Schedule()),
-        ([OPTIMIZER], Schedule()),
-        ({"optimizer": OPTIMIZER}, Schedule()),
-        (([OPTIMIZER], []), Schedule()),
-        (([OPTIMIZER], [SCHEDULER]), Schedule(SCHEDULER)),
-        (([OPTIMIZER], [{"scheduler": SCHEDULER, "interval": "step"}]), Schedule(SCHEDULER, "step")),
-        ({"optimizer": OPTIMIZER, "lr_scheduler": SCHEDULER}, Schedule(SCHEDULER)),
+        (OPTIMIZER, LRSchedule()),
+        ([OPTIMIZER], LRSchedule()),
+        ({"optimizer": OPTIMIZER}, LRSchedule()),
+        (([OPTIMIZER], []), LRSchedule()),
+        (([OPTIMIZER], [SCHEDULER]), LRSchedule(SCHEDULER)),
+        (([OPTIMIZER], [{"scheduler": SCHEDULER, "interval": "step"}]), LRSchedule(SCHEDULER, "step")),
+        ({"optimizer": OPTIMIZER, "lr_scheduler": SCHEDULER}, LRSchedule(SCHEDULER)),
         (
             {"optimizer": OPTIMIZER, "lr_scheduler": PLATEAU, "monitor": "val/loss"},
-            Schedule(PLATEAU, monitor="val/loss"),
+            LRSchedule(PLATEAU, monitor="val/loss"),
         ),
         (
             {"optimizer": OPTIMIZER, "lr_scheduler": {"scheduler": SCHEDULER, "frequency": 2, "name": "rate"}},
-            Schedule(SCHEDULER, frequency=2),
+            LRSchedule(SCHEDULER, frequency=2),
         ),
     ],
 )
-def test_an_optimizer_and_at_most_one_schedule(configured: object, schedule: Schedule) -> None:
-    assert unpacked(configured) == (OPTIMIZER, schedule)
+def test_an_optimizer_and_at_most_one_scheduler(configured: object, schedule: LRSchedule) -> None:
+    assert optimizer_and_schedule(configured) == (OPTIMIZER, schedule)
 
 
 @pytest.mark.parametrize("configured", [None, [], [OPTIMIZER, OPTIMIZER], ([OPTIMIZER], [SCHEDULER, SCHEDULER]), "SGD"])
 def test_anything_else_is_refused(configured: object) -> None:
-    with pytest.raises(InputError, match="expected one optimizer with at most one schedule: use --loop automatic"):
-        unpacked(configured)
+    with pytest.raises(InputError, match="expected one optimizer with at most one scheduler: use --loop automatic"):
+        optimizer_and_schedule(configured)
 
 
 def test_it_is_due_at_its_interval_and_frequency() -> None:
-    schedule = Schedule(SCHEDULER, "step", frequency=2)
+    schedule = LRSchedule(SCHEDULER, "step", frequency=2)
     assert [schedule.due("step", number) for number in (1, 2, 3, 4)] == [False, True, False, True]
     assert not schedule.due("epoch", 2)
-    assert not Schedule().due("epoch", 1)
+    assert not LRSchedule().due("epoch", 1)
 
 
-def test_a_plateau_goes_by_its_metric() -> None:
-    schedule = Schedule(ReduceLROnPlateau(SGD([PARAMETER], lr=1.0), patience=0), monitor="val/loss")
+def test_reduce_lr_on_plateau_is_stepped_with_its_metric() -> None:
+    schedule = LRSchedule(ReduceLROnPlateau(SGD([PARAMETER], lr=1.0), patience=0), monitor="val/loss")
     for loss in (1.0, 2.0):
         schedule.step({"val/loss": torch.tensor(loss)})
     assert schedule.scheduler.optimizer.param_groups[0]["lr"] == 0.1
 
 
 @pytest.mark.parametrize("monitor", [None, "val/los"])
-def test_a_plateau_without_its_metric_is_refused(monitor: str | None) -> None:
+def test_reduce_lr_on_plateau_without_its_metric_is_refused(monitor: str | None) -> None:
     with pytest.raises(InputError, match=f"no metric {monitor} to monitor; there are val/loss"):
-        Schedule(PLATEAU, monitor=monitor).step({"val/loss": torch.tensor(1.0)})
+        LRSchedule(PLATEAU, monitor=monitor).step({"val/loss": torch.tensor(1.0)})

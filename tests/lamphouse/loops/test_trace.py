@@ -1,16 +1,15 @@
-"""Fingerprints tell tensors apart by their bits, and a trace takes part in nothing."""
+"""Fingerprints differ where bits do, and recording changes nothing."""
 
 import math
 from pathlib import Path
 
 import pytest
 import torch
-from cases import AUTOMATIC, Case, experiment_of, one_thread, run_quietly
-from torch import Tensor
+from cases import HANDWRITTEN, Case, experiment_of, one_thread, outcome_of
+from torch import Tensor, nn
 
-from lamphouse.checkpoints.files import load_checkpoint
-from lamphouse.loops.trace import Trace, fingerprint, trace
-from lamphouse.runs.directory import Run
+from lamphouse.loops import Trace, record
+from lamphouse.loops.trace import fingerprint
 
 
 @pytest.mark.parametrize(
@@ -36,16 +35,18 @@ def test_a_fingerprint_is_of_the_values_in_whichever_layout() -> None:
     assert fingerprint(torch.zeros(0)) == fingerprint(torch.zeros(0))
 
 
-def test_it_takes_part_in_nothing(tmp_path: Path) -> None:
-    weights = []
-    for traced in (False, True):
-        run = Run(tmp_path / str(traced))
-        run.path.mkdir()
-        experiment = experiment_of(AUTOMATIC, Case(epochs=1), run)
-        noted = trace(experiment.model) if traced else Trace()
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_it_changes_nothing(ema: float | None, tmp_path: Path) -> None:
+    outcomes = []
+    for recorded in (False, True):
+        experiment = experiment_of(HANDWRITTEN, Case(epochs=1, ema=ema), tmp_path / str(recorded))
+        trace = record(experiment.model) if recorded else Trace(nn.Identity())
         with one_thread():
-            run_quietly(experiment)
-        weights.append(load_checkpoint(run.last)["state_dict"])
-    assert all(torch.equal(tensor, weights[1][name]) for name, tensor in weights[0].items())
-    assert len(noted.losses()) == noted.steps == len(noted.seconds) + 1 == 5
-    assert noted.seconds_per_step() > 0
+            experiment.run()
+        outcomes.append(outcome_of(experiment, trace))
+    without, with_record = outcomes
+    assert all(torch.equal(tensor, with_record.best[name]) for name, tensor in without.best.items())
+    assert [row["val/loss"] for row in without.rows[:1]] == [row["val/loss"] for row in with_record.rows[:1]]
+    trace = with_record.trace
+    assert len(trace.losses()) == trace.steps == len(trace.seconds) + 1 == 5
+    assert trace.seconds_per_step() > 0

@@ -2,20 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
 
 import pytest
+from cases import LOOPS
 from conftest import Outcome
 from wandb_server import serving
 from wandb_trouble import LOGGER, assert_same, kill_service_at_row, log_in, rows, uploaded, warning
-
-from lamphouse.loops import Loop
 
 Command = Callable[..., Outcome]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loop", get_args(Loop))
+@pytest.mark.parametrize("loop", LOOPS)
 def test_its_process_killed(loop: str, fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     kill_service_at_row(monkeypatch, 1)
     outcome = fit(*LOGGER, f"--loop={loop}", "--trainer.max_epochs=3")
@@ -27,7 +25,7 @@ def test_its_process_killed(loop: str, fit: Command, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loop", get_args(Loop))
+@pytest.mark.parametrize("loop", LOOPS)
 def test_a_key_that_the_server_refuses(loop: str, fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(refuses=True) as server:
         log_in(monkeypatch, server.url)

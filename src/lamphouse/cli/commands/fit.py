@@ -20,7 +20,7 @@ from lamphouse.cli.tuning import advising_batch_size
 from lamphouse.errors import InputError, NotFiniteError, StoppedError
 from lamphouse.files import write_whole
 from lamphouse.loggers import close, log_config
-from lamphouse.loops import by_hand
+from lamphouse.loops import refuse_unsupported, train_handwritten
 from lamphouse.runs.directory import Run, new_run
 from lamphouse.runs.environment import environment
 from lamphouse.runs.report import print_header, print_summary, unit
@@ -54,7 +54,8 @@ def check(experiment: Experiment) -> None:
     """
     experiment.check()
     if experiment.config.loop == "handwritten":
-        by_hand.check(experiment)
+        given, default = experiment.config.as_dict(), experiment.parser.get_defaults().as_dict()
+        refuse_unsupported(experiment.trainer, experiment.model, experiment.datamodule, given, default)
 
 
 def make_directory(run: Run) -> None:
@@ -130,7 +131,8 @@ def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
     try:
         with advising_batch_size(experiment), naming_operation(experiment), loading(checkpoint):
             if experiment.config.loop == "handwritten":
-                by_hand.train_and_test(experiment, checkpoint)
+                loop = experiment.project.loop("handwritten")
+                train_handwritten(loop, experiment.trainer, experiment.model, experiment.datamodule)
             else:
                 train_with_trainer(experiment)
     except MisconfigurationException as error:

@@ -10,8 +10,7 @@ from lamphouse.cli.commands.fit import check, run_loop
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
-from lamphouse.loops.parity import Outcome, table, verdict
-from lamphouse.loops.trace import trace
+from lamphouse.loops import Outcome, record, table, verdict
 from lamphouse.runs.directory import Run
 
 DETERMINISTIC = ("--trainer.deterministic", "true")
@@ -45,7 +44,7 @@ def outcome(project: Project, loop: str, args: Sequence[str], run: Run) -> Outco
     experiment = Experiment(project, "parity", [*DETERMINISTIC, *args, *QUIET, "--loop", loop], where=lambda _: run)
     experiment.load_data()
     check(experiment)
-    noted = trace(experiment.model)
+    trace = record(experiment.model)
     run_loop(experiment)
     last, best = (load_checkpoint(path)["state_dict"] for path in (run.last, run.best))
-    return Outcome(loop, noted, last, best, experiment.table.rows)
+    return Outcome(loop, trace, last, best, experiment.table.rows)

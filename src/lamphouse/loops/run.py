@@ -1,0 +1,218 @@
+"""What a hand-written loop takes from a Trainer and its callbacks: options, batches, logs and checkpoints."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import lightning
+import torch
+from lightning.fabric.utilities.seed import pl_worker_init_function
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from lamphouse.callbacks import EMA, EpochProgress, FiniteCheck, StopNotFinite, print_epoch, show_progress
+from lamphouse.checkpoints import ExactResume, load_checkpoint
+from lamphouse.checkpoints.files import read_newest, write_checkpoint
+from lamphouse.checkpoints.state import process_state, set_process_state
+from lamphouse.errors import InputError
+
+DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+OPTIONS = ("max_epochs", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")  # of the Trainer
+COUNTERS = {"epoch": "epoch", "batch": "batch", "global_step": "step", "lr": "lr"}  # in a checkpoint, and of Training
+
+
+class NoTrainer(SimpleNamespace):
+    """Takes the Trainer's place in a model and its data, and rejects all that they ask it for but a few attributes."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Reject."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        used = f"the model or its data uses trainer.{name}, perhaps by self.log"
+        raise InputError(f"{used}: the hand-written loop has no Trainer: use --loop automatic")
+
+
+def train_handwritten(loop: ModuleType, trainer: Trainer, model: Any, data: LightningDataModule) -> None:
+    """Train a `Task` by a hand-written loop, from its newest checkpoint if there is one, and test the best weights.
+
+    The loop is a module with `Training`, `Monitor`, `fit` and `evaluate`. It takes all options from the Trainer and its
+    callbacks, which do nothing themselves.
+    """
+    trainer.accelerator.setup_device(trainer.strategy.root_device)
+    no_trainer: Any = NoTrainer(strategy=trainer.strategy, overfit_batches=0)
+    model.trainer = data.trainer = no_trainer
+    data.prepare_data()
+    data.setup("fit")
+    model.setup("fit")
+    (count, train), (_, val) = (batches_of(part, trainer, model, data) for part in ("train", "val"))
+    training = loop.Training(model, count, **options_of(loop, trainer))
+    recorder = Recorder(trainer, data, resumable=hasattr(train.args[0], "load_state_dict"))
+    recorder.begin(training)
+    if recorder.resume.complete:
+        model.load_state_dict(training.best_weights)
+    else:
+        loop.fit(training, train, val, recorder.on_epoch_end, recorder.on_step)
+    data.setup("test")
+    model.setup("test")
+    _, test = batches_of("test", trainer, model, data)
+    recorder.log(loop.evaluate(model, training, test, "test"), training.epoch, training.step)
+    for logger in trainer.loggers:
+        logger.finalize("success")
+
+
+def callback(trainer: Trainer, kind: type) -> Any:
+    """Return the Trainer's callback of a kind, or None."""
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
+    return next((found for found in callbacks if isinstance(found, kind)), None)
+
+
+def options_of(loop: ModuleType, trainer: Trainer) -> dict[str, Any]:
+    """Read the options of the Trainer and of its callbacks."""
+    precision: Any = trainer.precision_plugin
+    ema, finite, stop, save = (callback(trainer, kind) for kind in (EMA, StopNotFinite, EarlyStopping, ModelCheckpoint))
+    options = {name: getattr(trainer, name) for name in OPTIONS}
+    options |= {"device": trainer.strategy.root_device, "dtype": DTYPES.get(precision.precision)}
+    options |= {"ema": ema and ema.decay, "check": finite.check if finite else FiniteCheck(enabled=False)}
+    options |= {"scaler": precision.scaler} if getattr(precision, "scaler", None) else {}
+    options |= {"saving": loop.Monitor(save.monitor, save.mode)} if save else {}
+    if stop:  # Lightning makes min_delta negative for the mode "min"
+        least = abs(stop.min_delta)
+        options["stopping"] = loop.Monitor(stop.monitor, stop.mode, least, stop.patience, stop.check_finite)
+    return options
+
+
+def batches_of(part: str, trainer: Trainer, model: Any, data: LightningDataModule) -> tuple[int, "partial[Any]"]:
+    """Count the batches of a part of the data, and prepare to iterate over them."""
+    loader, device = getattr(data, f"{part}_dataloader")(), trainer.strategy.root_device
+    resume, bar = callback(trainer, ExactResume), part == "train" and callback(trainer, EpochProgress)
+
+    def prepare(batch: Any) -> Any:
+        if part != "train" and resume:
+            resume.signals.check()  # what is evaluated now will be evaluated again
+        batch = data.transfer_batch_to_device(data.on_before_batch_transfer(batch, 0), device, 0)
+        return data.on_after_batch_transfer(batch, 0)
+
+    if not isinstance(loader, DataLoader) or not hasattr(loader.dataset, "__len__"):
+        raise InputError(f"--data {type(data).__name__}.{part}_dataloader: expected one DataLoader with a length")
+    if loader.num_workers and loader.worker_init_fn is None:  # as in Lightning, for random numbers of workers
+        loader.worker_init_fn = partial(pl_worker_init_function, rank=0)
+    limit = getattr(trainer, f"limit_{part}_batches")
+    count = min(limit, len(loader)) if isinstance(limit, int) else int(limit * len(loader))
+    if count < 1:
+        raise InputError(f"--trainer.limit_{part}_batches {limit}: no batch of {len(loader)}: give a larger one")
+    return count, partial(batches, loader, count, prepare, model.train_metrics.running if bar else None)
+
+
+def batches(
+    loader: Any, count: int, prepare: Callable[[Any], Any], metrics: Any, epoch: int, start: int = 0
+) -> Iterator[Any]:
+    """Iterate over the batches of an epoch, from one on, with a progress bar if there are metrics to be shown on it."""
+    samplers: list[Any] = [loader.sampler, getattr(loader.batch_sampler, "sampler", None)]
+    for sampler in samplers:
+        if hasattr(sampler, "set_epoch"):
+            sampler.set_epoch(epoch)
+    if start:
+        loader.load_state_dict({"epoch": epoch, "batch": start})
+    some = islice(loader, count - start)  # asking for one more could draw random numbers
+    hidden = None if metrics else True  # None shows a bar on a terminal only
+    bar = tqdm(some, f"epoch {epoch}", count, initial=start, leave=False, disable=hidden)
+    for batch in bar:
+        yield prepare(batch)
+        show_progress(bar, metrics)
+
+
+class Recorder:
+    """Logs epochs and writes checkpoints, as callbacks of the Trainer do for its own loop."""
+
+    def __init__(self, trainer: Trainer, data: Any, resumable: bool) -> None:
+        self.trainer, self.data, self.resumable = trainer, data, resumable
+        self.resume, save = callback(trainer, ExactResume) or ExactResume(), callback(trainer, ModelCheckpoint)
+        self.best = Path(save.dirpath, f"{save.filename}.ckpt") if save else None
+
+    def begin(self, training: Any) -> None:
+        """Restore the newest checkpoint, or write the first one."""
+        newest = read_newest(self.resume.path.parent) if self.resume.path else None
+        if newest is None:
+            self.write(training)
+            return
+        restore(training, newest.content)
+        if self.best and self.best.exists():
+            training.best_weights = load_checkpoint(self.best)["state_dict"]
+
+    def on_step(self, training: Any) -> None:
+        """Write a checkpoint within an epoch, if it is due or the run is to stop."""
+        if self.resumable and (self.resume.signals.received or self.resume.interval.passed(training.step)):
+            self.write(training)
+        self.resume.signals.check()
+
+    def on_epoch_end(self, training: Any, metrics: Mapping[str, Tensor], is_best: bool) -> None:
+        """Log an epoch, validation first, and write its checkpoints."""
+        for validation in (True, False):
+            values = {name: value for name, value in metrics.items() if name.startswith("val/") == validation}
+            self.log(values, training.epoch - 1, training.step - 1)
+        if is_best and self.best:
+            write_checkpoint(checkpoint_of(training, self.data) | {"epoch": training.epoch - 1}, self.best)
+        self.write(training)
+        if callback(self.trainer, EpochProgress):
+            print_epoch(training.epoch - 1, training.max_epochs, metrics)
+        self.resume.signals.check()
+
+    def write(self, training: Any) -> None:
+        """Write the checkpoint to resume from."""
+        if self.resume.path:
+            write_checkpoint(checkpoint_of(training, self.data), self.resume.path)
+        self.resume.interval.restart()
+
+    def log(self, metrics: Mapping[str, Tensor], epoch: int, step: int) -> None:
+        """Pass metrics to all loggers."""
+        for logger in self.trainer.loggers:
+            logger.log_metrics({name: value.item() for name, value in metrics.items()} | {"epoch": epoch}, step)
+            logger.save()
+
+
+def checkpoint_of(training: Any, data: LightningDataModule) -> dict[str, Any]:
+    """Collect the state of a training under Lightning's names."""
+    training.check.settle()
+    model, average, scheduler = training.model, training.average, training.schedule.scheduler
+    checkpoint = {name: getattr(training, attribute) for name, attribute in COUNTERS.items()} | {
+        "pytorch-lightning_version": lightning.__version__,
+        "state_dict": training.evaluated.state_dict(),
+        "optimizer_states": [training.optimizer.state_dict()],
+        "lr_schedulers": [scheduler.state_dict()] if scheduler else [],
+        "scaler": training.scaler.state_dict(),
+        "keeping": {"best": float(training.saving.best), "waited": training.saving.waited},
+        "stopping": {"best": float(training.stopping.best), "waited": training.stopping.waited},
+        "processes": [process_state(model)],
+        "finished": training.stopping.stop or training.epoch >= training.max_epochs,
+    }
+    if average:
+        checkpoint["current_model_state"] = model.state_dict()
+        checkpoint["averaging_state"] = {"n_averaged": average.n_averaged}
+    for module in (model, data) if data.hparams else (model,):
+        checkpoint[module.CHECKPOINT_HYPER_PARAMS_KEY] = dict(module.hparams)
+        # private: `load_from_checkpoint` asks how the arguments were saved
+        checkpoint[module.CHECKPOINT_HYPER_PARAMS_NAME] = getattr(module, "_hparams_name", "kwargs")
+    return checkpoint
+
+
+def restore(training: Any, checkpoint: Mapping[str, Any]) -> None:
+    """Restore what `checkpoint_of` collected."""
+    for name, attribute in COUNTERS.items():
+        setattr(training, attribute, checkpoint[name])
+    training.model.load_state_dict(checkpoint.get("current_model_state", checkpoint["state_dict"]))
+    if training.average:
+        training.average.module.load_state_dict(checkpoint["state_dict"])
+        training.average.n_averaged.copy_(checkpoint["averaging_state"]["n_averaged"])
+    training.optimizer.load_state_dict(checkpoint["optimizer_states"][0])
+    for state in checkpoint["lr_schedulers"]:
+        training.schedule.scheduler.load_state_dict(state)
+    training.scaler.load_state_dict(checkpoint["scaler"])
+    for monitor, state in ((training.saving, checkpoint["keeping"]), (training.stopping, checkpoint["stopping"])):
+        monitor.best, monitor.waited = torch.tensor(state["best"]), state["waited"]
+    set_process_state(training.model, checkpoint["processes"][0])
