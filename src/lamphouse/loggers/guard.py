@@ -1,10 +1,20 @@
 """A logger that cannot end a run: its first failure is printed in one line, and from then on it does nothing."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from operator import attrgetter
 from typing import Any
 
 from lightning.pytorch.loggers.logger import DummyLogger, Logger
+
+
+def guarded(method: str) -> Callable[..., None]:
+    """Make a method that calls the wrapped logger's and catches its failure."""
+
+    def call(logger: "GuardedLogger", *args: Any, **kwargs: Any) -> None:
+        logger.attempt(lambda: getattr(logger.wrapped, method)(*args, **kwargs))
+
+    return call
 
 
 class GuardedLogger(Logger):
@@ -16,6 +26,19 @@ class GuardedLogger(Logger):
         wrapped: the logger.
         arguments: what it was made from, to make it anew.
     """
+
+    name: Any = property(attrgetter("wrapped.name"))
+    version: Any = property(attrgetter("wrapped.version"))
+    save_dir: Any = property(attrgetter("wrapped.save_dir"))
+    root_dir: Any = property(attrgetter("wrapped.root_dir"))
+    log_dir: Any = property(attrgetter("wrapped.log_dir"))
+    group_separator: Any = property(attrgetter("wrapped.group_separator"))
+    after_save_checkpoint = guarded("after_save_checkpoint")
+    finalize = guarded("finalize")
+    log_graph = guarded("log_graph")
+    log_hyperparams = guarded("log_hyperparams")
+    log_metrics = guarded("log_metrics")
+    save = guarded("save")
 
     def __init__(self, wrapped: Logger, arguments: Mapping[str, Any] | None = None) -> None:
         super().__init__()
@@ -35,74 +58,17 @@ class GuardedLogger(Logger):
     @property
     def experiment(self) -> Any:
         """Return the wrapped logger's experiment, or one that ignores all calls after a failure."""
-        wrapped: Any = self.wrapped
-        if hasattr(type(wrapped), "experiment") and not self.failed:
-            try:
-                return wrapped.experiment
-            except Exception as error:  # whatever it is, training does not depend on it
-                self.fail(error)
-        return DummyLogger().experiment
+        found = self.attempt(lambda: getattr(self.wrapped, "experiment", None))
+        return DummyLogger().experiment if found is None else found
 
-    @property
-    def name(self) -> str | None:
-        """Return the wrapped logger's name."""
-        return self.wrapped.name
-
-    @property
-    def version(self) -> int | str | None:
-        """Return the wrapped logger's version."""
-        return self.wrapped.version
-
-    @property
-    def save_dir(self) -> str | None:
-        """Return the directory in which the wrapped logger saves."""
-        return self.wrapped.save_dir
-
-    @property
-    def root_dir(self) -> str | None:
-        """Return the directory of all versions."""
-        return self.wrapped.root_dir
-
-    @property
-    def log_dir(self) -> str | None:
-        """Return the directory of this version."""
-        return self.wrapped.log_dir
-
-    @property
-    def group_separator(self) -> str:
-        """Return what separates groups in the names of metrics."""
-        return self.wrapped.group_separator
-
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Log metrics."""
-        self._call("log_metrics", metrics, step)
-
-    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Log hyperparameters."""
-        self._call("log_hyperparams", params, *args, **kwargs)
-
-    def log_graph(self, model: Any, input_array: Any = None) -> None:
-        """Log the model's graph."""
-        self._call("log_graph", model, input_array)
-
-    def save(self) -> None:
-        """Save what was logged."""
-        self._call("save")
-
-    def finalize(self, status: str) -> None:
-        """Finish logging."""
-        self._call("finalize", status)
-
-    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
-        """Log a checkpoint, if the logger was asked to."""
-        self._call("after_save_checkpoint", checkpoint_callback)
-
-    def _call(self, method: str, *args: Any, **kwargs: Any) -> None:
+    def attempt(self, action: Callable[[], Any]) -> Any:
+        """Call a function, unless the logger has failed; whatever its error is, training does not depend on it."""
         if not self.failed:
             try:
-                getattr(self.wrapped, method)(*args, **kwargs)
-            except Exception as error:  # as above
+                return action()
+            except Exception as error:
                 self.fail(error)
+        return None
 
     def fail(self, error: BaseException) -> None:
         """Give the wrapped logger up and say so, once."""

@@ -21,42 +21,32 @@ RUN_DECIDES = ("dir", "experiment", "id", "name", "save_dir", "version")
 def make_logger(
     name: LoggerName, run_dir: Path, experiment: str, options: Mapping[str, Any] | None = None
 ) -> GuardedLogger | None:
-    """Make the logger that a run has beside its own table of metrics.
+    """Make the logger that a run has beside its own table of metrics; "csv" and "none" make none.
 
     Args:
-        name: "csv" and "none" make none.
+        name: of the logger.
         run_dir: the run's directory.
         experiment: the experiment's name.
-        options: arguments of Lightning's logger, and of what that passes them to.
+        options: arguments of Lightning's logger, and of what it passes them to.
 
     Raises:
-        InputError: the logger does not have such an option, or its settings are wrong.
+        InputError: there is no such option, or the logger's settings are wrong.
     """
-    if name not in CLASSES:
-        for option in options or {}:
-            raise InputError(f"--logger_options.{option}: --logger {name} has no options: leave it out")
-        return None
-    cls = CLASSES[name]
-    check_options(cls, options or {})
-    arguments = SUPPORT[cls].arguments(run_dir, experiment, options or {})
-    try:
-        return GuardedLogger(cls(**arguments), arguments)
-    except (ImportError, TypeError, ValueError) as error:
-        raise InputError(f"--logger {name}: {' '.join(str(error).split())}") from error
-
-
-def check_options(cls: type[Logger], options: Mapping[str, Any]) -> None:
-    """Check the names of options.
-
-    Raises:
-        InputError: there is no such option, or the run itself decides about it.
-    """
-    known = {*signature(cls).parameters, *SUPPORT[cls].further_options()} - {"kwargs", *RUN_DECIDES}
+    options, cls = options or {}, CLASSES.get(name)
+    known = {*signature(cls).parameters, *SUPPORT[cls].further_options()} - {"kwargs", *RUN_DECIDES} if cls else set()
     for option, value in options.items():
         if option in RUN_DECIDES:
             raise InputError(f"--logger_options.{option} {value}: comes from the run's directory: leave it out")
         if option not in known:
-            raise InputError(f"--logger_options.{option}: no such option; there are {', '.join(sorted(known))}")
+            choice = f"there are {', '.join(sorted(known))}" if known else f"--logger {name} has none"
+            raise InputError(f"--logger_options.{option}: no such option; {choice}")
+    if cls is None:
+        return None
+    arguments = SUPPORT[cls].arguments(run_dir, experiment, options)
+    try:
+        return GuardedLogger(cls(**arguments), arguments)
+    except (ImportError, TypeError, ValueError) as error:
+        raise InputError(f"--logger {name}: {' '.join(str(error).split())}") from error
 
 
 def log_config(logger: Logger, config: dict[str, Any]) -> None:
@@ -68,8 +58,9 @@ def log_config(logger: Logger, config: dict[str, Any]) -> None:
     if not isinstance(logger, GuardedLogger):
         logger.log_hyperparams(config)
         return
+    own = support(logger)
     try:
-        support(logger).begin(logger, config)
+        own.begin(logger, config) if own else logger.wrapped.log_hyperparams(config)
     except InputError:
         raise
     except Exception as error:  # as in the guard
@@ -77,25 +68,12 @@ def log_config(logger: Logger, config: dict[str, Any]) -> None:
 
 
 def close(loggers: Iterable[Logger]) -> None:
-    """Close the guarded loggers, which may outlive their Trainer, and let them say where their record is."""
+    """Close the guarded loggers that outlive their Trainer, and let them say where their record is."""
     for logger in loggers:
-        if isinstance(logger, GuardedLogger):
-            support(logger).close(logger)
-
-
-class OtherLogger:
-    """What any other logger needs."""
-
-    @staticmethod
-    def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
-        """Log the configuration."""
-        logger.wrapped.log_hyperparams(config)
-
-    @staticmethod
-    def close(logger: GuardedLogger) -> None:
-        """Leave it to its `finalize`."""
+        if isinstance(logger, GuardedLogger) and (own := support(logger)):
+            own.close(logger)
 
 
 def support(logger: GuardedLogger) -> Any:
-    """Find what a logger needs by its class, or a class that it inherits from."""
-    return next((own for cls, own in SUPPORT.items() if isinstance(logger.wrapped, cls)), OtherLogger)
+    """Find what a logger needs by its class, or one that it inherits from; None for loggers that need nothing."""
+    return next((own for cls, own in SUPPORT.items() if isinstance(logger.wrapped, cls)), None)

@@ -13,8 +13,12 @@ from lamphouse.errors import InputError
 from lamphouse.files import write_whole
 
 FIRST = ("epoch", "step")
-PARTS = ("train/loss", "train/acc", "val/loss", "val/acc", "test/loss", "test/acc")
-COLUMNS = (*FIRST, *PARTS, "lr", "images_per_second", "seconds")  # in this order; any others follow
+USUAL = (
+    *(f"{part}/{name}" for part in ("train", "val", "test") for name in ("loss", "acc")),
+    "lr",
+    "images_per_second",
+)
+COLUMNS = (*FIRST, *USUAL, "seconds")  # in this order; any others follow
 
 
 class MetricsTable(Logger):
@@ -81,7 +85,7 @@ class MetricsTable(Logger):
 
 
 def is_test(row: dict[str, Any]) -> bool:
-    """Whether a row has a test's metrics."""
+    """Whether metrics are a test's."""
     return any(name.startswith("test") for name in row)
 
 

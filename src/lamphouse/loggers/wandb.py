@@ -72,7 +72,7 @@ def set_up() -> None:
     import wandb
 
     with suppress(AttributeError, ImportError):  # of other versions
-        from wandb.analytics.opentelemetry import opentelemetry_proxy  # private: has no switch that is documented
+        from wandb.analytics.opentelemetry import opentelemetry_proxy
 
         # its reports on itself are refused with the key, and never end where its service cannot be started
         opentelemetry_proxy.disable()
@@ -106,10 +106,10 @@ def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
 def leave() -> BaseException | None:
     """Leave W&B's run and its service, which ends once everything is written; return what went wrong."""
     import wandb
-    from wandb.sdk.lib.module import unset_globals  # private: the first step of the next line may not get so far
+    from wandb.sdk.lib.module import unset_globals
 
     failure: BaseException | None = None
-    for step in (wandb.finish, wandb.teardown, unset_globals):
+    for step in (wandb.finish, wandb.teardown, unset_globals):  # the third as the first may fail before it
         try:
             step()
         except (Exception, SystemExit) as error:  # the latter if the service ended badly

@@ -192,7 +192,7 @@ def test_a_user_finds_the_wrapped_logger() -> None:
         ("wandb", {"projct": "a"}, "--logger_options.projct: no such option; there are "),
         ("wandb", {"save_dir": "a"}, "--logger_options.save_dir a: comes from the run's directory"),
         ("tensorboard", {"project": "a"}, "--logger_options.project: no such option"),
-        ("csv", {"flush": 1}, "--logger_options.flush: --logger csv has no options"),
+        ("csv", {"flush": 1}, "--logger_options.flush: no such option; --logger csv has none"),
     ],
 )
 def test_wrong_options_are_refused(name: LoggerName, options: dict[str, Any], words: str) -> None:

@@ -59,7 +59,7 @@ def test_a_server_out_of_reach(fit: Command, arc: Command, monkeypatch: pytest.M
     log_in(monkeypatch, NOWHERE)
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "1")
     for outcome in (fit(*LOGGER), arc("resume", "--run", only_run(), "--trainer.max_epochs=2")):
-        assert "connection refused: it records offline" in warning(outcome)
+        assert warning(outcome).endswith(": it records offline")
     records = list(only_run().glob("wandb/offline-run-*/*.wandb"))
     assert [is_complete(record) for record in records] == [True, True]
     assert len(rows(only_run())) == 3
