@@ -13,12 +13,8 @@ from lamphouse.errors import InputError
 from lamphouse.files import write_whole
 
 FIRST = ("epoch", "step")
-USUAL = (
-    *(f"{part}/{name}" for part in ("train", "val", "test") for name in ("loss", "acc")),
-    "lr",
-    "images_per_second",
-)
-COLUMNS = (*FIRST, *USUAL, "seconds")  # in this order; any others follow
+PARTS = [f"{part}/{name}" for part in ("train", "val", "test") for name in ("loss", "acc")]
+COLUMNS = (*FIRST, *PARTS, "lr", "images_per_second", "seconds")  # in this order; any others follow
 
 
 class MetricsTable(Logger):
