@@ -14,9 +14,9 @@ from arc_light.classification import Classifier
 class WhiteningConv2d(nn.Module):
     """A convolution with uncorrelated outputs of variance 1, each beside its negative.
 
-    After Jordan 2024, arXiv:2404.00498, section 3.2. The filters are the eigenvectors of the covariance of image patches,
-    divided by the square roots of their eigenvalues. They are computed from the first training batch and stay fixed; the
-    bias is trained.
+    After Jordan 2024, arXiv:2404.00498, section 3.2. The filters are the eigenvectors of the covariance of image
+    patches, divided by the square roots of their eigenvalues. They are computed from the first training batch and stay
+    fixed; the bias is trained.
 
     Args:
         in_channels: channels of an image.

@@ -78,7 +78,7 @@ def test_muon() -> None:
             self.layer = nn.Sequential(nn.Unflatten(1, (2, 16)), nn.Conv1d(2, 4, 3), nn.Flatten(), nn.Linear(56, 2))
 
         def configure_optimizers(self) -> Any:
-            return ConvMuon(self.parameters())
+            return ConvMuon(self.parameters(), lr=0.01, head_lr=1e-3, vector_lr=1e-3)
 
     torch.manual_seed(0)
     model = Convolutional()
