@@ -22,8 +22,8 @@ PROJECT, PARTS = "arc_light", "lamphouse"
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (  # each imports only what stands above it
     {"errors", "files"},
-    {"machine", "data", "optim"},
-    {"task", "metrics", "networks", "checkpoints", "runs"},
+    {"machine", "data", "optim", "metrics"},
+    {"task", "networks", "checkpoints", "runs"},
     {"callbacks", "loggers"},
     {"loops"},
     {"cli"},
