@@ -17,11 +17,11 @@ from lamphouse.cli.checks.yaml_files import yaml_files
 from lamphouse.cli.parser import ExperimentParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
+from lamphouse.loggers import LoggerName
 from lamphouse.machine.settings import Machine
 from lamphouse.runs.directory import Run
 
 Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
-LoggerName = Literal["wandb", "tensorboard", "csv", "none"]
 LINKED = ("num_classes", "input_shape")  # arguments of the model that come from the data
 
 
@@ -33,9 +33,6 @@ class Configuration(LightningCLI):
         command: the command whose `--help` lists the options.
         args: options, `-c FILE` among them.
         where: chooses the run's directory once the options are known; None keeps the experiment from writing.
-
-    Raises:
-        InputError: an option or a file is wrong.
     """
 
     def __init__(

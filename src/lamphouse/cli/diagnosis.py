@@ -22,12 +22,23 @@ FINDER = "-c configs/debug/anomaly.yaml finds the operation"
 
 
 @contextmanager
-def naming_operation(experiment: Experiment) -> Iterator[None]:
-    """Name the operation behind a number that is not finite, if `--trainer.detect_anomaly` asks for it.
+def explaining_not_finite(experiment: Experiment) -> Iterator[None]:
+    """Add to a `NotFiniteError` the samples of the batch, what to try, and the checkpoint to continue from."""
+    try:
+        with naming_operation(experiment):
+            yield
+    except NotFiniteError as error:
+        parts = [str(error), named_samples(experiment, error.position) if error.position else ""]
+        if is_first_process():
+            steps, last = saved_steps(experiment.run.path), os.path.relpath(experiment.run.last)
+            kept = f"{last} is from before, with {steps} steps" if steps else "nothing was learned yet"
+            parts += [ADVICE, "" if experiment.config.trainer.detect_anomaly else FINDER, kept]
+        raise NotFiniteError("; ".join(filter(None, parts)), error.position) from error
 
-    Raises:
-        NotFiniteError: there was such a number.
-    """
+
+@contextmanager
+def naming_operation(experiment: Experiment) -> Iterator[None]:
+    """Name the operation behind a number that is not finite, if `--trainer.detect_anomaly` asks for it."""
     if not experiment.config.trainer.detect_anomaly:
         yield
         return
@@ -43,44 +54,21 @@ def naming_operation(experiment: Experiment) -> Iterator[None]:
             raise NotFiniteError(f"a gradient is nan {position}: {finder}: {error}", position) from error
 
 
-def explain_not_finite(experiment: Experiment, error: NotFiniteError) -> NotFiniteError:
-    """Add the samples of the batch, what to try, and the checkpoint to continue from."""
-    parts = [str(error), named_samples(experiment, error.position) if error.position else ""]
-    if is_first_process():
-        finder = "" if experiment.config.trainer.detect_anomaly else FINDER
-        parts += [ADVICE, finder, what_is_kept(experiment)]
-    return NotFiniteError("; ".join(filter(None, parts)), error.position)
-
-
 def named_samples(experiment: Experiment, position: Position) -> str:
     """Name the samples of a batch by their indices in the training set; many are listed in a file of the run."""
-    indices = sample_indices(experiment.datamodule, position)
-    text = f"training images {', '.join(map(str, indices[:MOST_NAMED]))}" if indices else ""
+    data = experiment.datamodule
+    sampler = data.train_dataloader().sampler if isinstance(data, TensorDataModule) else None
+    if not isinstance(sampler, BatchSampler):
+        return ""  # another DataLoader, whose order is not known
+    sampler.set_epoch(position.epoch)
+    _, batch = next(islice(sampler, position.batch, None))
+    indices = [int(index) for index in batch]
+    text = f"training samples {', '.join(map(str, indices[:MOST_NAMED]))}"
     if len(indices) <= MOST_NAMED:
         return text
     if not is_first_process():
         return f"{text} …"
     path = experiment.run.path / "not_finite.json"
-    described = {**position._asdict(), "lr": float(position.lr), "training_images": indices}
+    described = {**position._asdict(), "lr": float(position.lr), "training_samples": indices}
     write_whole(path, json.dumps(described) + "\n")
     return f"{text} … (all in {os.path.relpath(path)})"
-
-
-def sample_indices(data: object, position: Position) -> list[int]:
-    """Compute which samples a batch had; empty for another DataLoader, whose order is not known."""
-    sampler = data.train_dataloader().sampler if isinstance(data, TensorDataModule) else None
-    if not isinstance(sampler, BatchSampler):
-        return []
-    sampler.set_epoch(position.epoch)
-    _, indices = next(islice(sampler, position.batch, None))
-    return [int(index) for index in indices]
-
-
-def what_is_kept(experiment: Experiment) -> str:
-    """Name the checkpoint from before."""
-    steps = saved_steps(experiment.run.path)
-    return (
-        f"{os.path.relpath(experiment.run.last)} is from before, with {steps} steps"
-        if steps
-        else "nothing was learned yet"
-    )

@@ -21,18 +21,13 @@ from lamphouse.cli.checks.options import check_options, monitor_rules
 from lamphouse.cli.configuration import LINKED, Configuration
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
-from lamphouse.loggers import make_logger
-from lamphouse.loggers.table import MetricsTable
+from lamphouse.loggers import MetricsTable, make_logger
 from lamphouse.machine.settings import default_channels_last, default_precision, device_type
 from lamphouse.task import Task
 
 
 class Experiment(Configuration):
-    """The parsed and instantiated experiment, ready to run; see `Configuration` for its arguments.
-
-    Raises:
-        InputError: an option or a file is wrong, or model and data contradict each other.
-    """
+    """The parsed and instantiated experiment, ready to run; see `Configuration` for its arguments."""
 
     def before_instantiate_classes(self) -> None:
         """Fill in what depends on the machine, on other options and on the run's directory."""
@@ -62,11 +57,7 @@ class Experiment(Configuration):
     def instantiate_model(
         self, model_class: type[LightningModule], *args: Any, applied_instantiation_links: dict[str, Any], **kwargs: Any
     ) -> LightningModule:
-        """Instantiate the model, and record in the configuration what it got from the data.
-
-        Raises:
-            InputError: an option contradicts the data.
-        """
+        """Instantiate the model, and record in the configuration what it got from the data."""
         links = {key: value for key, value in applied_instantiation_links.items() if key.rpartition(".")[2] in kwargs}
         for key, value in links.items():
             name, linked = key.rpartition(".")[2], as_in_yaml(value)
@@ -96,20 +87,16 @@ class Experiment(Configuration):
         config.logger = False
         if self.where is not None:
             self.table = MetricsTable(self.run.metrics)
-            config.logger = [logger for logger in (self.make_logger(), self.table) if logger is not None]
+            project = {"project": self.project.package.replace("_", "-")} if self.config.logger == "wandb" else {}
+            options = {} if self.config.logger in {"csv", "none"} else {**project, **self.config.logger_options}
+            logger = make_logger(self.config.logger, self.run.path, self.config.experiment, options)
+            config.logger = [*as_list(logger), self.table]
             config.default_root_dir = str(self.run.path)
             if not any(isinstance(plugin, CheckpointIO) for plugin in self.plugins):
                 config.plugins = [*self.plugins, WholeCheckpointIO()]
         if self.config.loop == "manual":
             config.accumulate_grad_batches, config.gradient_clip_val = 1, None  # the model does both
         return super().instantiate_trainer(**kwargs)
-
-    def make_logger(self) -> Any:
-        """Make the logger that was chosen, if there is one beside the run's own table."""
-        config, options = self.config, dict(self.config.logger_options)
-        if config.logger == "wandb":
-            options = {"project": self.project.package.replace("_", "-"), **options}
-        return make_logger(config.logger, self.run.path, config.experiment, options)
 
     @property
     def signals(self) -> StopSignals:
@@ -127,23 +114,14 @@ class Experiment(Configuration):
         self.config_init.last_checkpoint.complete = True
 
     def load_data(self) -> None:
-        """Read the data, which shows what is wrong with it before a run is made.
-
-        Raises:
-            InputError: a file is missing or damaged.
-        """
+        """Read the data, which shows what is wrong with it before a run is made."""
         if is_first_process():
             self.datamodule.prepare_data()
             for stage in ("fit", "test"):
                 self.datamodule.setup(stage)
 
     def check(self) -> None:
-        """Try what would otherwise fail within the run only.
-
-        Raises:
-            InputError: the optimizer, its schedule or an augmentation rejects its options, or a monitored metric is
-                not one of the model's.
-        """
+        """Try what would otherwise fail within the run only: augmentations, the optimizer, monitored metrics."""
         if isinstance(self.datamodule, ImageDataModule) and is_first_process():
             self.check_size(self.datamodule.check_augmentations())
         if isinstance(self.model, Task):
@@ -151,11 +129,7 @@ class Experiment(Configuration):
             check_options(self.config, monitor_rules(self.model.metric_names))
 
     def check_size(self, image: Tensor) -> None:
-        """Apply the model to a training image, [1, C, H, W], if augmentations have changed its size.
-
-        Raises:
-            InputError: the model does not take images of that size.
-        """
+        """Apply the model to a training image, [1, C, H, W], if augmentations have changed its size."""
         shape, training = list(image.shape[1:]), [part for part in self.model.modules() if part.training]
         if shape == list(self.datamodule.input_shape) or not isinstance(self.model, Task):
             return  # another model need not have a forward
@@ -170,11 +144,7 @@ class Experiment(Configuration):
                 part.training = True
 
     def check_weights(self, checkpoint: Mapping[str, Any], path: Path) -> None:
-        """Load weights to see whether they fit.
-
-        Raises:
-            InputError: they are another model's.
-        """
+        """Load weights to see whether they fit."""
         try:
             self.model.load_state_dict(checkpoint["state_dict"])
         except RuntimeError as error:

@@ -4,10 +4,8 @@ import errno
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
 
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError, NotFiniteError, StoppedError
@@ -38,14 +36,7 @@ LONGEST_LINE = 450  # characters
 
 
 def main(package: str, args: Sequence[str] | None = None) -> dict[str, float]:
-    """Run a command.
-
-    Args:
-        package: the project whose models, data sets and loops the command uses.
-        args: the command and its options; None takes them from the process's command line.
-
-    Returns:
-        The metrics that the command printed at its end, by name; empty where it prints none.
+    """Run a command of a project, by default that of the process's command line; return the metrics that it prints.
 
     Raises:
         SystemExit: after one line on stderr, with status 2 for bad input, numbers that are not finite or too little
@@ -54,53 +45,35 @@ def main(package: str, args: Sequence[str] | None = None) -> dict[str, float]:
     project = Project(package)
     command, *options = list(sys.argv[1:] if args is None else args) or ["--help"]
     if command in {"-h", "--help"}:
-        print(help_text(project), end="")
+        commands = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
+        more = f"{project.program} COMMAND --help lists the options of a command."
+        print(f"usage: {project.program} COMMAND ...\n\ncommands:\n{commands}\n\n{more}")
         return {}
-    with one_line_errors(f"{package} {command}"):
-        return run(project, command, options)
-
-
-def help_text(project: Project) -> str:
-    """List the commands."""
-    commands = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
-    more = f"{project.program} COMMAND --help lists the options of a command."
-    return f"usage: {project.program} COMMAND ...\n\ncommands:\n{commands}\n\n{more}\n"
-
-
-@contextmanager
-def one_line_errors(prefix: str) -> Iterator[None]:
-    """Turn the errors that a user can do something about into one line and an exit status; a bug keeps its traceback.
-
-    Raises:
-        SystemExit: there was such an error.
-    """
     try:
-        yield
-    except StoppedError as stop:
-        leave(prefix, "; ".join([str(stop), *stop.__notes__]), stop, stop.status)
-    except KeyboardInterrupt as interrupt:
-        leave(prefix, "interrupted", interrupt, 130)
-    except (InputError, NotFiniteError) as error:
-        leave(prefix, str(error), error)
-    except (MemoryError, RuntimeError) as error:
-        if not out_of_memory(error):
+        return run(project, command, options)
+    except (Exception, KeyboardInterrupt) as error:
+        message, status = message_and_status(error)
+        if message is None:
             raise
-        leave(prefix, "out of memory: use less data or a smaller model", error)
-    except OSError as error:
-        if error.errno not in NOT_WRITABLE | NOT_A_NAME:
-            raise
-        way_out = "free some space there, or write elsewhere with --runs"
-        leave(prefix, f"{error.filename or 'the disk'}: {error.strerror}: {way_out}", error)
+        print(one_line(f"{package} {command}: {message}"), file=sys.stderr)
+        raise SystemExit(status) from error
 
 
-def leave(prefix: str, message: str, cause: BaseException, status: int = 2) -> NoReturn:
-    """Print the line and exit.
-
-    Raises:
-        SystemExit: always.
-    """
-    print(one_line(f"{prefix}: {message}"), file=sys.stderr)
-    raise SystemExit(status) from cause
+def message_and_status(error: BaseException) -> tuple[str | None, int]:
+    """Explain an error that a user can do something about; others have no message, and keep their traceback."""
+    match error:
+        case StoppedError():
+            return "; ".join([str(error), *error.__notes__]), error.status
+        case KeyboardInterrupt():
+            return "interrupted", 130
+        case InputError() | NotFiniteError():
+            return str(error), 2
+        case MemoryError() | RuntimeError() if out_of_memory(error):
+            return "out of memory: use less data or a smaller model", 2
+        case OSError() if error.errno in NOT_WRITABLE | NOT_A_NAME:
+            way_out = "free some space there, or write elsewhere with --runs"
+            return f"{error.filename or 'the disk'}: {error.strerror}: {way_out}", 2
+    return None, 1
 
 
 def one_line(message: str) -> str:
@@ -111,11 +84,7 @@ def one_line(message: str) -> str:
 
 
 def run(project: Project, command: str, options: Sequence[str]) -> dict[str, float]:
-    """Import and run a command, without the warnings that do not help a user.
-
-    Raises:
-        InputError: there is no such command, or its input is wrong.
-    """
+    """Import and run a command, without the warnings that do not help a user."""
     if command not in COMMANDS:
         raise InputError(f"no such command; there are {', '.join(COMMANDS)}")
     with start.without_collector():

@@ -39,10 +39,8 @@ def restrict_jsonargparse() -> None:
 
     Naming a module imports it, which runs its code; the standard library has no models, data sets or callbacks.
     """
-    set_parsing_settings(
-        import_path_denylist=sorted(sys.stdlib_module_names),
-        instantiate_subclass_spec_in_any=False,
-    )
+    denied = sorted(sys.stdlib_module_names)
+    set_parsing_settings(import_path_denylist=denied, instantiate_subclass_spec_in_any=False)
     load = get_loader("yaml")
 
     def load_strictly(text: str) -> Any:
@@ -53,14 +51,7 @@ def restrict_jsonargparse() -> None:
 
 
 class RunParser(argparse.ArgumentParser):
-    """The parser of a command that works on a run: it knows `--run`, and raises instead of printing its usage.
-
-    Args:
-        project: whose command it is.
-        command: its name.
-        description: what it does.
-        checkpoint: whether it takes a `--checkpoint`, too.
-    """
+    """The parser of a command that works on a run: it raises instead of printing its usage."""
 
     def __init__(self, project: Project, command: str, description: str, checkpoint: bool = False) -> None:
         super().__init__(f"{project.program} {command}", description=description, allow_abbrev=False)
@@ -71,7 +62,7 @@ class RunParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise what is wrong."""
-        raise InputError(f"{message}; see --help for every option")
+        raise InputError(f"{message.removeprefix('argument ')}; see --help for every option")
 
     def parse_run(self, args: Sequence[str]) -> tuple[argparse.Namespace, Run, list[str]]:
         """Parse the command's own options, find its run, and return both and the remaining options."""

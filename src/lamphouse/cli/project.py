@@ -1,10 +1,11 @@
-"""The package of the project that the command line works for: its models, its data sets and its training loops."""
+"""The project that the command line works for: its models, its data sets and its training loops."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
+from os.path import relpath
 from pathlib import Path
 from pkgutil import iter_modules
 from traceback import extract_tb
@@ -13,16 +14,11 @@ from types import ModuleType
 from lamphouse.errors import InputError
 
 PARTS = ("lamphouse.data", "lamphouse.optim")  # whose classes options name, too
-LOOPS = "loops"
 
 
 @dataclass(frozen=True)
 class Project:
-    """A project, known by its package.
-
-    Args:
-        package: its name; `package.models` and `package.data` hold a module for each model and data set.
-    """
+    """A project by its package: `package.models` and `package.data` hold a module for each model and data set."""
 
     package: str
 
@@ -39,50 +35,33 @@ class Project:
     @cached_property
     def loops(self) -> Sequence[str]:
         """The names of its own training loops, one module each in `package.loops`."""
-        return self._modules(LOOPS)
+        return self._modules("loops")
 
     def loop(self, name: str) -> ModuleType:
         """Import one of its own training loops."""
-        return import_module(f"{self.package}.{LOOPS}.{name}")
+        return import_module(f"{self.package}.loops.{name}")
 
     def import_parts(self) -> None:
-        """Import all models and data sets, so that options can name their classes without the module.
-
-        Raises:
-            InputError: a module cannot be imported.
-        """
-        for room in ("models", "data"):
-            for name in self._modules(room):
-                import_checked(f"{self.package}.{room}.{name}")
+        """Import all models and data sets, so that options can name their classes without the module."""
         for name in PARTS:
             import_module(name)
+        for room in ("models", "data"):
+            for name in self._modules(room):
+                import_user_module(f"{self.package}.{room}.{name}")
 
     def _modules(self, room: str) -> Sequence[str]:
         spec = find_spec(f"{self.package}.{room}")
         return [module.name for module in iter_modules(spec.submodule_search_locations)] if spec else []
 
 
-def import_checked(name: str) -> None:
-    """Import a module that a user may have just written.
-
-    Raises:
-        InputError: there is an error in it, or in what it imports.
-    """
+def import_user_module(name: str) -> None:
+    """Import a module; where that fails, raise an `InputError` that names the file and the line."""
     try:
         import_module(name)
-    except Exception as error:  # user code may raise anything
-        raise InputError(f"{name}: {place_of(error)}{type(error).__name__}: {error}: correct the file") from error
-
-
-def place_of(error: Exception) -> str:
-    """Name the file and the line of an error while a module was imported."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{relative(error.filename)}:{error.lineno}: "
-    frames = [frame for frame in extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-    return f"{relative(frames[-1].filename)}:{frames[-1].lineno}: "
-
-
-def relative(file: str) -> str:
-    """Shorten a path to one below the working directory, if it is there."""
-    path = Path(file)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else file
+    except Exception as error:  # a user's code may raise anything
+        frames = [frame for frame in extract_tb(error.__traceback__)[1:] if "importlib" not in frame.filename]
+        place = f"{relpath(frames[-1].filename)}:{frames[-1].lineno}: " if frames else ""
+        text = str(error)
+        if isinstance(error, SyntaxError) and error.filename:
+            place, text = f"{relpath(error.filename)}:{error.lineno}: ", error.msg
+        raise InputError(f"{name}: cannot be imported: {place}{type(error).__name__}: {text}") from error

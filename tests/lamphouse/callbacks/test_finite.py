@@ -90,14 +90,14 @@ def test_the_images_of_the_batch_are_listed(fit: Command) -> None:
     data.setup("fit")
     _, indices = next(islice(data.train_dataloader().sampler, BAD_BATCH, None))  # type: ignore[call-overload]  # whole batches, not single images
     images = indices.tolist()
-    assert listed["training_images"] == images
+    assert listed["training_samples"] == images
     assert (listed["epoch"], listed["batch"], listed["step"]) == (0, BAD_BATCH, BAD_BATCH)
-    assert f"images {', '.join(map(str, images[:4]))} … (all in {only_run()}/not_finite.json)" in outcome.err
+    assert f"samples {', '.join(map(str, images[:4]))} … (all in {only_run()}/not_finite.json)" in outcome.err
 
 
 def test_few_images_need_no_list(fit: Command) -> None:
     outcome = fit("--model=unstable.NanLoss", ALL, "--data.batch_size=2")
-    assert outcome.err.split("training images ")[1].split(";")[0].count(",") == 1
+    assert outcome.err.split("training samples ")[1].split(";")[0].count(",") == 1
     assert not (only_run() / "not_finite.json").exists()
 
 

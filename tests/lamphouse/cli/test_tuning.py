@@ -13,7 +13,6 @@ from conftest import CONFIGS, FEW_BATCHES, Outcome
 from PIL import Image
 
 from lamphouse.checkpoints.files import load_checkpoint
-from lamphouse.cli.tuning import Curve
 from lamphouse.data import Batch
 from lamphouse.machine.memory import only_available_memory, out_of_memory
 from lamphouse.runs.directory import find_run
@@ -215,11 +214,6 @@ def test_memory_that_is_not_there_is_refused_instead_of_promised() -> None:
         torch.empty(2**42, dtype=torch.uint8)  # 4 TiB
     assert out_of_memory(refused.value)
     assert len(torch.empty(2**28, dtype=torch.uint8)) == 2**28
-
-
-def test_the_steepest_place_is_found() -> None:
-    lr = torch.logspace(-6, 0, 100)
-    assert Curve(lr, -torch.tanh(lr.log10() + 3)).steepest == pytest.approx(1e-3, rel=0.1)
 
 
 @pytest.mark.slow

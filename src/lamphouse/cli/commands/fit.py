@@ -9,15 +9,16 @@ import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
-from lamphouse.checkpoints.files import load_checkpoint, loading, saved_steps
+from lamphouse.checkpoints import load_checkpoint
+from lamphouse.checkpoints.files import loading, saved_steps
 from lamphouse.cli.checks.messages import explain_training, first_plain_message
 from lamphouse.cli.checks.options import print_unused
 from lamphouse.cli.checks.yaml_files import read_yaml
-from lamphouse.cli.diagnosis import explain_not_finite, naming_operation
+from lamphouse.cli.diagnosis import explaining_not_finite
 from lamphouse.cli.experiment import Experiment, is_first_process
 from lamphouse.cli.project import Project
 from lamphouse.cli.tuning import advising_batch_size
-from lamphouse.errors import InputError, NotFiniteError, StoppedError
+from lamphouse.errors import InputError, StoppedError
 from lamphouse.files import write_whole
 from lamphouse.loggers import close, log_config
 from lamphouse.loops import refuse_unsupported, train_handwritten
@@ -27,11 +28,7 @@ from lamphouse.runs.report import print_header, print_summary, unit
 
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
-    """Train a new run.
-
-    Raises:
-        InputError: something that the user gave is wrong; then no run has been made.
-    """
+    """Train a new run; where the user's input is wrong, no run is left behind."""
     experiment = Experiment(project, "fit", args, where=lambda config: new_run(config.runs, config.experiment))
     experiment.load_data()
     check(experiment)
@@ -47,11 +44,7 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
 
 
 def check(experiment: Experiment) -> None:
-    """Try what would otherwise fail within the run only, and what the loop does not support.
-
-    Raises:
-        InputError: something is wrong.
-    """
+    """Try what would otherwise fail within the run only, and what the loop does not support."""
     experiment.check()
     if experiment.config.loop == "handwritten":
         given, default = experiment.config.as_dict(), experiment.parser.get_defaults().as_dict()
@@ -59,11 +52,7 @@ def check(experiment: Experiment) -> None:
 
 
 def make_directory(run: Run) -> None:
-    """Make the run's directory.
-
-    Raises:
-        InputError: it cannot be made.
-    """
+    """Make the run's directory."""
     try:
         run.path.mkdir(parents=True)
     except OSError as error:
@@ -72,43 +61,20 @@ def make_directory(run: Run) -> None:
 
 
 def train(experiment: Experiment, checkpoint: str | None = None) -> dict[str, float]:
-    """Train, from a checkpoint if there is one, test the best weights and print a summary.
-
-    Raises:
-        StoppedError: a signal stopped the run.
-        NotFiniteError: a number in training was infinite or nan.
-    """
+    """Train, from a checkpoint if there is one, test the best weights, and print and return the metrics."""
     start = perf_counter()
     write_description(experiment)
     report_start(experiment)
     try:
-        with experiment.signals:
+        with experiment.signals, explaining_not_finite(experiment):
             run_loop(experiment, checkpoint)
     except (StoppedError, KeyboardInterrupt, SystemExit) as cause:  # Lightning answers Ctrl-C with SystemExit
         stop = cause if isinstance(cause, StoppedError) else StoppedError(SIGINT)
         stop.__notes__ = [f"to continue: {experiment.project.program} resume --run {experiment.run.path}"]
         raise stop from cause
-    except NotFiniteError as error:
-        raise explain_not_finite(experiment, error) from error
     finally:
         close(experiment.trainer.loggers)
     return report_end(experiment, perf_counter() - start)
-
-
-def report_start(experiment: Experiment) -> None:
-    """Print what is trained, on what and where."""
-    config, trainer, model = experiment.config, experiment.trainer, experiment.model
-    channels_last = getattr(model, "memory_format", None) == torch.channels_last
-    machine = experiment.config_init.machine.describe(experiment.device, trainer.precision, channels_last)
-    title = f"{config.experiment}: {config.model.class_path.rpartition('.')[2]}"
-    print_header(title, model, experiment.datamodule, trainer, experiment.run, machine)
-
-
-def report_end(experiment: Experiment, seconds: float) -> dict[str, float]:
-    """Print what was reached, and in what time."""
-    run = experiment.run
-    best = int(load_checkpoint(run.best)["epoch"]) if run.best.exists() else None
-    return print_summary(run, experiment.table.rows, best, seconds, unit(experiment.datamodule)) or {}
 
 
 @rank_zero_only
@@ -122,14 +88,26 @@ def write_description(experiment: Experiment) -> None:
             log_config(logger, read_yaml(resolved))
 
 
-def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
-    """Train and test with the loop that was chosen.
+def report_start(experiment: Experiment) -> None:
+    """Print what is trained, on what and where."""
+    config, trainer, model = experiment.config, experiment.trainer, experiment.model
+    channels_last = getattr(model, "memory_format", None) == torch.channels_last
+    machine = experiment.config_init.machine.describe(experiment.device, trainer.precision, channels_last)
+    title = f"{config.experiment}: {config.model.class_path.rpartition('.')[2]}"
+    print_header(title, model, experiment.datamodule, trainer, experiment.run, machine)
 
-    Raises:
-        InputError: the data, the model or an option turns out not to work.
-    """
+
+def report_end(experiment: Experiment, seconds: float) -> dict[str, float]:
+    """Print and return what was reached."""
+    run = experiment.run
+    best = int(load_checkpoint(run.best)["epoch"]) if run.best.exists() else None
+    return print_summary(run, experiment.table.rows, best, seconds, unit(experiment.datamodule)) or {}
+
+
+def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
+    """Train and test with the loop that was chosen; explain what turns out not to work."""
     try:
-        with advising_batch_size(experiment), naming_operation(experiment), loading(checkpoint):
+        with advising_batch_size(experiment), loading(checkpoint):
             if experiment.config.loop == "handwritten":
                 loop = experiment.project.loop("handwritten")
                 train_handwritten(loop, experiment.trainer, experiment.model, experiment.datamodule)

@@ -1,13 +1,12 @@
 """Classify image files."""
 
 import csv
-import io
 import os
 import sys
 import traceback
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
-from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,10 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from lamphouse.checkpoints.files import load_checkpoint
-from lamphouse.cli.checks.yaml_files import read_yaml
+from lamphouse.checkpoints import load_checkpoint
+from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.parser import RunParser, checkpoint_path
-from lamphouse.cli.project import Project
+from lamphouse.cli.project import Project, import_user_module
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
 from lamphouse.files import write_whole
@@ -28,14 +27,8 @@ Prediction = list[tuple[str, float]]  # classes and probabilities, the most prob
 
 
 def main(project: Project, args: Sequence[str]) -> None:
-    """Print the most probable classes of each image, and write them to the run's predictions.csv.
-
-    Raises:
-        InputError: there is no such run, checkpoint or image, or an image is not readable.
-    """
-    parser = RunParser(
-        project, "predict", "Classify images; they are scaled and cropped as in training.", checkpoint=True
-    )
+    """Print the most probable classes of each image, and write them to the run's predictions.csv."""
+    parser = RunParser(project, "predict", "Classify images, read as in training.", checkpoint=True)
     parser.add_argument("--input", type=Path, required=True, help="an image file, or a folder of them")
     parser.add_argument("--top", type=count, default=3, help="number of classes to print (default: 3)")
     parser.add_argument("--data.batch_size", type=count, dest="batch_size", help="images at once (default: as trained)")
@@ -44,14 +37,16 @@ def main(project: Project, args: Sequence[str]) -> None:
         raise InputError(f"{' '.join(rest)}: no such option; see --help for every option")
     paths = image_files(options.input)
     keep_memory()
-    project.import_parts()
-    import_classes(run.config)
+    import_classes(project, run.config)
     model, data = restored(checkpoint_path(run, options.checkpoint))
     predictions = predict(model, data, paths, options.top, options.batch_size or data.batch_size)
-    output = run.path / "predictions.csv"
-    write_whole(output, table(paths, predictions))
+    output, text = run.path / "predictions.csv", StringIO()
+    table, ranks = csv.writer(text, lineterminator="\n"), range(1, len(predictions[0]) + 1)
+    table.writerow(["file", *(f"{column}_{rank}" for rank in ranks for column in ("class", "probability"))])
     for path, classes in zip(paths, predictions, strict=True):
+        table.writerow([path, *(cell for pair in classes for cell in pair)])
         print(f"{path}   " + "   ".join(f"{name} {probability:.4f}" for name, probability in classes))
+    write_whole(output, text.getvalue())
     print(f"written to {os.path.relpath(output)}")
 
 
@@ -63,11 +58,7 @@ def count(text: str) -> int:
 
 
 def image_files(path: Path) -> list[Path]:
-    """List an image file, or those in a folder and below.
-
-    Raises:
-        InputError: there is none.
-    """
+    """List an image file, or those in a folder and below."""
     if path.is_file():
         return [path]
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
@@ -76,37 +67,20 @@ def image_files(path: Path) -> list[Path]:
     return files
 
 
-def import_classes(config: Path) -> None:
-    """Import the classes of the run's model and data, as Lightning restores only those that are imported.
-
-    Raises:
-        InputError: the configuration does not name them, or they cannot be imported.
-    """
-    try:
-        options = read_yaml(config.read_text())
-        for part in ("model", "data"):
-            import_project_module(options[part]["class_path"].rpartition(".")[0])
-    except Exception as error:  # of a damaged file, or of a user's module
-        raise InputError(f"{config}: its model and data cannot be imported: {error}; start where it trained") from error
-
-
-def import_project_module(name: str) -> None:
-    """Import a module, but none of Python's standard library, whose code must not run.
-
-    Raises:
-        ImportError: it is one of those, or cannot be imported.
-    """
-    if name.partition(".")[0] in sys.stdlib_module_names:
-        raise ImportError(f"{name} is in Python's standard library")
-    import_module(name)
+def import_classes(project: Project, config: Path) -> None:
+    """Import the classes of the run's model and data, as Lightning restores only those that are imported."""
+    project.import_parts()
+    options = read_file(config)
+    for part in ("model", "data"):
+        given = options.get(part)
+        module = str(given.get("class_path") if isinstance(given, dict) else given).rpartition(".")[0]
+        if module.partition(".")[0] in {*sys.stdlib_module_names, ""}:  # whose code must not run
+            raise InputError(f"{config}: has no {part} of a class: give another run")
+        import_user_module(module)
 
 
 def restored(checkpoint: Path) -> tuple[Any, Any]:
-    """Restore the model and the data module from a checkpoint.
-
-    Raises:
-        InputError: it has none, or the data is not images.
-    """
+    """Restore the model and the data module from a checkpoint."""
     load_checkpoint(checkpoint)
     try:
         model = LightningModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
@@ -119,11 +93,7 @@ def restored(checkpoint: Path) -> tuple[Any, Any]:
 
 
 def predict(model: Any, data: Any, paths: Sequence[Path], top: int, batch_size: int) -> list[Prediction]:
-    """Classify images in batches, which get smaller where memory does not suffice.
-
-    Raises:
-        InputError: memory does not suffice for one image.
-    """
+    """Classify images in batches, which get smaller where memory does not suffice."""
     predictions: list[Prediction] = []
     while len(predictions) < len(paths):
         batch = paths[len(predictions) :][:batch_size]
@@ -146,14 +116,3 @@ def classify(model: Any, data: Any, paths: Sequence[Path], top: int) -> list[Pre
     probabilities, classes = model(data.normalise(images)).softmax(1).topk(min(top, data.num_classes))
     pairs = zip(classes.tolist(), probabilities.tolist(), strict=True)
     return [[(data.classes[name], value) for name, value in zip(*pair, strict=True)] for pair in pairs]
-
-
-def table(paths: Sequence[Path], predictions: Sequence[Prediction]) -> str:
-    """Format predictions as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    ranks = range(1, len(predictions[0]) + 1)
-    writer.writerow(["file", *(f"{column}_{rank}" for rank in ranks for column in ("class", "probability"))])
-    for path, classes in zip(paths, predictions, strict=True):
-        writer.writerow([path, *(cell for pair in classes for cell in pair)])
-    return text.getvalue()

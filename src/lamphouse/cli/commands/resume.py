@@ -17,12 +17,7 @@ GOALS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")  # of
 
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
-    """Continue training from a run's newest checkpoint, in its own directory; if training is complete, only test.
-
-    Raises:
-        InputError: there is no such run or checkpoint, nothing is left to do, or an option would change what is
-            trained.
-    """
+    """Continue training from a run's newest checkpoint, in its own directory; if training is complete, only test."""
     description = "Continue a run; further options are those of fit, such as --trainer.max_epochs 30."
     _, run, rest = RunParser(project, "resume", description).parse_run(args)
     experiment = Experiment(project, "resume", ["-c", str(run.config), *rest], where=lambda _: run)
@@ -45,11 +40,7 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
 
 
 def check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any], new_goals: bool) -> None:
-    """Find out whether anything is left to train, or only the test.
-
-    Raises:
-        InputError: neither is.
-    """
+    """Find out whether something is left to train, or only the test; raise an `InputError` if nothing is."""
     done, epochs = checkpoint["epoch"], experiment.trainer.max_epochs
     complete = checkpoint.get("finished") and not new_goals
     if complete and not any(row.get("test/loss") for row in experiment.table.rows):

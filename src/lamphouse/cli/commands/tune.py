@@ -2,17 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 from jsonargparse import Namespace
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from lamphouse.cli.checks.options import check_options, one_of, print_unused
 from lamphouse.cli.commands.fit import make_directory
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
-from lamphouse.cli.tuning import largest_batch_size, loss_by_lr
+from lamphouse.cli.tuning import find_lr, largest_batch_size
 from lamphouse.errors import InputError
 from lamphouse.machine.memory import advice
 from lamphouse.runs.directory import Run, new_run
@@ -26,11 +24,7 @@ RULES = {
 
 
 def main(project: Project, args: Sequence[str]) -> None:
-    """Print what was found, and plot the loss over the learning rate.
-
-    Raises:
-        InputError: something that the user gave is wrong; then nothing has been written.
-    """
+    """Print what was found, and plot the loss over the learning rate."""
     experiment = Experiment(project, "tune", args, where=directory)
     check_options(experiment.config, RULES)
     experiment.load_data()
@@ -39,15 +33,18 @@ def main(project: Project, args: Sequence[str]) -> None:
     size = largest_batch_size(project, args)
     if not size:
         raise InputError(advice(1, size))
-    curve = loss_by_lr(project, args)
+    lr, finder = find_lr(project, args)
     make_directory(experiment.run)
-    path, lr, trained = experiment.run.path / "lr.png", curve.steepest, experiment.datamodule.batch_size
-    plot(*curve, lr, path)
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    finder.plot(ax=axes)
+    axes.axvline(lr, color="C1", label=f"falls fastest at {lr:.2g}")
+    axes.legend()
+    path, at = experiment.run.path / "lr.png", f"at batch size {experiment.datamodule.batch_size}"
+    figure.savefig(path, dpi=150)
     print(f"batch size     {size:<10} the largest that was tried and fits: --data.batch_size {size}")
-    print(
-        f"learning rate  {lr:<10.2g} where the loss falls fastest, at batch size {trained}: {lr_option(experiment, lr)}"
-    )
-    print(f"curve          {os.path.relpath(path)}")
+    print(f"learning rate  {lr:<10.2g} where the loss falls fastest, {at}: {lr_option(experiment, lr)}")
+    print(f"plot           {os.path.relpath(path)}")
 
 
 def directory(config: Namespace) -> Run:
@@ -58,20 +55,7 @@ def directory(config: Namespace) -> Run:
 
 def lr_option(experiment: Experiment, lr: float) -> str:
     """Return the option that gives the optimizer a learning rate."""
-    options = experiment.config.model.get("init_args", {})
-    if "optimizer" not in options:
+    optimizer = experiment.config.get("model.init_args.optimizer")
+    if optimizer is None:
         return "the model has no option for it"
-    chosen = isinstance(options["optimizer"], Namespace)
-    return f"{'' if chosen else '--model.optimizer NAME '}--model.optimizer.lr {lr:.2g}"
-
-
-def plot(lrs: Tensor, losses: Tensor, steepest: float, path: Path) -> None:
-    """Plot the loss over the learning rate, and mark where it falls fastest."""
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
-    axes.semilogx(lrs, losses)
-    axes.axvline(steepest, color="C1", label=f"falls fastest at {steepest:.2g}")
-    axes.set(xlabel="learning rate", ylabel="training loss, averaged")
-    axes.grid(alpha=0.3)
-    axes.legend()
-    figure.savefig(path, dpi=150)
+    return f"{'' if isinstance(optimizer, Namespace) else '--model.optimizer NAME '}--model.optimizer.lr {lr:.2g}"
