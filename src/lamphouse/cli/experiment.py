@@ -15,7 +15,6 @@ from torch import Tensor
 
 from lamphouse.callbacks import EMA, EpochProgress, FiniteCheck, NoProfiler, StopNotFinite, Throughput
 from lamphouse.checkpoints.files import WholeCheckpointIO
-from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.cli.checks.messages import first_plain_message
 from lamphouse.cli.checks.options import check_options, monitor_rules
 from lamphouse.cli.configuration import LINKED, Configuration
@@ -97,21 +96,6 @@ class Experiment(Configuration):
         if self.config.loop == "manual":
             config.accumulate_grad_batches, config.gradient_clip_val = 1, None  # the model does both
         return super().instantiate_trainer(**kwargs)
-
-    @property
-    def signals(self) -> StopSignals:
-        """The signals that ask the run to stop."""
-        signals: StopSignals = self.config_init.last_checkpoint.signals
-        return signals
-
-    @property
-    def complete(self) -> bool:
-        """Whether nothing is left but the test."""
-        return bool(self.config_init.last_checkpoint.complete)
-
-    def only_test(self) -> None:
-        """Skip the training, which is complete."""
-        self.config_init.last_checkpoint.complete = True
 
     def load_data(self) -> None:
         """Read the data, which shows what is wrong with it before a run is made."""

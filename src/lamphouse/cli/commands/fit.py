@@ -66,7 +66,7 @@ def train(experiment: Experiment, checkpoint: str | None = None) -> dict[str, fl
     write_description(experiment)
     report_start(experiment)
     try:
-        with experiment.signals, explaining_not_finite(experiment):
+        with experiment.config_init.last_checkpoint.signals, explaining_not_finite(experiment):
             run_loop(experiment, checkpoint)
     except (StoppedError, KeyboardInterrupt, SystemExit) as cause:  # Lightning answers Ctrl-C with SystemExit
         stop = cause if isinstance(cause, StoppedError) else StoppedError(SIGINT)

@@ -44,7 +44,7 @@ def check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any], ne
     done, epochs = checkpoint["epoch"], experiment.trainer.max_epochs
     complete = checkpoint.get("finished") and not new_goals
     if complete and not any(row.get("test/loss") for row in experiment.table.rows):
-        experiment.only_test()
+        experiment.config_init.last_checkpoint.complete = True  # only the test is left
     elif epochs is not None and 0 <= epochs <= done:
         way_out = "give a larger number"
         raise InputError(f"--trainer.max_epochs {epochs}: the run has trained {done} epochs already: {way_out}")
