@@ -10,16 +10,16 @@ from lamphouse.data import ImageDataModule, Samples, ensure_downloaded
 
 
 class CIFAR10DataModule(ImageDataModule):
-    """60,000 colour photographs of 32×32 pixels in ten classes.
+    """60,000 color photographs of 32×32 pixels in ten classes.
 
     A. Krizhevsky 2009, "Learning multiple layers of features from tiny images".
 
     Args:
-        data_dir: where `cifar-10-batches-py/` is or will be downloaded to.
+        data_dir: where `cifar-10-batches-py/` is, or is downloaded to.
         **kwargs: see `ImageDataModule`.
 
     Raises:
-        InputError: a file is damaged, or missing and not to be downloaded.
+        InputError: a file is damaged, or missing and cannot be downloaded.
     """
 
     classes = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -31,7 +31,7 @@ class CIFAR10DataModule(ImageDataModule):
         self.data_dir = Path(data_dir)
 
     def prepare_data(self) -> None:
-        """Download what is missing and check what is there."""
+        """Verify the files, and download them if any is missing."""
         known = datasets.CIFAR10
         md5 = dict([*known.train_list, *known.test_list, (known.meta["filename"], known.meta["md5"])])
         folder = self.data_dir / datasets.CIFAR10.base_folder

@@ -9,20 +9,20 @@ from lamphouse.data import ImageDataModule, Samples, ensure_downloaded
 
 
 class MNISTDataModule(ImageDataModule):
-    """70,000 handwritten digits of 28×28 grey pixels (LeCun et al. 1998, doi:10.1109/5.726791).
+    """70,000 handwritten digits of 28×28 gray pixels (LeCun et al. 1998, doi:10.1109/5.726791).
 
     Args:
-        data_dir: where `MNIST/raw/` is or will be downloaded to.
+        data_dir: where `MNIST/raw/` is, or is downloaded to.
         **kwargs: see `ImageDataModule`.
 
     Raises:
-        InputError: a file is damaged, or missing and not to be downloaded.
+        InputError: a file is damaged, or missing and cannot be downloaded.
     """
 
     classes = tuple("0123456789")
     input_shape = (1, 28, 28)
     mean, std = (0.1307,), (0.3081,)
-    md5: ClassVar = {  # of the unpacked files; torchvision knows those of the packed ones only
+    md5: ClassVar = {  # of the unpacked files; torchvision has those of the archives
         "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
         "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
         "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
@@ -34,7 +34,7 @@ class MNISTDataModule(ImageDataModule):
         self.data_dir = Path(data_dir)
 
     def prepare_data(self) -> None:
-        """Download what is missing and check what is there."""
+        """Verify the files, and download them if any is missing."""
         folder = self.data_dir / "MNIST" / "raw"
         ensure_downloaded(datasets.MNIST, self.data_dir, folder, self.md5)
 

@@ -1,7 +1,7 @@
-"""Augmentations of whole batches, on the device that holds them.
+"""Augmentations of whole batches of images, on their device.
 
-Each is a pure function of the images and of numbers drawn for each image beforehand, so that what happens to an
-image depends on the seed, the epoch and the image alone: not on the batch it is in, on workers or on devices.
+Each is a pure function of the images and of random numbers drawn for each image beforehand. The result for an image
+depends on the seed, the epoch and the image alone: not on its batch, on workers or on devices.
 """
 
 import math
@@ -14,10 +14,12 @@ from torch.nn import functional as F
 
 
 class Augmentation(ABC):
-    """A random change of each image on its own (abstract).
+    """A random change of each image (abstract).
 
-    `draws` says how many numbers, uniform in [0, 1), an image needs. Where it `alternates`, they are drawn once and go
-    half way round, from 0.2 to 0.7 say, with each epoch. `epoch` is set before each call.
+    Attributes:
+        draws: random numbers that an image needs, uniform in [0, 1).
+        alternates: draw them in the first epoch only, and add 0.5, modulo 1, in every other epoch.
+        epoch: set before each call.
     """
 
     draws: int
@@ -26,11 +28,11 @@ class Augmentation(ABC):
 
     @abstractmethod
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Change images, [B, C, H, W] with values 0..255, by draws, [B, self.draws]."""
+        """Change images with values 0..255, [B, C, H, W], by draws, [B, self.draws]."""
 
 
 class RandomFlip(Augmentation):
-    """Mirror left and right with probability `p`."""
+    """Flip images horizontally with probability `p`."""
 
     draws = 1
 
@@ -38,32 +40,32 @@ class RandomFlip(Augmentation):
         self.p = p
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Mirror the images whose draw is below `p`."""
-        return mirrored(images, draws[:, 0] < self.p)
+        """Flip the images whose draw is below `p`."""
+        return flip(images, draws[:, 0] < self.p)
 
 
 class AlternatingFlip(Augmentation):
-    """Mirror each image in every other epoch, half of them first (Jordan 2024, arXiv:2404.00498, section 3.6)."""
+    """Flip each image in every other epoch, half of them in the first (Jordan 2024, arXiv:2404.00498, section 3.6)."""
 
     draws = 1
     alternates = True
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Mirror the images whose draw is in the lower half now."""
-        return mirrored(images, draws[:, 0] < 0.5)
+        """Flip the images whose draw is below 0.5 in this epoch."""
+        return flip(images, draws[:, 0] < 0.5)
 
 
-def mirrored(images: Tensor, chosen: Tensor) -> Tensor:
-    """Mirror left and right the chosen ones, bool [B], of images, [B, C, H, W]."""
+def flip(images: Tensor, chosen: Tensor) -> Tensor:
+    """Flip the chosen images, bool [B], of [B, C, H, W], horizontally."""
     return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
 
 
 class RandomCrop(Augmentation):
-    """Shift by up to `padding` pixels each way: pad, then crop to the old size.
+    """Pad images and crop them to their size, which shifts them by up to `padding` pixels.
 
     Args:
         padding: pixels on each side.
-        reflect: fill the border with the mirrored image, not with black.
+        reflect: pad with the reflected image instead of black.
     """
 
     draws = 2
@@ -72,7 +74,7 @@ class RandomCrop(Augmentation):
         self.padding, self.mode = padding, "reflect" if reflect else "constant"
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Crop each image at an offset of its own."""
+        """Crop each image at its own offset."""
         height, width = images.shape[-2:]
         padded = F.pad(images.float() if self.mode == "reflect" else images, (self.padding,) * 4, self.mode)
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # [B, C, offsets, offsets, H, W], a view
@@ -82,13 +84,13 @@ class RandomCrop(Augmentation):
 
 
 class SmallFirst(Augmentation):
-    """Shrink images in the first epochs, which learn as well from less (Tan & Le 2021, arXiv:2104.00298, section 4).
+    """Shrink images in the first epochs (progressive learning; Tan & Le 2021, arXiv:2104.00298, section 4).
 
-    For networks that take images of any size.
+    For networks that accept images of any size.
 
     Args:
-        scale: share of each side that is left.
-        epochs: how many have smaller images.
+        scale: factor for height and width.
+        epochs: number of epochs with smaller images.
     """
 
     draws = 0
@@ -97,7 +99,7 @@ class SmallFirst(Augmentation):
         self.scale, self.epochs = scale, epochs
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Shrink, each new pixel the mean of what it covers, with bilinear weights."""
+        """Shrink with antialiased bilinear interpolation."""
         if self.epoch >= self.epochs:
             return images
         size = [max(1, round(self.scale * side)) for side in images.shape[-2:]]
@@ -105,7 +107,7 @@ class SmallFirst(Augmentation):
 
 
 class Cutout(Augmentation):
-    """Blacken a square at a random place, which may reach over the border (DeVries & Taylor 2017, arXiv:1708.04552).
+    """Black out a square at a random position, also across the border (DeVries & Taylor 2017, arXiv:1708.04552).
 
     Args:
         size: side of the square in pixels.
@@ -117,26 +119,24 @@ class Cutout(Augmentation):
         self.size = size
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Blacken one square in each image."""
-        height, width = images.shape[-2:]
-        rows = self._covered(draws[:, 0], height)
-        columns = self._covered(draws[:, 1], width)
+        """Black out one square of each image."""
+        rows, columns = (self._covered(draws[:, i], images.shape[2 + i]) for i in range(2))
         return images.masked_fill((rows[:, :, None] & columns[:, None, :]).unsqueeze(1), 0)
 
     def _covered(self, draws: Tensor, length: int) -> Tensor:
-        """Mark the rows or columns of the square, bool [B, length], its centre uniform over the image."""
-        start = (draws * length).long() - self.size // 2
+        """Mark the rows or columns of the square, bool [B, length]; its center is uniform over the image."""
+        start = ((draws * length).long() - self.size // 2)[:, None]
         position = torch.arange(length, device=draws.device)
-        covered: Tensor = (position >= start[:, None]) & (position < start[:, None] + self.size)
+        covered: Tensor = (position >= start) & (position < start + self.size)
         return covered
 
 
 class RandomResizedCrop(Augmentation):
-    """Crop a random part and stretch it to the old size (Szegedy et al. 2015, arXiv:1409.4842, section 6).
+    """Crop a random part and resize it to the size of the image (Szegedy et al. 2015, arXiv:1409.4842, section 6).
 
     Args:
-        min_scale: smallest part of the area, 0..1.
-        max_ratio: greatest ratio of the sides of the part, either way, 1 or more.
+        min_scale: smallest area of the part, 0..1 of the image.
+        max_ratio: largest ratio of its sides, either way, 1 or more.
 
     Raises:
         ValueError: `max_ratio` is less than 1.
@@ -150,12 +150,11 @@ class RandomResizedCrop(Augmentation):
         self.min_scale, self.max_ratio = min_scale, max_ratio
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Stretch a part of each image, bilinearly."""
+        """Resize a part of each image with bilinear interpolation."""
         area = self.min_scale + (1 - self.min_scale) * draws[:, 0]
         ratio = torch.exp((2 * draws[:, 1] - 1) * math.log(self.max_ratio))
         sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp(max=1)  # width, height; 0..1
-        centres = (2 * draws[:, 2:] - 1) * (1 - sides)  # -1..1, so that the part stays inside
-        theta = torch.diag_embed(sides)  # [B, 2, 2]
-        grid = F.affine_grid(torch.cat([theta, centres.unsqueeze(2)], dim=2), list(images.shape), align_corners=False)
-        stretched: Tensor = F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
-        return stretched
+        centers = (2 * draws[:, 2:] - 1) * (1 - sides)  # -1..1, so that the part stays inside
+        theta = torch.cat([torch.diag_embed(sides), centers.unsqueeze(2)], dim=2)  # [B, 2, 3]
+        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)

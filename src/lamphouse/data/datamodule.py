@@ -17,8 +17,7 @@ from lamphouse.errors import InputError
 class TensorDataModule(LightningDataModule):
     """A data set in memory, of any types and shapes (abstract): a subclass defines `load`.
 
-    Batches are `inputs, targets`. The order follows from the seed and the epoch: it is the same with any number of
-    workers, and a resumed epoch continues where it was.
+    Batches are inputs and targets. Their order follows from the seed and the epoch alone.
 
     Args:
         batch_size: samples in a batch of each process.
@@ -49,16 +48,11 @@ class TensorDataModule(LightningDataModule):
         self.num_workers, self.on_device = num_workers, on_device
         self.parts: dict[str, Samples] = {}
 
-    @property
-    def device(self) -> torch.device:
-        """Where batches are needed: the trainer's device, or the CPU without a trainer."""
-        return self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-
     @abstractmethod
     def load(self, train: bool) -> Samples:
         """Read the official training or test samples into memory.
 
-        A data set without official test samples can hold some out: `samples.split(0.1, seed=0)[0 if train else 1]`.
+        Without official test samples, hold some out: `return samples.split(0.1, seed=0)[0 if train else 1]`.
         """
 
     def setup(self, stage: str) -> None:
@@ -83,48 +77,48 @@ class TensorDataModule(LightningDataModule):
         return dict(zip(("train", "val"), samples.split(self.val_fraction, self.seed), strict=True))
 
     def check_samples(self, samples: Samples) -> None:
-        """Check samples once, when they have been loaded.
+        """Check samples when they have been loaded.
 
         Raises:
             InputError: inputs or targets have nan or infinite values.
         """
-        for name in ("inputs", "targets"):
-            values = getattr(samples, name)
+        for name, values in (("inputs", samples.inputs), ("targets", samples.targets)):
             if values.is_floating_point() and values.numel() and not torch.stack(values.aminmax()).isfinite().all():
                 raise InputError(f"{name}: some values are nan or infinite: replace them, or leave their samples out")
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return a loader that shuffles the training samples anew in each epoch."""
+        """Shuffle the training samples anew in each epoch."""
         return self.loader("train")
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of the validation samples, in order."""
+        """Keep the validation samples in order."""
         return self.loader("val")
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """Return a loader of the test samples, in order."""
+        """Keep the test samples in order."""
         return self.loader("test")
 
     def loader(self, part: str, alternates: Sequence[bool] | None = None) -> DataLoader[Any]:
-        """Return the loader of a part, with random numbers for each sample as `alternates` of `SampleBatches` says."""
-        resident = self.is_resident(self.parts[part])
-        device = self.device if resident else torch.device("cpu")
-        samples = self.parts[part].to(device)
+        """Make the loader of a part; for `alternates` see `SampleBatches`."""
+        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
+        resident = self.is_resident(self.parts[part], device)
+        held_on = device if resident else torch.device("cpu")
+        samples = self.parts[part].to(held_on)
         shuffle = part == "train" and not getattr(self.trainer, "overfit_batches", 0)
         ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
         return BatchLoader(
             SampleBatches(samples, alternates, self.seed),
             batch_size=None,  # the sampler's keys are whole batches
-            sampler=BatchSampler(len(samples), self.batch_size, self.seed, shuffle, *ranks, device),
+            sampler=BatchSampler(len(samples), self.batch_size, self.seed, shuffle, *ranks, held_on),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=self.device.type == "cuda" and not resident,
+            pin_memory=device.type == "cuda" and not resident,
             generator=torch.Generator().manual_seed(self.seed),  # without it, each epoch draws from the global one
         )
 
-    def is_resident(self, part: Samples) -> bool:
+    def is_resident(self, part: Samples, device: torch.device) -> bool:
         """Return whether a part is kept on the device; its batches have the same bits either way."""
-        if self.on_device is None and self.device.type == "cuda" and not self.num_workers:
-            free, _ = torch.cuda.mem_get_info(self.device)
+        if self.on_device is None and device.type == "cuda" and not self.num_workers:
+            free, _ = torch.cuda.mem_get_info(device)
             return part.nbytes < free / 4
         return bool(self.on_device)

@@ -41,33 +41,30 @@ class ImageDataModule(TensorDataModule):
         return len(self.classes)
 
     def check_samples(self, samples: Samples) -> None:
-        """Check samples once, when they have been loaded.
+        """Check samples when they have been loaded.
 
         Raises:
             InputError: inputs are not images of `input_shape`, a label is not one of the classes, or augmentations
-                would change the inputs without their targets.
+                would change images without the masks that are their targets.
         """
         super().check_samples(samples)
         inputs, targets = samples.inputs, samples.targets
         if inputs.dtype != torch.uint8 or inputs.shape[1:] != tuple(self.input_shape):
-            found, expected = f"{inputs.dtype} {list(inputs.shape)}", f"torch.uint8 {['N', *self.input_shape]}"
-            way_out = "(images * 255).round().byte() converts images with values 0..1"
-            raise InputError(f"inputs: {found}: expected {expected}: {way_out}".replace("'", ""))
+            expected = f"torch.uint8 {[len(inputs), *self.input_shape]}"
+            way_out = "(images * 255).round().byte() converts values 0..1"
+            raise InputError(f"inputs: {inputs.dtype} {list(inputs.shape)}: expected {expected}: {way_out}")
         if is_labels(targets) and len(targets) and not 0 <= targets.min() <= targets.max() < self.num_classes:
-            found, last = f"{targets.min()}..{targets.max()}", self.num_classes - 1
-            raise InputError(f"targets: labels {found}: expected 0..{last}, one for each class: correct the labels")
+            expected = f"0..{self.num_classes - 1}, the indices of the classes"
+            raise InputError(f"targets: {targets.min()}..{targets.max()}: expected {expected}: correct the labels")
         if self.augment and targets.ndim > 2:
-            way_out = "leave the option out, or augment both in `load`"
-            raise InputError(f"--data.augment: only inputs would change, not targets {list(targets.shape)}: {way_out}")
+            reason = f"images would change without their targets, {list(targets.shape)}"
+            raise InputError(f"--data.augment: {reason}: leave the option out")
 
     def check_augmentations(self) -> Tensor:
-        """Apply the augmentations to a training image.
-
-        Returns:
-            The image as in the first epoch, ready for a model, float32 [1, C, H, W].
+        """Return an augmented and normalized training image, float32 [1, C, H, W].
 
         Raises:
-            InputError: one of them cannot handle the images.
+            InputError: an augmentation cannot handle the images.
         """
         draws = torch.zeros(1, sum(augmentation.draws for augmentation in self.augment))
         try:
@@ -76,7 +73,7 @@ class ImageDataModule(TensorDataModule):
             raise InputError(f"--data.augment: {str(error).splitlines()[0]}") from error
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Return a loader that shuffles the training images anew in each epoch, and draws for their augmentations."""
+        """Shuffle the training images anew in each epoch, and draw random numbers for their augmentations."""
         alternates = [augmentation.alternates for augmentation in self.augment for _ in range(augmentation.draws)]
         return self.loader("train", alternates if self.augment else None)
 
@@ -103,4 +100,4 @@ class ImageDataModule(TensorDataModule):
 
     def read(self, path: Path) -> Tensor:
         """Read an image file in the mode and size of the training images, uint8 [C, H, W]."""
-        return read_image(path, self.input_shape)
+        return torch.from_numpy(read_image(path, self.input_shape))

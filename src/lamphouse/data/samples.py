@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import IntEnum
 from typing import Any
 
 import torch
@@ -14,33 +13,25 @@ from lamphouse.errors import InputError
 
 Batch = tuple[Tensor, Tensor]  # inputs, [B, ...]; targets, [B, ...]
 Key = tuple[int, Tensor]  # the epoch, and the indices of a batch, int64 [B]
+ORDER, AUGMENT, ALTERNATE, SPLIT = range(4)  # purposes of random numbers; no two share theirs
 
 
-class Purpose(IntEnum):
-    """What random numbers are drawn for; no two purposes share theirs."""
-
-    ORDER = 0
-    AUGMENT = 1
-    ALTERNATE = 2
-    SPLIT = 3
-
-
-def generator(purpose: Purpose, seed: int, epoch: int = 0) -> torch.Generator:
+def generator(purpose: int, seed: int, epoch: int = 0) -> torch.Generator:
     """Seed a generator for one purpose in one epoch."""
     key = SeedSequence((seed, epoch, purpose))  # always three numbers: shorter keys are padded with zeros
-    return torch.Generator().manual_seed(int(key.generate_state(1, "uint64")[0] >> 1))
+    return torch.Generator().manual_seed(int(key.generate_state(1, "uint64")[0]) >> 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Inputs and targets of a data set, or of a part of one: parts share the tensors, so a split copies nothing.
 
-    `samples[indices]` returns inputs and targets, `samples[:]` all of them.
+    `samples[indices]` are inputs and targets, `samples[:]` all of them.
 
     Args:
         inputs: any type and shape, [M, ...].
         targets: one for each input, any type and shape, [M, ...].
-        rows: which of the inputs and targets belong to this part, int64 [N]; None for all of them.
+        rows: which of them belong to this part, int64 [N]; None for all.
 
     Raises:
         InputError: inputs and targets differ in number.
@@ -51,56 +42,44 @@ class Samples:
     rows: Tensor | None = None
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
+        """Compare the numbers."""
         if len(self.inputs) != len(self.targets):
             raise InputError(f"targets: {len(self.targets)} for {len(self.inputs)} inputs: give each input one target")
 
     def __len__(self) -> int:
-        """Return the number of the part's own samples."""
+        """Count the part's own samples."""
         return len(self.inputs if self.rows is None else self.rows)
 
     def __getitem__(self, indices: Tensor | slice) -> Batch:
-        """Return the inputs and targets of some of the part's samples."""
+        """Select from the part's own samples."""
         rows = indices if self.rows is None else self.rows[indices]
         return self.inputs[rows], self.targets[rows]
 
     @property
     def nbytes(self) -> int:
-        """Number of bytes that the part's own inputs and targets take."""
+        """Bytes that the part's own samples take."""
         return len(self) * sum(tensor[:1].nbytes for tensor in (self.inputs, self.targets))
 
-    def select(self, indices: Tensor) -> "Samples":
-        """Return the part with these samples, which shares the tensors."""
-        return Samples(self.inputs, self.targets, indices if self.rows is None else self.rows[indices])
-
     def split(self, fraction: float, seed: int) -> tuple["Samples", "Samples"]:
-        """Hold out a random `fraction` of the samples, of each class if the targets are labels.
+        """Hold out a random `fraction`, of each class if the targets are labels with two samples a class on average.
 
         Returns:
             The larger and the smaller part, both in the original order.
         """
-        targets = self.targets if self.rows is None else self.targets[self.rows]
-        larger, smaller = split_rows(targets, fraction, seed)
-        return self.select(larger), self.select(smaller)
+        rows = torch.arange(len(self)) if self.rows is None else self.rows
+        targets = self.targets[rows]
+        stratify = is_labels(targets) and 2 * len(targets.unique()) <= len(targets)
+        larger, smaller = stratified_split(targets if stratify else torch.zeros(len(rows)), fraction, seed)
+        return Samples(self.inputs, self.targets, rows[larger]), Samples(self.inputs, self.targets, rows[smaller])
 
     def to(self, device: torch.device) -> "Samples":
-        """Copy the part's own inputs and targets to a device, unless they are there already."""
+        """Copy the part's own samples to a device, unless they are there already."""
         return self if self.inputs.device == device else Samples(*(tensor.to(device) for tensor in self[:]))
 
 
 def is_labels(targets: Tensor) -> bool:
     """Return whether targets are class labels: one integer for each sample."""
     return targets.ndim == 1 and not targets.is_floating_point() and not targets.is_complex()
-
-
-def split_rows(targets: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Split by class if the targets are labels with two samples a class on average, and regardless of them otherwise.
-
-    Returns:
-        Indices of the larger and of the smaller part, int64, in ascending order.
-    """
-    stratify = is_labels(targets) and 2 * len(targets.unique()) <= len(targets)
-    return stratified_split(targets if stratify else torch.zeros(len(targets)), fraction, seed)
 
 
 def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
@@ -110,7 +89,7 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
         Indices of the larger and of the smaller part, int64, in ascending order.
     """
     _, classes, counts = labels.unique(return_inverse=True, return_counts=True)
-    shuffled = torch.randperm(len(labels), generator=generator(Purpose.SPLIT, seed))
+    shuffled = torch.randperm(len(labels), generator=generator(SPLIT, seed))
     by_class = shuffled[classes[shuffled].argsort(stable=True)]  # in random order within a class
     position = torch.arange(len(labels)) - (counts.cumsum(0) - counts).repeat_interleave(counts)  # within its class
     held_out = (counts.double() * fraction).round().long().clamp(min=1).minimum(counts - 1)
@@ -124,8 +103,8 @@ class SampleBatches(Dataset[tuple[Any, ...]]):
 
     Args:
         samples: on any device, where the indices then have to be too.
-        alternates: one entry for each random number that a sample needs in an epoch: whether it is that of the epoch
-            before, plus a half, modulo 1. With None, batches have neither random numbers nor the epoch.
+        alternates: for each random number of a sample, whether it stays, plus 0.5 modulo 1 in every other epoch. With
+            None, batches have neither random numbers nor the epoch.
         seed: of the random numbers.
     """
 
@@ -137,7 +116,7 @@ class SampleBatches(Dataset[tuple[Any, ...]]):
         self._epoch = -1
 
     def __len__(self) -> int:
-        """Return the number of samples."""
+        """Count the samples."""
         return len(self.samples)
 
     def __getitem__(self, key: Key) -> tuple[Any, ...]:
@@ -150,14 +129,15 @@ class SampleBatches(Dataset[tuple[Any, ...]]):
         """Draw for all samples at once, so that the numbers of a sample do not depend on its batch."""
         if epoch != self._epoch:
             shape = (len(self), len(self.alternates))
-            drawn = torch.rand(shape, generator=generator(Purpose.AUGMENT, self.seed, epoch))
+            drawn = torch.rand(shape, generator=generator(AUGMENT, self.seed, epoch))
             if self.alternates.any():
-                first = torch.rand(shape, generator=generator(Purpose.ALTERNATE, self.seed))
+                first = torch.rand(shape, generator=generator(ALTERNATE, self.seed))
                 drawn = torch.where(self.alternates, (first + epoch % 2 / 2) % 1, drawn)
             self._drawn, self._epoch = drawn.to(self.samples.inputs.device), epoch
         return self._drawn
 
 
+@dataclass(eq=False)
 class BatchSampler(DistributedSampler[Any], SequentialSampler):
     """Samples the keys of whole batches, shared out between processes.
 
@@ -175,27 +155,22 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
         device: of the indices, which are copied there once an epoch.
     """
 
-    def __init__(
-        self,
-        size: int,
-        batch_size: int,
-        seed: int = 0,
-        train: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        self.size, self.batch_size, self.seed, self.train = size, batch_size, seed, train
-        self.rank, self.world_size, self.device = rank, world_size, device
-        self.epoch = self.start = 0
+    size: int
+    batch_size: int
+    seed: int = 0
+    train: bool = False
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device | str = "cpu"
+    epoch = start = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; Lightning calls this."""
+        """Choose the epoch, as Lightning does."""
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
     def __len__(self) -> int:
-        """Return the number of this process's batches."""
+        """Count this process's batches."""
         full, rest = divmod(self.size, self.batch_size * self.world_size)
         return full + (rest > (0 if self.train else self.rank))
 
@@ -209,7 +184,7 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
     def _order(self) -> Tensor:
         if not self.train:
             return torch.arange(self.size)
-        order = torch.randperm(self.size, generator=generator(Purpose.ORDER, self.seed, self.epoch))
+        order = torch.randperm(self.size, generator=generator(ORDER, self.seed, self.epoch))
         return torch.cat([order, order[: -self.size % self.world_size]])
 
 

@@ -184,11 +184,10 @@ def test_images_stay_where_they_are_unless_a_gpu_has_room_for_them(on_device: bo
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_quarter_of_a_gpus_free_memory_may_hold_images(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     data = fitted()
-    data.trainer = on("cuda")
     size = sum(tensor.nbytes for tensor in data.parts["train"][:])
     assert size == data.parts["train"].nbytes
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (4 * size + (1 if kept else -1), 0))
-    assert data.is_resident(data.parts["train"]) is kept
+    assert data.is_resident(data.parts["train"], torch.device("cuda")) is kept
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")

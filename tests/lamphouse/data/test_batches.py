@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lamphouse.data.samples import BatchSampler, Purpose, SampleBatches, Samples, generator
+from lamphouse.data.samples import AUGMENT, ORDER, BatchSampler, SampleBatches, Samples, generator
 
 IMAGES = torch.arange(23 * 4, dtype=torch.uint8).view(23, 1, 2, 2)
 LABELS = torch.arange(23) % 3
@@ -75,12 +75,11 @@ def test_a_draw_that_alternates_goes_half_way_round() -> None:
 def test_order_and_draws_do_not_share_their_numbers() -> None:
     """A generator is seeded by what it is for too."""
     assert (
-        torch.rand(4, generator=generator(Purpose.ORDER, 0)).tolist()
-        != torch.rand(4, generator=generator(Purpose.AUGMENT, 0)).tolist()
+        torch.rand(4, generator=generator(ORDER, 0)).tolist() != torch.rand(4, generator=generator(AUGMENT, 0)).tolist()
     )
     assert (
-        torch.rand(4, generator=generator(Purpose.ORDER, 1, 0)).tolist()
-        != torch.rand(4, generator=generator(Purpose.ORDER, 0, 1)).tolist()
+        torch.rand(4, generator=generator(ORDER, 1, 0)).tolist()
+        != torch.rand(4, generator=generator(ORDER, 0, 1)).tolist()
     )
 
 
@@ -143,9 +142,7 @@ def test_workers_fetch_the_same_batches() -> None:
     def fetched(num_workers: int) -> list[tuple[list[Tensor], int]]:
         sampler = BatchSampler(23, 4, 1, train=True)
         batches = SampleBatches(Samples(IMAGES, LABELS), NEW * 2)
-        loader = DataLoader(
-            batches, None, sampler=sampler, num_workers=num_workers, generator=generator(Purpose.ORDER, 0)
-        )
+        loader = DataLoader(batches, None, sampler=sampler, num_workers=num_workers, generator=generator(ORDER, 0))
         epochs = []
         for epoch in range(2):
             sampler.set_epoch(epoch)

@@ -105,7 +105,7 @@ def test_every_mode_is_read(mode: str) -> None:
     white = Image.new(mode, (9, 8), 0xFFFF) if mode == "I;16" else Image.new("L", (9, 8), 255).convert(mode)
     white.save(f"image.{suffix}")
     for channels in (1, 3):
-        image = read_image(Path(f"image.{suffix}"), (channels, 8, 8))
+        image = read_image(f"image.{suffix}", (channels, 8, 8))
         assert image.shape == (channels, 8, 8)
         assert image.min() > 250
 
@@ -113,8 +113,8 @@ def test_every_mode_is_read(mode: str) -> None:
 def test_an_image_is_scaled_to_cover_and_cropped_at_the_centre() -> None:
     columns = np.repeat(np.arange(24, dtype=np.uint8)[None, :] * 10, 8, axis=0)
     Image.fromarray(columns).save("wide.png")
-    assert torch.equal(read_image(Path("wide.png"), (1, 8, 8))[0], torch.from_numpy(columns[:, 8:16]))
-    assert read_image(Path("wide.png"), (1, 16, 4)).shape == (1, 16, 4)
+    assert np.array_equal(read_image("wide.png", (1, 8, 8))[0], columns[:, 8:16])
+    assert read_image("wide.png", (1, 16, 4)).shape == (1, 16, 4)
 
 
 def test_a_photograph_is_turned_upright() -> None:
@@ -123,7 +123,7 @@ def test_a_photograph_is_turned_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held on its side
     upright.transpose(Image.Transpose.ROTATE_90).save("photo.png", exif=exif)
-    assert torch.equal(read_image(Path("photo.png"), (1, 8, 8))[0, :, 0], torch.tensor([255] * 4 + [0] * 4).byte())
+    assert read_image("photo.png", (1, 8, 8))[0, :, 0].tolist() == [255] * 4 + [0] * 4
 
 
 def bad_image(root: Path, content: bytes) -> None:
@@ -145,7 +145,7 @@ WRONG = {
     "empty training class": (lambda root: (split_layout(root, {"train": 4}) / "train" / "emu").mkdir(), "emu"),
     "unknown class": (
         lambda root: write_folder(split_layout(root, {"train": 4}) / "val", ["emu"]),
-        "val/emu: no such class",
+        "val/emu: not a class",
     ),
     "empty test class": (
         lambda root: shutil.rmtree(split_layout(root, {"train": 4, "test": 4}) / "test" / "dog"),

@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
 
@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 from fake_data import write_folder, write_image
+from numpy.typing import NDArray
 from PIL import Image
 
-from lamphouse.data import ImageFolderDataModule, folder_cache, image_files
+from lamphouse.data import ImageFolderDataModule, image_files
 from lamphouse.data.image_files import read_image
 from lamphouse.errors import InputError
 
@@ -30,17 +31,20 @@ print(int(data.parts["train"][:][0].long().sum()))
 """
 
 
-@pytest.fixture(name="read")
-def files_that_are_read(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Note which files are read."""
-    names: list[str] = []
+READ: list[str] = []  # files that this process has read
 
-    def noting(path: Path, shape: tuple[int, int, int]) -> torch.Tensor:
-        names.append(path.relative_to(ROOT).as_posix())
-        return read_image(path, shape)
 
-    monkeypatch.setattr(folder_cache, "read_image", noting)
-    return names
+def noting(path: str, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    READ.append(Path(path).relative_to(ROOT).as_posix())
+    return read_image(path, shape)
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the list of the files that are read."""
+    monkeypatch.setattr(image_files, "read_image", noting)
+    READ.clear()
+    return READ
 
 
 def images(**options: object) -> dict[str, torch.Tensor]:
@@ -174,9 +178,9 @@ def pickle_it(path: Path) -> None:
         np.save(file, np.array([print], object), allow_pickle=True)
 
 
-def another_format(path: Path) -> None:
-    """Write a key of 16 bytes for each image, as it once was."""
-    key, image = np.ones((1, 16), np.uint8), np.ones((1, 3, 8, 8), np.uint8)
+def other_format(path: Path) -> None:
+    """Write keys, checksums and images as the first version did."""
+    key, image = np.ones(16, np.uint8), np.ones((1, 3, 8, 8), np.uint8)
     with path.open("wb") as file:
         for array in (key, np.array([crc32(image, crc32(key))], np.uint32), image):
             np.save(file, array)
@@ -191,7 +195,7 @@ def a_folder(path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("damage", [cut, cut_to_nothing, lengthen, pickle_it, another_format, no_cache, a_folder])
+@pytest.mark.parametrize("damage", [cut, cut_to_nothing, lengthen, pickle_it, other_format, no_cache, a_folder])
 def test_a_damaged_cache_is_not_used(damage: Callable[[Path], None], read: list[str]) -> None:
     write_folder(ROOT)
     images()
@@ -253,7 +257,7 @@ def test_several_processes_at_once() -> None:
 @pytest.fixture(name="many")
 def two_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have processes read what threads would."""
-    monkeypatch.setattr(folder_cache, "MANY", 2)
+    monkeypatch.setattr(image_files, "MANY_FILES", 2)
     monkeypatch.setattr(image_files, "CHUNK", 3)
 
 
@@ -264,10 +268,10 @@ def test_processes_read_the_same_images_and_leave_nothing_behind(
     write_folder(ROOT)
     random = torch.get_rng_state()
     found = images()
-    assert not read or not folder_cache.FORKS  # by this process
+    assert not read or not image_files.FORKS  # by this process
     assert multiprocessing.active_children() == []
     assert torch.equal(torch.get_rng_state(), random)
-    monkeypatch.setattr(folder_cache, "FORKS", False)
+    monkeypatch.setattr(image_files, "FORKS", False)
     assert same(found)
     assert len(read) >= 20
 

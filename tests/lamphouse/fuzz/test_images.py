@@ -96,21 +96,21 @@ def test_any_mode_gives_the_same_grey(mode: str, channels: int) -> None:
     image = Image.fromarray(grey)
     wide = Image.fromarray(grey.astype(np.uint16) * 257)
     (wide if mode.startswith("I;16") else image.convert(mode)).save("mode.tif")
-    read = read_image(Path("mode.tif"), (channels, 8, 8))
-    assert np.abs(read.numpy().astype(int) - grey).max() <= 2
+    read = read_image("mode.tif", (channels, 8, 8))
+    assert np.abs(read.astype(int) - grey).max() <= 2
 
 
 @pytest.mark.parametrize("level", [0, 300, 0x7FFF, 0xFFFF])
 def test_sixteen_bits_become_eight(level: int) -> None:
     Image.fromarray(np.full((8, 8), level, np.uint16)).save("grey.png")
-    assert read_image(Path("grey.png"), (1, 8, 8)).unique().tolist() == [level >> 8]
+    assert np.unique(read_image("grey.png", (1, 8, 8))).tolist() == [level >> 8]
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "TIFF", "WEBP"])
 def test_the_first_of_several_frames_is_read(kind: str) -> None:
     first, second = (Image.new("RGB", (8, 8), colour) for colour in ((255, 0, 0), (0, 0, 255)))
     Path("moving").write_bytes(encoded(first, kind, save_all=True, append_images=[second]))
-    assert read_image(Path("moving"), (3, 8, 8)).float().mean((1, 2)).round().tolist()[0] > 250
+    assert read_image("moving", (3, 8, 8))[0].mean() > 250
 
 
 def test_a_photograph_turned_upright_by_its_tag() -> None:
@@ -119,6 +119,6 @@ def test_a_photograph_turned_upright_by_its_tag() -> None:
     image = Image.new("RGB", (8, 8), (255, 255, 255))
     image.paste((0, 0, 0), (0, 0, 8, 4))
     image.save("turned.png", exif=tag)
-    read = read_image(Path("turned.png"), (1, 8, 8))
+    read = read_image("turned.png", (1, 8, 8))
     assert read[0, 0].tolist() == [255] * 8
     assert read[0, -1].tolist() == [0] * 8
