@@ -1,4 +1,4 @@
-"""What every data module does: splits, loaders, augmentation and normalisation of whole batches."""
+"""A data module for images: checks, augmentation and normalization of whole batches."""
 
 from collections.abc import Sequence
 from types import SimpleNamespace
@@ -18,13 +18,14 @@ from lamphouse.data import (
     Samples,
     SmallFirst,
 )
+from lamphouse.errors import InputError
 from arc_light.data.digits import DigitsDataModule
 
 EVERYTHING: Sequence[Augmentation] = (RandomFlip(), RandomCrop(1), Cutout(2))
 
 
 class Noise(ImageDataModule):
-    """Samples that are all different, so that each can be told from what it has become."""
+    """Images that are all different."""
 
     classes = ("a", "b", "c")
     input_shape = (3, 4, 5)
@@ -55,45 +56,6 @@ def rows(images: Tensor) -> set[bytes]:
     return {image.numpy().tobytes() for image in images}
 
 
-def test_parts_are_disjoint_stratified_and_the_test_split_is_the_official_one() -> None:
-    data = fitted(val_fraction=0.2)
-    data.setup("test")
-    train, val, test = (data.parts[part] for part in ("train", "val", "test"))
-    assert [len(part) for part in (train, val, test)] == [72, 18, 31]
-    assert not rows(train[:][0]) & rows(val[:][0])
-    assert rows(train[:][0]) | rows(val[:][0]) == rows(data.load(train=True)[:][0])
-    assert torch.equal(test[:][0], data.load(train=False)[:][0])
-    assert torch.bincount(val[:][1]).tolist() == [6, 6, 6]
-
-
-def test_a_split_copies_no_image_and_a_device_gets_a_parts_own_only() -> None:
-    data = fitted(val_fraction=0.2)
-    train, val = data.parts["train"], data.parts["val"]
-    assert train.inputs is val.inputs
-    images, labels = train[:]
-    assert torch.equal(images, train[:][0])
-    assert torch.equal(labels, train[:][1])
-    assert train.to(torch.device("cpu")) is train
-    assert train.to(torch.device("meta")).inputs.shape == images.shape
-
-
-def test_the_split_follows_from_the_seed_in_every_process() -> None:
-    assert torch.equal(fitted(seed=3).parts["val"][:][0], fitted(seed=3).parts["val"][:][0])
-    assert not torch.equal(fitted(seed=3).parts["val"][:][0], fitted(seed=4).parts["val"][:][0])
-
-
-def test_a_stage_loads_only_what_it_needs() -> None:
-    data = Noise()
-    data.setup("test")
-    assert set(data.parts) == {"test"}
-    data.setup("validate")
-    assert set(data.parts) == {"test", "train", "val"}
-
-
-def test_images_stay_bytes_in_memory() -> None:
-    assert fitted().parts["train"].inputs.dtype == torch.uint8
-
-
 def test_normalised_images_have_the_stated_mean_and_deviation() -> None:
     data = Noise()
     images = torch.randint(256, (4, 3, 4, 5), dtype=torch.uint8)
@@ -119,14 +81,14 @@ def test_augmentations_follow_each_other_each_with_its_own_draws() -> None:
     assert torch.equal(data.apply_augmentations(images, draws, epoch=0), expected)
 
 
-def test_an_augmentation_that_draws_nothing_is_told_the_epoch() -> None:
+def test_an_augmentation_without_draws_knows_the_epoch() -> None:
     data = fitted(augment=[SmallFirst(scale=0.5, epochs=2)])
     height, width = data.input_shape[1:]
     for epoch, size in enumerate([(height // 2, width // 2)] * 2 + [(height, width)]):
         assert epoch_of(data, epoch)[0].shape[2:] == size
 
 
-def test_equal_images_are_changed_each_in_its_own_way() -> None:
+def test_equal_images_are_augmented_differently() -> None:
     data = fitted(augment=[RandomCrop(2)])
     same = data.parts["train"][:][0][:1].expand(72, -1, -1, -1)
     data.parts["train"] = Samples(same.contiguous(), data.parts["train"][:72][1])
@@ -134,7 +96,7 @@ def test_equal_images_are_changed_each_in_its_own_way() -> None:
 
 
 @pytest.mark.parametrize("options", [{"batch_size": 5}, {"batch_size": 81}, {"batch_size": 7, "num_workers": 2}])
-def test_what_an_image_becomes_depends_on_no_batch_size_and_no_worker(options: dict[str, int]) -> None:
+def test_augmentation_does_not_depend_on_batch_size_or_workers(options: dict[str, int]) -> None:
     expected = epoch_of(fitted(augment=EVERYTHING, seed=1, batch_size=16), epoch=2)
     images, labels = epoch_of(fitted(augment=EVERYTHING, seed=1, **options), epoch=2)
     assert torch.equal(images, expected[0])
@@ -150,7 +112,7 @@ def test_every_epoch_has_an_order_and_augmentations_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_the_global_random_state_is_neither_read_nor_moved(num_workers: int) -> None:
+def test_the_global_random_state_is_not_used(num_workers: int) -> None:
     torch.manual_seed(1)
     first = epoch_of(fitted(augment=EVERYTHING, num_workers=num_workers))[0]
     torch.manual_seed(2)
@@ -160,34 +122,8 @@ def test_the_global_random_state_is_neither_read_nor_moved(num_workers: int) -> 
 
 
 def on(device: str) -> Any:
-    """Stand in for a Trainer that has its model on a device."""
+    """Stand in for a Trainer with its model on a device."""
     return SimpleNamespace(overfit_batches=0, strategy=SimpleNamespace(root_device=torch.device(device)))
-
-
-def test_images_on_the_device_are_fetched_there() -> None:
-    data = fitted(augment=(RandomFlip(), AlternatingFlip(), RandomCrop(1)), on_device=True, batch_size=7)
-    data.trainer = on("meta")  # which has no values: nothing can be copied from it or to it unseen
-    for batch in data.train_dataloader():
-        *tensors, _ = batch
-        assert {tensor.device.type for tensor in tensors} == {"meta"}
-        images, labels = data.on_after_batch_transfer(batch)
-        assert (images.device.type, images.shape[1:], len(images)) == ("meta", data.input_shape, len(labels))
-
-
-@pytest.mark.parametrize("on_device", [None, False])
-def test_images_stay_where_they_are_unless_a_gpu_has_room_for_them(on_device: bool | None) -> None:
-    data = fitted(on_device=on_device)
-    data.trainer = on("meta")
-    assert {images.device.type for images, _ in data.train_dataloader()} == {"cpu"}
-
-
-@pytest.mark.parametrize("kept", [True, False])
-def test_a_quarter_of_a_gpus_free_memory_may_hold_images(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = fitted()
-    size = sum(tensor.nbytes for tensor in data.parts["train"][:])
-    assert size == data.parts["train"].nbytes
-    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (4 * size + (1 if kept else -1), 0))
-    assert data.is_resident(data.parts["train"], torch.device("cuda")) is kept
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -203,30 +139,7 @@ def test_images_kept_on_a_gpu_give_the_same_bits(augment: Sequence[Augmentation]
         assert all(map(torch.equal, copied, resident))
 
 
-def test_images_on_the_device_are_fetched_by_one_process() -> None:
-    with pytest.raises(ValueError, match=r"--data.on_device true with --data.num_workers 2: .*leave one"):
-        Noise(on_device=True, num_workers=2)
-
-
-def test_digits_are_what_the_package_says_they_are() -> None:
-    data = DigitsDataModule()
-    train, test = data.load(train=True), data.load(train=False)
-    labels = torch.cat([train[:][1], test[:][1]])
-    assert (len(train[:][1]), len(test[:][1])) == (1438, 359)
-    assert torch.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]  # as published
-    assert train[:][0].shape[1:] == data.input_shape
-    assert len(torch.cat([train[:][0], test[:][0]]).unique()) == 17
-    values = torch.cat([train[:][0], test[:][0]]).float() / 255
-    assert (values.mean().item(), values.std().item()) == pytest.approx((data.mean[0], data.std[0]), abs=2e-3)
-
-
-def test_the_test_digits_are_the_same_for_every_seed() -> None:
-    assert torch.equal(*(DigitsDataModule(seed=seed).load(train=False)[:][0] for seed in (1, 2)))
-    shares = torch.bincount(DigitsDataModule().load(train=False)[:][1])
-    assert shares.tolist() == [36, 36, 35, 37, 36, 36, 36, 36, 35, 36]
-
-
-def test_images_are_mirrored_in_every_other_epoch() -> None:
+def test_images_are_flipped_in_every_other_epoch() -> None:
     data = fitted(augment=[RandomCrop(0), AlternatingFlip()], batch_size=7)
     plain = data.normalise(data.parts["train"][:][0])
     upright, mirrored = rows(plain), rows(plain.flip(-1))
@@ -235,3 +148,54 @@ def test_images_are_mirrored_in_every_other_epoch() -> None:
     assert not seen[0] & seen[1]
     assert seen[0] | seen[1] == upright | mirrored
     assert 10 < len(seen[0] & upright) < len(upright) - 10
+
+
+IMAGES = torch.zeros(6, 3, 4, 5, dtype=torch.uint8)
+LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
+WAY_OUT = r"expected torch.uint8 \[6, 3, 4, 5\]: \(images \* 255\)"
+BAD = {
+    "floats": (IMAGES / 255, LABELS, rf"inputs: torch.float32 \[6, 3, 4, 5\]: {WAY_OUT}"),
+    "channels last": (IMAGES.permute(0, 2, 3, 1), LABELS, rf"inputs: torch.uint8 \[6, 4, 5, 3\]: {WAY_OUT}"),
+    "labels from 1": (IMAGES, LABELS + 1, r"targets: 1\.\.3: expected 0\.\.2"),
+    "negative label": (IMAGES, LABELS - 1, r"targets: -1\.\.1: expected 0\.\.2"),
+    "infinite targets": (IMAGES, LABELS / 0, "targets: some values are nan or infinite"),
+    "masks": (IMAGES, IMAGES[:, 0].long(), r"--data.augment: images would change without their targets, \[6, 4, 5\]"),
+}
+
+
+def of(images: Tensor, targets: Tensor, **options: Any) -> Noise:
+    class Given(Noise):
+        def load(self, train: bool) -> Samples:
+            return Samples(images, targets)
+
+    return Given(**options)
+
+
+@pytest.mark.parametrize(("images", "targets", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_images_and_targets_are_refused_in_one_line(images: Tensor, targets: Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=rf"\A{message}.*\Z"):
+        of(images, targets, augment=EVERYTHING).setup("fit")
+
+
+def test_masks_and_values_are_targets() -> None:
+    of(IMAGES, IMAGES[:, 0].long()).setup("fit")
+    of(IMAGES, LABELS / 3, augment=EVERYTHING).setup("fit")
+
+
+def test_an_augmentation_that_fails_is_named() -> None:
+    data = fitted(augment=[RandomCrop(9, reflect=True)])
+    with pytest.raises(InputError, match=r"\A--data.augment: .*padding.*\Z"):
+        data.check_augmentations()
+    assert fitted(augment=EVERYTHING).check_augmentations().shape == (1, 3, 4, 5)
+
+
+def test_the_embedded_digits_are_those_that_were_published() -> None:
+    data = DigitsDataModule()
+    train, test = data.load(train=True)[:], data.load(train=False)[:]
+    images, labels = (torch.cat(tensors) for tensors in zip(train, test, strict=True))
+    assert torch.bincount(labels).tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert torch.bincount(test[1]).tolist() == [36, 36, 35, 37, 36, 36, 36, 36, 35, 36]
+    assert torch.equal(DigitsDataModule(seed=1).load(train=False)[:][0], test[0])
+    assert len(images.unique()) == 17
+    values = images / 255
+    assert (values.mean().item(), values.std().item()) == pytest.approx((data.mean[0], data.std[0]), abs=2e-3)
