@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from calls import commit, copy_template, cruft, git, ours
-from projects import ROOT
+from projects import ROOT, planned, tree
 
 FIRST = "8e5f2fefd3833b095e1fc3f6d94de9b7dd31cc27"  # the last commit before 0.2.0
 OWN_EXPERIMENT = """\
@@ -90,7 +90,8 @@ def test_names_are_renamed_as_listed() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("start", ["everything", "mnist_mlp"])
 def test_own_files_go_on_working_after_the_update(template: Path, start: str) -> None:
-    context = json.dumps(ours(starting_point=start, logger="csv"))
+    choices = {"starting_point": start, "logger": "csv"}
+    context = json.dumps(ours(**choices))
     cruft(Path.cwd(), "create", template, "--checkout", FIRST, "--no-input", "--extra-context", context)
     project = Path("leaf-counter").absolute()
     own = follow((project / "README.md").read_text(), ("Add a data set", "Add a model"), project)
@@ -107,8 +108,8 @@ def test_own_files_go_on_working_after_the_update(template: Path, start: str) ->
         (project / path).write_text(docstring)
     for path in own:
         path.write_text(renamed(path.read_text(), renames()))
-    assert not (project / "src/leaf_counter/errors.py").exists()
-    assert (project / "src/lamphouse/errors.py").exists()
+    mine = {str(path.relative_to(project)) for path in own} | {"configs/mine.yaml", ".cruft.json"}
+    assert {path for path in tree(project) if not path.endswith(".rej")} == set(planned(**choices)) | mine
     for experiment in ("mine", "stripes_mlp", "digits_mlp"):
         train(project, experiment)
 
