@@ -1,4 +1,4 @@
-# A user sets EXPERIMENT, ARGS, LOGGER, LOOP, RUN and INPUT. The rest is set-up, all of it inside this folder.
+# A user sets EXPERIMENT, ARGS, LOGGER, RUN and INPUT. The rest is set-up, all of it inside this folder.
 EXPERIMENT ?= digits_mlp
 RUN ?= runs/$(EXPERIMENT)
 PYTHON ?= python3
@@ -7,7 +7,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 RUN_PYTHON = $(BIN)/python -m arc_light
 OPTIONS = -c configs/trainer.yaml -c configs/$(EXPERIMENT).yaml
-FIT_OPTIONS = $(OPTIONS) $(if $(LOGGER),--logger $(LOGGER)) $(if $(LOOP),--loop $(LOOP))
+FIT_OPTIONS = $(OPTIONS) $(if $(LOGGER),--logger $(LOGGER))
+FIT_OPTIONS += $(if $(LOOP),--loop $(LOOP))# automatic, handwritten, manual [part:loops]
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS ?= never
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib

@@ -20,7 +20,6 @@ WORDS = {  # by which a part is mentioned
     "folder": "ImageFolder|folder_resnet|image_folder",
     "mlp": "mlp",
     "resnet": "resnet(?!18)",
-    "tensorboard": "tensorboard",
     "loops": r"arc_light\.loops|--loop\b|LOOP=|parity|hand-?written(?! digits)",
 }
 LIBRARY = {"docs/parts.md", "docs/reliability.md", "AGENTS.md"}  # tell of lamphouse, which is always whole

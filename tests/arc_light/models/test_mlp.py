@@ -21,9 +21,3 @@ def test_the_activation_follows_the_hidden_layer(name: str) -> None:
     images = torch.randn(6, 1, 2, 2)
     expected = network[4](ACTIVATIONS[name]()(network[1](images.flatten(1))))
     torch.testing.assert_close(network(images), expected)
-
-
-def test_dropout_is_for_training() -> None:
-    dropout = MLP((1, 1, 1), 1, (9,), dropout=0.3)[3]
-    assert (dropout(torch.ones(10_000)) == 0).float().mean() == pytest.approx(0.3, abs=0.03)
-    assert torch.equal(dropout.eval()(torch.ones(9)), torch.ones(9))
