@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint, Timer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from torch import Generator
 
 from lamphouse.checkpoints.files import LAST, read_newest
@@ -71,6 +72,7 @@ class ExactResume(Checkpoint):
         self._between_epochs = self._finished = False
         self._goals: dict[str, Any] = {}
         self._loaded: dict[str, Any] | None = None
+        self._positions: list[dict[str, Any]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Have the Trainer restore the newest whole checkpoint, unless `fit` was given a `ckpt_path`.
@@ -88,11 +90,12 @@ class ExactResume(Checkpoint):
                 rank_zero_only(print)(f"{newest.damaged}: resuming from {newest.path.name}", file=sys.stderr)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Keep this process's state, to be restored when training begins."""
+        """Keep this process's state and the positions of loaders, to be restored when training begins."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
         if trainer.global_rank < len(checkpoint.get("processes", [])):
             self._loaded = checkpoint["processes"][trainer.global_rank]
+            self._positions = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
         self.complete |= bool(checkpoint.get("finished")) and checkpoint.get("goals") == self._goals
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint):  # which saves its score, but does not load it
@@ -105,16 +108,17 @@ class ExactResume(Checkpoint):
             trainer.should_stop = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore this process's state and the positions of loaders.
+        """Restore the positions of loaders and this process's state.
 
-        Lightning does not restore the latter if a schedule has asked for the number of steps, and so for the loaders,
+        Lightning does not restore positions if a schedule has asked for the number of steps, and so for the loaders,
         before the checkpoint was read.
         """
         self.signals.listen()
-        loop: Any = trainer.fit_loop
-        if loop.restarting and loop._combined_loader_states_to_load:  # private: see above
-            loop._load_combined_loader_states()  # private: see above
-            iter(loop._data_fetcher)  # private: see above
+        if trainer.fit_loop.restarting and self._positions:
+            stateful = [loader for loader in train_loaders(trainer) if hasattr(loader, "load_state_dict")]
+            for loader, position in zip(stateful, self._positions, strict=True):
+                loader.load_state_dict(position)
+            iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]  # private: iterates loaders anew
         self._restore(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -126,7 +130,7 @@ class ExactResume(Checkpoint):
         if self._loaded is not None:
             self._restore(trainer)
             trainer.fit_loop.on_iteration_done()
-            trainer.fit_loop.restarting = False
+            trainer.fit_loop.epoch_loop.restarting = False
         self._save(trainer, between_epochs=True)
 
     def on_train_batch_end(
@@ -137,8 +141,8 @@ class ExactResume(Checkpoint):
         Raises:
             StoppedError: a signal was received, and the checkpoint is written.
         """
-        if trainer.fit_loop._should_accumulate():  # private: a strategy may accumulate in its own way
-            return
+        if (batch_idx + 1) % trainer.accumulate_grad_batches and not trainer.is_last_batch:
+            return  # gradients are not saved
         stop, due = self.signals.received is not None, self.interval.passed(trainer.global_step)
         if any_process(trainer, stop or due):
             if can_resume_here(trainer):
@@ -161,7 +165,7 @@ class ExactResume(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Have ReduceLROnPlateau step after an epoch that was resumed, too, which Lightning omits."""
         self._loaded = None
-        trainer.fit_loop._restarting = False  # private: the public setter would restart the inner loops as well
+        trainer.fit_loop.on_iteration_done()  # which Lightning calls a little later
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save what the training ended with, from which more epochs can follow."""
@@ -209,8 +213,8 @@ def any_process(trainer: Trainer, wanted: bool) -> bool:
 
 def train_loaders(trainer: Trainer) -> list[Any]:
     """List the loaders that the Trainer trains from."""
-    combined = trainer.fit_loop._combined_loader  # private: `trainer.train_dataloader` may be nested
-    return [] if combined is None else combined.flattened
+    loaders = trainer.train_dataloader
+    return [] if loaders is None else CombinedLoader(loaders).flattened
 
 
 def loader_generators(trainer: Trainer) -> list[Generator]:
@@ -225,7 +229,7 @@ def can_resume_here(trainer: Trainer) -> bool:
     """Tell whether Lightning, and the loaders, can continue exactly after this batch."""
     loop: Any = trainer.fit_loop
     resumable = all(hasattr(loader, "load_state_dict") for loader in train_loaders(trainer))
-    validates = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # private: Lightning tells it nowhere else
+    validates = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # private: Lightning says it nowhere else
     return resumable and not trainer.is_last_batch and not validates
 
 
@@ -239,3 +243,4 @@ def end_epoch(loop: dict[str, Any]) -> None:
     batches = loop["epoch_loop.batch_progress"]
     batches["current"] = dict.fromkeys(batches["current"], 0)
     batches["is_last_batch"] = False
+    loop["state_dict"].pop("combined_loader", None)

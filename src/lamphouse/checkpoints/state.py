@@ -70,7 +70,7 @@ def metric_states(module: nn.Module) -> dict[str, Any]:
             part.values(copy_state=False)  # metrics of one compute group share the state that the first has updated
     metrics = {name: part for name, part in module.named_modules() if isinstance(part, Metric)}
     return {
-        name: {"state": metric.metric_state, "updates": metric._update_count}  # private: no public setter exists
+        name: {"state": metric.metric_state, "updates": metric._update_count}  # private: it has no public setter
         for name, metric in metrics.items()
     }
 

@@ -17,6 +17,8 @@ from lamphouse.checkpoints.files import write_checkpoint
 from lamphouse.errors import InputError, StoppedError
 
 SCRIPT = """
+from functools import partial
+
 import torch
 from lightning.pytorch import LightningModule, Trainer, callbacks, seed_everything
 from torch import nn
@@ -119,7 +121,7 @@ def train_whole(context: Any, script: Path) -> Path:
     return Path("run").rename("whole") / "last.ckpt"
 
 
-@pytest.mark.parametrize("kills", [[3, 4], [11, 3]], ids=["twice in the first epoch", "twice in the second"])
+@pytest.mark.parametrize("kills", [[3, 4], [8, 3]], ids=["twice in the first epoch", "twice in the second"])
 @pytest.mark.parametrize(
     "parts",
     [
@@ -127,6 +129,7 @@ def train_whole(context: Any, script: Path) -> Path:
         pytest.param([WORKERS], id="worker and generator"),
         pytest.param([MEMORY], id="in memory"),
         pytest.param([MEMORY, MORE], id="other callbacks"),
+        pytest.param([MEMORY, "Trainer = partial(Trainer, max_steps=18)\n"], id="number of steps"),
     ],
 )
 def test_a_killed_script_ends_with_the_same_bits(context: Any, parts: list[str], kills: list[int]) -> None:
