@@ -8,10 +8,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 
 class EMA(EMAWeightAveraging):
-    """Keeps an exponential moving average of weights and buffers, updated each step, for validation, test and the best.
+    """Keeps an exponential moving average of weights and buffers, updated each step, for validation and test.
 
-    It differs from Lightning's own in two points: a test after training loads the averaged weights, not those before
-    averaging; and the last checkpoint of a run keeps both.
+    Unlike Lightning's own, a test after training loads the averaged weights, and the last checkpoint has both.
 
     Args:
         decay: the share that an average keeps of itself in each step, 0..1.

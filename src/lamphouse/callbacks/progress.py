@@ -21,13 +21,7 @@ def show_progress(progress: "tqdm[Any]", metrics: Callable[[], Mapping[str, Any]
 
 
 def print_epoch(epoch: int, epochs: int, metrics: Mapping[str, Any]) -> None:
-    """Print the line of an epoch.
-
-    Args:
-        epoch: counted from 0.
-        epochs: of the whole run; 0 or less if that is unknown.
-        metrics: "train/NAME" and "val/NAME" stand together; others may have any name.
-    """
+    """Print the line of an epoch, counted from 0, of `epochs` (0 or less if unknown), and its metrics of any names."""
     groups: dict[str, list[str]] = {"train": ["train"], "val": ["val"], "": []}
     for name in [name for name in metrics if name not in NOT_PRINTED]:
         part, _, rest = name.partition("/")

@@ -37,13 +37,7 @@ class Machine:
         torch.set_float32_matmul_precision(self.matmul_precision or ("high" if device == "cuda" else "highest"))
 
     def describe(self, device: str, precision: str, channels_last: bool) -> str:
-        """Summarize the settings in a line.
-
-        Args:
-            device: its type.
-            precision: the Trainer's.
-            channels_last: the memory format of images and convolutions.
-        """
+        """Summarize the settings in a line, for a type of device and the Trainer's precision."""
         if precision.startswith("bf16") and not native_bf16(device):
             precision = f"{precision} (emulated here, --trainer.precision null is faster)"
         threads = torch.get_num_threads()

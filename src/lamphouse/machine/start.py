@@ -69,7 +69,7 @@ class LateImports(Loader, MetaPathFinder):
         self.disabled: list[Callable[[], None]] = []  # each tells the compiler about one function, once it is loaded
         plots = {name: partial(self.call, PLOTS, name) for name in PLOT_FUNCTIONS}
         supported = partial(self.call, COMPILER_UTILS, "is_compile_supported")
-        compiler = {"disable": self.disable, "graph_break": graph_break, "OptimizedModule": optimized_module(self)}
+        compiler = {"disable": self.disable, "graph_break": lambda: None, "OptimizedModule": optimized_module(self)}
         self.contents: dict[str, dict[str, Any]] = {
             PLOTS: {**plots, **dict.fromkeys(PLOT_TYPES, object)},
             COMPILER: {"__path__": [], **compiler},
@@ -135,13 +135,7 @@ class LateImports(Loader, MetaPathFinder):
 
 
 class StandIn(ModuleType):
-    """Takes the place of a module until something is used that it does not have itself.
-
-    Args:
-        name: of the module.
-        imports: loads the module.
-        contents: what can be used without loading it.
-    """
+    """Takes the place of a module until something is used that is not among its `contents`."""
 
     def __init__(self, name: str, imports: LateImports, contents: dict[str, Any]) -> None:
         super().__init__(name)
@@ -149,12 +143,8 @@ class StandIn(ModuleType):
         self._imports = imports
 
     def __getattr__(self, name: str) -> Any:
-        """Look a name up in the real module.
-
-        Raises:
-            AttributeError: it is one of the names that Python itself looks for in every module.
-        """
-        if name.startswith("__"):
+        """Look a name up in the real module."""
+        if name.startswith("__"):  # Python itself looks for such names in every module
             raise AttributeError(name)
         return getattr(self._imports.load(self.__name__), name)
 
@@ -162,10 +152,6 @@ class StandIn(ModuleType):
 def is_stand_in(name: str) -> bool:
     """Whether a module has not been loaded, and its stand-in is used."""
     return isinstance(sys.modules.get(name), StandIn)
-
-
-def graph_break() -> None:
-    """Stand in for `torch._dynamo.graph_break`, which does nothing outside of compiled code."""
 
 
 def optimized_module(imports: LateImports) -> type:
@@ -199,11 +185,7 @@ class QuickExit:
 
 
 def flush_files() -> None:
-    """Flush all open files.
-
-    Raises:
-        OSError: one of them cannot be written.
-    """
+    """Flush all open files."""
     for file in [obj for obj in gc.get_objects() if issubclass(type(obj), BUFFERS)]:
         with suppress(ValueError):  # it is closed, or detached
             file.flush()
