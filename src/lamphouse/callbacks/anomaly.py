@@ -34,11 +34,9 @@ class OperationFinder(TorchFunctionMode):
         self.found: dict[str, str] = {}  # where each kind of number came from
 
     def __str__(self) -> str:
-        """Describe what was found, in the order in which it happened."""
         return ", ".join(f"the first {what} came from {where}" for what, where in self.found.items()) or NOTHING_FOUND
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation and, in a training step, check its results."""
         results, inputs = func(*args, **(kwargs or {})), [args, *(kwargs or {}).values()]
         if torch.is_grad_enabled():
             for result in tensors(results):
@@ -56,7 +54,6 @@ class OperationFinder(TorchFunctionMode):
         self.entered.append(module)
 
     def leave(self, *_: Any) -> None:
-        """Note that a module is done."""
         self.entered.pop()
 
     def _location(self) -> str:

@@ -34,7 +34,6 @@ class Position(NamedTuple):
     lr: float | Tensor
 
     def __str__(self) -> str:
-        """Describe it in a few words."""
         return f"in epoch {self.epoch}, batch {self.batch} (step {self.step}) at learning rate {float(self.lr):.3g}"
 
 
@@ -148,20 +147,16 @@ class StopNotFinite(Callback):
         self._batch = 0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Look up the parameters, which may have changed."""
         self.check.begin(pl_module, getattr(trainer.precision_plugin, "scaler", None))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Note the batch."""
         self._batch = batch_idx
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        """Check the loss."""
         lr = trainer.optimizers[0].param_groups[0]["lr"]
         self.check.before_backward(loss, Position(trainer.current_epoch, self._batch, trainer.global_step, lr))
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the gradients."""
         self.check.after_backward()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -170,6 +165,5 @@ class StopNotFinite(Callback):
             self.check.settle()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Check the weights before they are saved."""
         if trainer.state.fn == TrainerFn.FITTING:
             self.check.settle()

@@ -55,40 +55,33 @@ class EpochProgress(ProgressBar):
         self._enabled = False
 
     def enable(self) -> None:
-        """Show progress again."""
         self._enabled = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the first epoch, which a resumed run may begin in the middle."""
         self._first_epoch = trainer.current_epoch
         if trainer.fit_loop.restarted_mid_epoch:
             self._open(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the line of the previous epoch, whose metrics are complete now, and open a bar."""
         self._print_previous(trainer)
         self._open(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Advance the bar."""
         if self._progress is not None:
             running = getattr(getattr(pl_module, "train_metrics", None), "running", None)
             self._progress.n = batch_idx + 1
             show_progress(self._progress, running or (lambda: trainer.progress_bar_metrics))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Remove the bar."""
         self._close()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the line of the last epoch."""
         self._close()
         self._print_previous(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leave the terminal as it was."""
         self._close()
 
     def _open(self, trainer: Trainer) -> None:

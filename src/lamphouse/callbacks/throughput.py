@@ -20,12 +20,10 @@ class Throughput(Callback):
         self._lr = float("nan")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Continue the epoch's time if the run is resumed within it."""
         if self._seconds:
             self._start = self._end = perf_counter() - self._seconds
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
         self._start = self._end = perf_counter()
         self._samples = 0
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
@@ -33,23 +31,19 @@ class Throughput(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Count the samples."""
         self._samples += samples_of(batch)
         self._end = perf_counter()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log the epoch's figures."""
         seconds = max(self._end - self._start, 1e-9)
         pl_module.log("lr", self._lr)
         pl_module.log("images_per_second", self._samples * trainer.world_size / seconds)
         pl_module.log("seconds", perf_counter() - self._start)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the epoch's learning rate, and the samples and seconds so far."""
         return {"lr": self._lr, "images": self._samples, "seconds": self._end - self._start}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from there."""
         self._lr, self._samples, self._seconds = (state_dict[name] for name in ("lr", "images", "seconds"))
 
 

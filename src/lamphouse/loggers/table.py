@@ -38,7 +38,6 @@ class MetricsTable(Logger):
 
     @property
     def save_dir(self) -> str:
-        """Return the directory of the file."""
         return str(self.path.parent)
 
     def keep_before(self, epoch: int) -> None:

@@ -33,7 +33,7 @@ def test_precision_and_layout_follow_from_the_machine(
     fit: Command, fast: bool, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(settings, "native_bf16", lambda device: fast)
-    outcome = fit(*LEFT_OPEN)
+    outcome = fit("--model.width=8", *LEFT_OPEN, experiment="digits_resnet")
     assert (outcome.status, outcome.err) == (0, "")
     assert f"{precision}, channels last" in told(outcome)
 
@@ -65,14 +65,14 @@ def test_what_was_chosen_is_written_down(fit: Command, monkeypatch: pytest.Monke
 def test_options_have_the_last_word(fit: Command, allocator: list[str]) -> None:
     options = ["--machine.threads=1", "--machine.matmul_precision=medium", "--machine.allocator=system"]
     outcome = fit(*options, *LEFT_OPEN[:2], "--trainer.precision=32-true", "--model.channels_last=true")
-    expected = "machine: 1 thread, 32-true, channels last, float32 products in medium precision"
+    expected = "machine: 1 thread, 32-true, channels first, float32 products in medium precision"
     assert told(outcome) == f"{expected}, freed memory is left to the system"
     assert (torch.get_num_threads(), torch.get_float32_matmul_precision()) == (1, "medium")
     assert not allocator
 
 
 @pytest.mark.parametrize(("width", "layout"), [(4, "first"), (8, "last")])
-def test_the_layout_that_is_told_is_the_networks(width: int, layout: str, fit: Command) -> None:
+def test_the_reported_layout_is_the_networks(width: int, layout: str, fit: Command) -> None:
     outcome = fit("--model=ResNetClassifier", f"--model.width={width}", "--model.channels_last=true")
     assert f"channels {layout}" in told(outcome)
 
