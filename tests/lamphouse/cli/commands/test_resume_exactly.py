@@ -26,6 +26,13 @@ FP16 = {"precision": "16-mixed", "device": "cpu", "scaler": SCALER}  # the Train
 PLUGIN = json.dumps({"class_path": "lightning.pytorch.plugins.MixedPrecision", "init_args": FP16})
 
 
+def slow(value: object) -> Any:
+    return pytest.param(value, marks=pytest.mark.slow)
+
+
+LOOPS = pytest.mark.parametrize("loop", [[], slow(["--loop=manual"]), slow(["--loop=handwritten"])])
+
+
 class Killed(BaseException):
     """Ends a run as a kill does: nothing of ours answers to it."""
 
@@ -64,15 +71,8 @@ def run_in_parts(fit: Command, arc: Command, options: list[str], at: int, how: C
 
 
 # of 9 losses an epoch: training 0..6, validation 7..8; after three epochs the test's two
-@pytest.mark.parametrize(
-    "loop",
-    [
-        [],
-        pytest.param(["--loop=manual"], marks=pytest.mark.slow),
-        pytest.param(["--loop=handwritten"], marks=pytest.mark.slow),
-    ],
-)
-@pytest.mark.parametrize("at", [0, 3, 8, 12, 27])
+@LOOPS
+@pytest.mark.parametrize("at", [0, slow(3), 8, slow(12), 27])
 def test_a_killed_run_ends_with_the_same_bits(fit: Command, arc: Command, loop: list[str], at: int) -> None:
     options = [*THREE_EPOCHS, *loop]
     assert fit(*options, "--runs=whole").err == ""
@@ -80,15 +80,8 @@ def test_a_killed_run_ends_with_the_same_bits(fit: Command, arc: Command, loop: 
     assert_same(run_in("whole"), run_in("parts"))
 
 
-@pytest.mark.parametrize(
-    "loop",
-    [
-        [],
-        pytest.param(["--loop=manual"], marks=pytest.mark.slow),
-        pytest.param(["--loop=handwritten"], marks=pytest.mark.slow),
-    ],
-)
-@pytest.mark.parametrize("at", [1, 7, 27])
+@LOOPS
+@pytest.mark.parametrize("at", [slow(1), 7, 27])
 def test_a_run_that_was_asked_to_stop_says_how_to_go_on(fit: Command, arc: Command, loop: list[str], at: int) -> None:
     options = [*THREE_EPOCHS, *loop, "--last_checkpoint.every_n_steps=null"]
     assert fit(*options, "--runs=whole").err == ""
@@ -100,19 +93,12 @@ def test_a_run_that_was_asked_to_stop_says_how_to_go_on(fit: Command, arc: Comma
     assert_same(run_in("whole"), run_in("parts"))
 
 
-@pytest.mark.parametrize(
-    "loop",
-    [
-        [],
-        pytest.param(["--loop=manual"], marks=pytest.mark.slow),
-        pytest.param(["--loop=handwritten"], marks=pytest.mark.slow),
-    ],
-)
+@LOOPS
 @pytest.mark.parametrize(
     "options",
     [
         ["--trainer.accumulate_grad_batches=3", "--trainer.gradient_clip_val=1"],
-        ["--ema=0.9", "--data.num_workers=2"],
+        slow(["--ema=0.9", "--data.num_workers=2"]),
         ["--trainer.precision=null", f"--trainer.plugins={PLUGIN}", "--model.lr_scheduler=null"],
         ["--model.lr_scheduler=ReduceLROnPlateau", "--model.lr_scheduler.patience=0", "--early_stopping.patience=1"],
     ],
