@@ -24,9 +24,6 @@ class EpochMetrics(Metric):
     Args:
         averages: functions of predictions and targets, by name; their values are averaged over samples.
         metrics: torchmetrics metrics by name; several values of one are reported as NAME_KEY.
-
-    Raises:
-        InputError: a metric has the name of an average.
     """
 
     full_state_update = False
@@ -49,8 +46,7 @@ class EpochMetrics(Metric):
         """Add a batch: its mean loss, a scalar; predictions and targets, [B, ...], or whatever the metrics take."""
         samples = len(next(iter(targets.values())) if isinstance(targets, Mapping) else targets)
         sums = [summed(average(predictions, targets), samples) for average in self.averages]
-        # float32, whatever the model's type: bfloat16 counts to 256
-        count = torch.full((), samples, dtype=torch.float32, device=loss.device)
+        count = torch.full((), samples, dtype=torch.float32, device=loss.device)  # bfloat16 counts to 256
         self.sums = self.sums.float() + torch.stack([loss.detach().float() * samples, *sums, count])
         if self.metric_names:
             self._update_metrics(predictions, targets)
@@ -70,14 +66,12 @@ class EpochMetrics(Metric):
         return dict(zip(self.average_names, self.sums[:-1] / self.sums[-1], strict=True))
 
     def compute(self) -> dict[str, Tensor]:
-        """Return every metric by name, of all processes."""
         values = self.running()
         for name, metric in self._named_metrics():
             values |= flattened(name, metric.compute())
         return values
 
     def reset(self) -> None:
-        """Begin a new epoch."""
         with torch.inference_mode(mode=False):  # else a metric validated in that mode could not be updated in another
             super().reset()
             for _, metric in self._named_metrics():

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
-from inspect import Parameter, signature
+from inspect import signature
 from typing import Any
 
 import torch
@@ -68,7 +68,6 @@ def build_network(
 
 
 def _find_builder(name: str) -> Callable[..., Any]:
-    """Import the function or class that builds a network."""
     option, is_timm = f"--model.network {name}", name.startswith("timm:")
     module, _, attribute = ("timm.create_model" if is_timm else name).rpartition(".")
     if not module or module.partition(".")[0] in sys.stdlib_module_names:  # to import a module is to run it
@@ -79,17 +78,12 @@ def _find_builder(name: str) -> Callable[..., Any]:
         no_timm = isinstance(error, ModuleNotFoundError) and error.name == "timm"
         way_out = "install it with `pip install timm`" if no_timm else "name a function or class that is installed"
         raise InputError(f"{option}: {error}: {way_out}") from error
-    if not _takes_num_classes(builder):
-        raise InputError(f"{option}: takes no num_classes: name a function or class that builds a classifier")
-    return partial(builder, name.removeprefix("timm:")) if is_timm else builder
-
-
-def _takes_num_classes(builder: Any) -> bool:
     try:
-        parameters = signature(builder).parameters
-    except (TypeError, ValueError):  # not callable, or without a signature
-        return False
-    return "num_classes" in parameters or any(p.kind is Parameter.VAR_KEYWORD for p in parameters.values())
+        signature(builder).bind_partial(num_classes=1)
+    except (TypeError, ValueError) as error:  # not callable, without a signature, or without this parameter
+        way_out = "name a function or class that builds a classifier"
+        raise InputError(f"{option}: takes no num_classes: {way_out}") from error
+    return partial(builder, name.removeprefix("timm:")) if is_timm else builder
 
 
 def _call(builder: Callable[..., Any], arguments: Mapping[str, Any], option: str, way_out: str) -> nn.Module:
@@ -118,7 +112,7 @@ def load_pretrained(builder: Callable[..., Any], weights: str, options: Mapping[
 
 
 def _known_weights(builder: Callable[..., Any]) -> dict[str, tuple[dict[str, Any], str]]:
-    """Map the names of pretrained weights to the argument that chooses them, and their address."""
+    """Map names of pretrained weights to the argument that chooses them, and their URL."""
     try:
         members = get_model_weights(builder).__members__
     except ValueError:  # not one of torchvision's; timm has one set of weights for each name
@@ -150,7 +144,6 @@ def _adapt_channels(network: nn.Module, channels: int) -> None:
 
 
 def _check_output(option: str, network: nn.Module, input_shape: Sequence[int], num_classes: int) -> None:
-    """Apply a copy of the network to two images, as in training."""
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             output = copy.deepcopy(network)(torch.zeros(2, *input_shape))

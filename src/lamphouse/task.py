@@ -56,7 +56,6 @@ class Task(LightningModule, ABC):
         self.test_metrics = EpochMetrics(self.averages, metrics)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set an attribute."""
         # private: Lightning sets it twice at every hook, which nn.Module.__setattr__ makes slow: without this,
         # a step of a small network takes 10 % longer (511 instead of 463 µs)
         if name == "_current_fx_name":
@@ -75,32 +74,25 @@ class Task(LightningModule, ABC):
     def step(self, part: Part, batch: Any) -> Tensor:
         """Compute the loss of a batch, and update the metrics of a part: "train", "val" or "test"."""
         loss, predictions = self.loss(batch)
-        metrics: EpochMetrics = getattr(self, f"{part}_metrics")
-        metrics.update(loss, predictions, self.targets(batch))
+        getattr(self, f"{part}_metrics").update(loss, predictions, self.targets(batch))
         return loss
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Compute the loss to be minimised."""
         return self.step("train", batch)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
-        """Update the validation metrics."""
         self.step("val", batch)
 
     def test_step(self, batch: Any, batch_idx: int) -> None:
-        """Update the test metrics."""
         self.step("test", batch)
 
     def on_train_epoch_end(self) -> None:
-        """Log the epoch's training metrics."""
         self._log_metrics("train", self.train_metrics)
 
     def on_validation_epoch_end(self) -> None:
-        """Log the validation metrics."""
         self._log_metrics("val", self.val_metrics)
 
     def on_test_epoch_end(self) -> None:
-        """Log the test metrics."""
         self._log_metrics("test", self.test_metrics)
 
     def _log_metrics(self, part: Part, metrics: EpochMetrics) -> None:
@@ -120,7 +112,6 @@ class Task(LightningModule, ABC):
         return torch.channels_last if self.channels_last and suits else torch.contiguous_format
 
     def setup(self, stage: str) -> None:
-        """Convert the network's memory format and compile it."""
         if self.memory_format == torch.channels_last:
             self.network.to(memory_format=torch.channels_last)
         if self.compile_network:
@@ -136,13 +127,10 @@ class Task(LightningModule, ABC):
         return self.network(inputs)
 
     def configure_optimizers(self, total_steps: int | None = None) -> OptimizerLRScheduler:
-        """Build the optimizer and its schedule.
-
-        Args:
-            total_steps: optimizer steps of the whole run; None asks the Trainer.
+        """Build the optimizer and its schedule for a run of `total_steps`; None asks the Trainer.
 
         Raises:
-            InputError: the optimizer or the schedule rejects its options.
+            InputError: one of them rejects its options.
         """
         optimizer: Optimizer = call_option("optimizer", self.optimizer, parameter_groups(self))
         if self.lr_scheduler is None:
@@ -151,9 +139,5 @@ class Task(LightningModule, ABC):
         return optimizer_with_schedule(optimizer, self.lr_scheduler, steps)
 
     def check_optimizer(self, device: torch.device | str = "cpu") -> None:
-        """Try the optimizer and its schedule on a device, without a change of the model.
-
-        Raises:
-            InputError: one of them rejects its options.
-        """
+        """Raise an InputError if the optimizer or its schedule rejects its options; the model does not change."""
         dry_run(self.optimizer, self.configure_optimizers, device)

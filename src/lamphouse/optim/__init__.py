@@ -3,7 +3,6 @@
 from lamphouse.optim.build import call_option, dry_run, optimizer_with_schedule, parameter_groups
 from lamphouse.optim.muon import ConvMuon
 from lamphouse.optim.schedules import (
-    BY_STEP,
     OneCycle,
     ReduceLROnPlateau,
     RunLengthLR,
@@ -13,7 +12,6 @@ from lamphouse.optim.schedules import (
 )
 
 __all__ = [
-    "BY_STEP",
     "ConvMuon",
     "OneCycle",
     "ReduceLROnPlateau",

@@ -24,11 +24,7 @@ def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
 
 
 def call_option(option: str, function: Callable[..., Any], *args: Any) -> Any:
-    """Call what an option of the model configures.
-
-    Raises:
-        InputError: it rejects its own options.
-    """
+    """Call what an option of the model configures; raise an InputError if it rejects its own options."""
     try:
         return function(*args)
     except (ArithmeticError, AssertionError, RuntimeError, TypeError, ValueError) as error:
@@ -63,11 +59,9 @@ def optimizer_with_schedule(
 def dry_run(optimizer: Callable[..., Any], configure: Callable[..., Any], device: torch.device | str) -> None:
     """Step an optimizer on a parameter of its own, then a model's optimizer and schedule without gradients.
 
-    Nothing of the model changes.
-
     Args:
         optimizer: builds the optimizer from parameter groups.
-        configure: the model's `configure_optimizers`, which takes `total_steps`.
+        configure: the model's `configure_optimizers`, which takes `total_steps`; nothing of the model changes.
         device: where the model will be.
 
     Raises:

@@ -53,7 +53,6 @@ class ConvMuon(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take a step, after the closure has computed the loss and its gradients."""
         with torch.enable_grad():
             loss = closure() if closure else None
         for group in self.param_groups:

@@ -62,12 +62,10 @@ class RunLengthLR(LRScheduler, ABC):
         return fall(1.0, self.final, (progress - self.warmup) / max(1.0 - self.warmup, 1e-12))
 
     def get_lr(self) -> list[float | Tensor]:
-        """Compute the learning rate of every parameter group for the next step."""
         factor = self.factor(min(self.last_epoch / self.total_steps, 1.0))
         return [lr * factor for lr in self.base_lrs]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position in the run, without its length."""
         return {key: value for key, value in super().state_dict().items() if key != "total_steps"}
 
 
