@@ -249,7 +249,7 @@ def test_weights_without_a_network(fit: Command, monkeypatch: pytest.MonkeyPatch
     assert_refused(
         partial(fit, experiment="folder_resnet"),
         [*options],
-        "weights 'DEFAULT' cannot be downloaded",
+        "--model.weights DEFAULT: cannot be loaded",
         "Connection refused",
     )
 
