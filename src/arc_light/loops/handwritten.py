@@ -20,6 +20,7 @@ from lamphouse.callbacks import FiniteCheck, Position
 from lamphouse.loops import optimizer_and_schedule
 
 Metrics = dict[str, Tensor]
+OnStep = Callable[[], Any]
 Batches = Callable[[int, int], Iterable[Any]]  # those of an epoch, from a number on, on the device
 
 
@@ -85,11 +86,7 @@ class Training:
 
 
 def fit(
-    training: Training,
-    train: Batches,
-    val: Batches,
-    on_epoch_end: Callable[[Training, Metrics, bool], None] = lambda *_: None,
-    on_step: Callable[[Training], None] = lambda _: None,
+    training: Training, train: Batches, val: Batches, on_epoch_end: Callable[[Metrics, bool], Any], on_step: OnStep
 ) -> None:
     """Train until the last epoch or until early stopping, then restore the best weights.
 
@@ -107,13 +104,13 @@ def fit(
         if best:
             training.best_weights = copy.deepcopy(training.evaluated.state_dict())
         training.stopping.improved(metrics)
-        on_epoch_end(training, metrics, best)
+        on_epoch_end(metrics, best)
         if training.stopping.stop:
             break
     training.model.load_state_dict(training.best_weights)
 
 
-def train_epoch(training: Training, batches: Batches, on_step: Callable[[Training], None]) -> Metrics:
+def train_epoch(training: Training, batches: Batches, on_step: OnStep) -> Metrics:
     """Train on the rest of an epoch's batches."""
     model, optimizer, scaler, check = training.model, training.optimizer, training.scaler, training.check
     start, samples = perf_counter(), 0
@@ -139,7 +136,7 @@ def train_epoch(training: Training, batches: Batches, on_step: Callable[[Trainin
             if training.average:
                 training.average.update_parameters(model)
             if number < training.batches:
-                on_step(training)
+                on_step()
     check.settle()
     speed = torch.tensor(samples / (perf_counter() - start))
     return {"lr": training.lr, "images_per_second": speed} | computed("train", model)

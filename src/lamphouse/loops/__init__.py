@@ -1,4 +1,4 @@
-"""Compare training loops, and run hand-written ones like those of a Trainer."""
+"""Compare training loops, and run hand-written ones with the options, logs and checkpoints of a Trainer."""
 
 from lamphouse.loops.parity import Difference, Outcome, compare, table, verdict
 from lamphouse.loops.refusals import refuse_unsupported
@@ -6,17 +6,5 @@ from lamphouse.loops.run import batches, train_handwritten
 from lamphouse.loops.schedule import LRSchedule, optimizer_and_schedule
 from lamphouse.loops.trace import Trace, record
 
-__all__ = [
-    "Difference",
-    "LRSchedule",
-    "Outcome",
-    "Trace",
-    "batches",
-    "compare",
-    "optimizer_and_schedule",
-    "record",
-    "refuse_unsupported",
-    "table",
-    "train_handwritten",
-    "verdict",
-]
+__all__ = ["Difference", "LRSchedule", "Outcome", "Trace", "batches", "compare", "optimizer_and_schedule", "record"]
+__all__ += ["refuse_unsupported", "table", "train_handwritten", "verdict"]

@@ -30,39 +30,24 @@ HINTS = {  # where to look, by what differs first
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one loop computed.
-
-    Args:
-        loop: its name.
-        trace: its batches.
-        last: the weights at the end.
-        best: the best weights.
-        rows: metrics, a row for each epoch.
-    """
+    """What one loop computed."""
 
     loop: str
     trace: Trace
-    last: Mapping[str, Tensor]
+    last: Mapping[str, Tensor]  # weights at the end
     best: Mapping[str, Tensor] = field(default_factory=dict)
-    rows: Sequence[Mapping[str, Any]] = ()
+    rows: Sequence[Mapping[str, Any]] = ()  # metrics of each epoch
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The first thing in which two loops differ.
+    """The first thing in which two loops differ."""
 
-    Args:
-        kind: one of `HINTS`.
-        what: the parameter or metric.
-        step: in which it came about, counted from 0; None after training.
-    """
-
-    kind: str
-    what: str
-    step: int | None = None
+    kind: str  # one of HINTS
+    what: str  # parameter or metric
+    step: int | None = None  # in which it came about, counted from 0; None after training
 
     def __str__(self) -> str:
-        """Name what differs, and the step."""
         return f"{self.what}, step {self.step}" if self.step is not None else self.what
 
 
@@ -72,7 +57,7 @@ def compare(first: Trace, second: Trace) -> Difference | None:
 
 
 def first_difference(reference: Outcome, other: Outcome) -> Difference | None:
-    """Find the first difference, or None where every bit is the same."""
+    """Find the first difference between what two loops computed, or None where every bit is the same."""
     return next(_differences(reference, other), None)
 
 
@@ -96,8 +81,8 @@ def _in_entry(mine: Entry, yours: Entry) -> Iterator[Difference]:
     """Compare a batch; weights that differ before a step came about in the step before."""
     step = mine["optimizer steps"]
     for name in mine:
-        same = fingerprint(mine[name]) == fingerprint(yours[name]) if name == "loss" else mine[name] == yours[name]
-        if not same:
+        first, second = (fingerprint(one[name]) if name == "loss" else one.get(name) for one in (mine, yours))
+        if first != second:
             weight = name not in HINTS
             yield Difference("weights" if weight else name, name, step - 1 if weight else step)
 
@@ -120,12 +105,11 @@ def largest_difference(mine: Mapping[str, Tensor], yours: Mapping[str, Tensor]) 
 def table(outcomes: Sequence[Outcome]) -> str:
     """Format a table with a row for each loop, compared to the first."""
     reference = outcomes[0]
-    results = {outcome.loop: _results(outcome) for outcome in outcomes}
-    names = list(results[reference.loop])
+    names = list(_last_values(reference))
     header = f"{'loop':<12}" + "".join(f"{name:>11}" for name in names)
     lines = [f"{header}{'weights ±':>11}  {'first difference':<32}{'ms/step':>8}{'ratio':>7}"]
     for outcome in outcomes:
-        values = "".join(f"{results[outcome.loop].get(name, float('nan')):>11.6f}" for name in names)
+        values = "".join(f"{_last_values(outcome).get(name, math.nan):>11.6f}" for name in names)
         gap = largest_difference(reference.last, outcome.last)
         seconds = outcome.trace.seconds_per_step()
         ratio = seconds / reference.trace.seconds_per_step()
@@ -134,8 +118,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
     return "\n".join(lines)
 
 
-def _results(outcome: Outcome) -> dict[str, float]:
-    """Return the last value of each metric."""
+def _last_values(outcome: Outcome) -> dict[str, float]:
     values = {name: float(value) for row in outcome.rows for name, value in row.items() if "/" in name and value != ""}
     return {"last loss": outcome.trace.losses()[-1], **values}
 

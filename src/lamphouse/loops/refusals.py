@@ -11,7 +11,7 @@ from lightning.pytorch.plugins.precision import Precision
 from lamphouse.errors import InputError
 from lamphouse.task import Task
 
-UNSUPPORTED = "not supported by the hand-written loop: leave it out, or use --loop automatic"
+WAY_OUT = "use --loop automatic"
 SUPPORTED = {  # options, by what they are arguments of
     "trainer": "accelerator accumulate_grad_batches benchmark default_root_dir detect_anomaly deterministic devices "
     "enable_progress_bar gradient_clip_algorithm gradient_clip_val limit_test_batches limit_train_batches "
@@ -20,63 +20,57 @@ SUPPORTED = {  # options, by what they are arguments of
     "best_checkpoint": "monitor mode dirpath enable_version_counter save_on_train_epoch_end",
     "last_checkpoint": "dirpath every_n_steps minutes",
 }
-WITHOUT_EFFECT = {  # values of other options that change nothing, beside the defaults
-    "callbacks": [],
-    "enable_model_summary": False,
-    "filename": "best",
-    "num_sanity_val_steps": 0,
-    "plugins": [],
-}
+# values of other options that change nothing, beside the defaults
+WITHOUT_EFFECT = {"callbacks": [], "plugins": [], "enable_model_summary": False, "num_sanity_val_steps": 0}
+WITHOUT_EFFECT |= {"filename": "best"}
 HOOKS = {name for cls in (ModelHooks, CheckpointHooks, DataHooks) for name in vars(cls) if not name.startswith("_")}
-OPTIMIZATION = {"backward", "configure_gradient_clipping", "lr_scheduler_step", "optimizer_step", "optimizer_zero_grad"}
-STEPS = {"configure_callbacks", "training_step", "validation_step", "test_step"}
-OUTSIDE = {name for name in HOOKS if "predict" in name or "_dataloader" in name} | {"setup", "teardown"}
+HOOKS -= {name for name in HOOKS if "predict" in name or "_dataloader" in name} | {"setup", "teardown"}
+HOOKS |= {"backward", "configure_gradient_clipping", "lr_scheduler_step", "optimizer_step", "optimizer_zero_grad"}
+HOOKS |= {"configure_callbacks", "training_step", "validation_step", "test_step"}
 
 
 def refuse_unsupported(
     trainer: Trainer, model: Any, data: Any, given: Mapping[str, Any], default: Mapping[str, Any]
 ) -> None:
-    """Check that a hand-written loop does everything that is asked for.
+    """Check that a hand-written loop does everything that is asked for, or raise an InputError.
 
     `given` are the options of "trainer", "early_stopping", "best_checkpoint" and "last_checkpoint" and perhaps
     "logger_options"; `default` are their defaults.
-
-    Raises:
-        InputError: it does not.
     """
-    refuse_options(given, default)
+    _refuse_options(given, default)
     precision = trainer.precision_plugin
     if trainer.world_size > 1:
-        raise InputError(f"--trainer.devices {trainer.world_size}: the hand-written loop uses 1: use --loop automatic")
+        raise InputError(f"--trainer.devices {trainer.world_size}: the hand-written loop uses 1: {WAY_OUT}")
     if (trainer.max_epochs or 0) < 1:
         raise InputError(f"--trainer.max_epochs {trainer.max_epochs}: the hand-written loop needs 1 or more")
     if type(precision) not in (Precision, MixedPrecision):
         choice = "32-true, bf16-mixed or 16-mixed"
         raise InputError(f"--trainer.precision {precision.precision}: the hand-written loop has {choice}: choose one")
     if not isinstance(model, Task):
-        raise InputError(f"--model {type(model).__name__}: the hand-written loop needs a Task: use --loop automatic")
+        raise InputError(f"--model {type(model).__name__}: the hand-written loop needs a Task: {WAY_OUT}")
     for part in ("early_stopping", "best_checkpoint"):
         if given[part]["monitor"] not in model.metric_names:
             choice = f"the hand-written loop monitors {' or '.join(model.metric_names)}: choose one"
             raise InputError(f"--{part}.monitor {given[part]['monitor']}: {choice}")
-    refuse_overrides(type(model), Task, (HOOKS | OPTIMIZATION | STEPS) - OUTSIDE)
-    refuse_overrides(type(data), LightningDataModule, {"load_state_dict", "on_exception", "state_dict"})
+    _refuse_overrides(type(model), Task, HOOKS)
+    _refuse_overrides(type(data), LightningDataModule, {"load_state_dict", "on_exception", "state_dict"})
 
 
-def refuse_options(given: Mapping[str, Any], default: Mapping[str, Any]) -> None:
-    """Check that all options but the supported ones have their defaults."""
-    for part, supported in SUPPORTED.items():
-        for option, value in given[part].items():
-            usual = default[part][option]
-            if option not in supported.split() and value not in (usual, WITHOUT_EFFECT.get(option, usual)):
-                raise InputError(f"--{part}.{option} {value}: {UNSUPPORTED}")
-    for option, value in (given.get("logger_options") or {}).items():
-        if option in {"log_graph", "log_model"} and value:  # of Lightning's models and checkpoints
-            raise InputError(f"--logger_options.{option} {value}: {UNSUPPORTED}")
+def _refuse_options(given: Mapping[str, Any], default: Mapping[str, Any]) -> None:
+    refused = {
+        f"{part}.{option}": value
+        for part, supported in SUPPORTED.items()
+        for option, value in given[part].items()
+        if option not in supported.split()
+        and value not in (default[part][option], WITHOUT_EFFECT.get(option, default[part][option]))
+    }
+    options = given.get("logger_options") or {}
+    refused |= {f"logger_options.{name}": options[name] for name in ("log_graph", "log_model") if options.get(name)}
+    for option, value in refused.items():
+        raise InputError(f"--{option} {value}: not supported by the hand-written loop: leave it out, or {WAY_OUT}")
 
 
-def refuse_overrides(cls: type, base: type, hooks: Set[str]) -> None:
-    """Check that a class does not override hooks that the loop does not call."""
+def _refuse_overrides(cls: type, base: type, hooks: Set[str]) -> None:
     for hook in sorted(hooks):
         if getattr(cls, hook, None) is not getattr(base, hook, None):
-            raise InputError(f"{cls.__name__}.{hook}: the hand-written loop does not call it: use --loop automatic")
+            raise InputError(f"{cls.__name__}.{hook}: the hand-written loop does not call it: {WAY_OUT}")

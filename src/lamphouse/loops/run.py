@@ -10,7 +10,7 @@ from typing import Any
 import lightning
 import torch
 from lightning.fabric.utilities.seed import pl_worker_init_function
-from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -28,32 +28,30 @@ COUNTERS = {"epoch": "epoch", "batch": "batch", "global_step": "step", "lr": "lr
 
 
 class NoTrainer(SimpleNamespace):
-    """Takes the Trainer's place in a model and its data, and rejects all that they ask it for but a few attributes."""
+    """Takes the Trainer's place in a model and its data, and rejects all that they ask it for but its attributes."""
 
     def __getattr__(self, name: str) -> Any:
-        """Reject."""
         if name.startswith("__"):
             raise AttributeError(name)
         used = f"the model or its data uses trainer.{name}, perhaps by self.log"
         raise InputError(f"{used}: the hand-written loop has no Trainer: use --loop automatic")
 
 
-def train_handwritten(loop: ModuleType, trainer: Trainer, model: Any, data: LightningDataModule) -> None:
+def train_handwritten(loop: ModuleType, trainer: Trainer, model: Any, data: Any) -> None:
     """Train a `Task` by a hand-written loop, from its newest checkpoint if there is one, and test the best weights.
 
     The loop is a module with `Training`, `Monitor`, `fit` and `evaluate`. It takes all options from the Trainer and its
     callbacks, which do nothing themselves.
     """
     trainer.accelerator.setup_device(trainer.strategy.root_device)
-    no_trainer: Any = NoTrainer(strategy=trainer.strategy, overfit_batches=0)
-    model.trainer = data.trainer = no_trainer
+    model.trainer = data.trainer = NoTrainer(strategy=trainer.strategy, overfit_batches=0)
     data.prepare_data()
     data.setup("fit")
     model.setup("fit")
     (count, train), (_, val) = (batches_of(part, trainer, model, data) for part in ("train", "val"))
     training = loop.Training(model, count, **options_of(loop, trainer))
-    recorder = Recorder(trainer, data, resumable=hasattr(train.args[0], "load_state_dict"))
-    recorder.begin(training)
+    recorder = Recorder(trainer, training, resumable=hasattr(train.args[0], "load_state_dict"))
+    recorder.begin()
     if recorder.resume.complete:
         model.load_state_dict(training.best_weights)
     else:
@@ -81,16 +79,16 @@ def options_of(loop: ModuleType, trainer: Trainer) -> dict[str, Any]:
     options |= {"ema": ema and ema.decay, "check": finite.check if finite else FiniteCheck(enabled=False)}
     options |= {"scaler": precision.scaler} if getattr(precision, "scaler", None) else {}
     options |= {"saving": loop.Monitor(save.monitor, save.mode)} if save else {}
-    if stop:  # Lightning makes min_delta negative for the mode "min"
-        least = abs(stop.min_delta)
-        options["stopping"] = loop.Monitor(stop.monitor, stop.mode, least, stop.patience, stop.check_finite)
+    if stop:
+        min_delta = abs(stop.min_delta)  # which Lightning makes negative for the mode "min"
+        options["stopping"] = loop.Monitor(stop.monitor, stop.mode, min_delta, stop.patience, stop.check_finite)
     return options
 
 
-def batches_of(part: str, trainer: Trainer, model: Any, data: LightningDataModule) -> tuple[int, "partial[Any]"]:
+def batches_of(part: str, trainer: Trainer, model: Any, data: Any) -> tuple[int, "partial[Any]"]:
     """Count the batches of a part of the data, and prepare to iterate over them."""
     loader, device = getattr(data, f"{part}_dataloader")(), trainer.strategy.root_device
-    resume, bar = callback(trainer, ExactResume), part == "train" and callback(trainer, EpochProgress)
+    resume, shown = callback(trainer, ExactResume), part == "train" and callback(trainer, EpochProgress)
 
     def prepare(batch: Any) -> Any:
         if part != "train" and resume:
@@ -106,14 +104,14 @@ def batches_of(part: str, trainer: Trainer, model: Any, data: LightningDataModul
     count = min(limit, len(loader)) if isinstance(limit, int) else int(limit * len(loader))
     if count < 1:
         raise InputError(f"--trainer.limit_{part}_batches {limit}: no batch of {len(loader)}: give a larger one")
-    return count, partial(batches, loader, count, prepare, model.train_metrics.running if bar else None)
+    return count, partial(batches, loader, count, prepare, model.train_metrics.running if shown else None)
 
 
 def batches(
     loader: Any, count: int, prepare: Callable[[Any], Any], metrics: Any, epoch: int, start: int = 0
 ) -> Iterator[Any]:
     """Iterate over the batches of an epoch, from one on, with a progress bar if there are metrics to be shown on it."""
-    samplers: list[Any] = [loader.sampler, getattr(loader.batch_sampler, "sampler", None)]
+    samplers: list[Any] = [getattr(owner, "sampler", None) for owner in (loader, loader.batch_sampler)]
     for sampler in samplers:
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(epoch)
@@ -121,62 +119,61 @@ def batches(
         loader.load_state_dict({"epoch": epoch, "batch": start})
     some = islice(loader, count - start)  # asking for one more could draw random numbers
     hidden = None if metrics else True  # None shows a bar on a terminal only
-    bar = tqdm(some, f"epoch {epoch}", count, initial=start, leave=False, disable=hidden)
-    for batch in bar:
+    progress = tqdm(some, f"epoch {epoch}", count, initial=start, leave=False, disable=hidden)
+    for batch in progress:
         yield prepare(batch)
-        show_progress(bar, metrics)
+        show_progress(progress, metrics)
 
 
 class Recorder:
-    """Logs epochs and writes checkpoints, as callbacks of the Trainer do for its own loop."""
+    """Logs epochs and writes checkpoints with Lightning's keys, as callbacks of the Trainer do for its own loop."""
 
-    def __init__(self, trainer: Trainer, data: Any, resumable: bool) -> None:
-        self.trainer, self.data, self.resumable = trainer, data, resumable
+    def __init__(self, trainer: Trainer, training: Any, resumable: bool) -> None:
+        self.trainer, self.training, self.resumable = trainer, training, resumable
         self.resume, save = callback(trainer, ExactResume) or ExactResume(), callback(trainer, ModelCheckpoint)
         self.best = Path(save.dirpath, f"{save.filename}.ckpt") if save else None
 
-    def begin(self, training: Any) -> None:
+    def begin(self) -> None:
         """Restore the newest checkpoint, or write the first one."""
         newest = read_newest(self.resume.path.parent) if self.resume.path else None
         if newest is None:
-            self.write(training)
+            self.write()
             return
-        restore(training, newest.content)
+        restore(self.training, newest.content)
         if self.best and self.best.exists():
-            training.best_weights = load_checkpoint(self.best)["state_dict"]
+            self.training.best_weights = load_checkpoint(self.best)["state_dict"]
 
-    def on_step(self, training: Any) -> None:
+    def on_step(self) -> None:
         """Write a checkpoint within an epoch, if it is due or the run is to stop."""
-        if self.resumable and (self.resume.signals.received or self.resume.interval.passed(training.step)):
-            self.write(training)
+        if self.resumable and (self.resume.signals.received or self.resume.interval.passed(self.training.step)):
+            self.write()
         self.resume.signals.check()
 
-    def on_epoch_end(self, training: Any, metrics: Mapping[str, Tensor], is_best: bool) -> None:
+    def on_epoch_end(self, metrics: Mapping[str, Tensor], is_best: bool) -> None:
         """Log an epoch, validation first, and write its checkpoints."""
+        training, epoch = self.training, self.training.epoch - 1
         for validation in (True, False):
             values = {name: value for name, value in metrics.items() if name.startswith("val/") == validation}
-            self.log(values, training.epoch - 1, training.step - 1)
+            self.log(values, epoch, training.step - 1)
         if is_best and self.best:
-            write_checkpoint(checkpoint_of(training, self.data) | {"epoch": training.epoch - 1}, self.best)
-        self.write(training)
+            write_checkpoint(checkpoint_of(training) | {"epoch": epoch}, self.best)
+        self.write()
         if callback(self.trainer, EpochProgress):
-            print_epoch(training.epoch - 1, training.max_epochs, metrics)
+            print_epoch(epoch, training.max_epochs, metrics)
         self.resume.signals.check()
 
-    def write(self, training: Any) -> None:
-        """Write the checkpoint to resume from."""
+    def write(self) -> None:
         if self.resume.path:
-            write_checkpoint(checkpoint_of(training, self.data), self.resume.path)
+            write_checkpoint(checkpoint_of(self.training), self.resume.path)
         self.resume.interval.restart()
 
     def log(self, metrics: Mapping[str, Tensor], epoch: int, step: int) -> None:
-        """Pass metrics to all loggers."""
         for logger in self.trainer.loggers:
             logger.log_metrics({name: value.item() for name, value in metrics.items()} | {"epoch": epoch}, step)
             logger.save()
 
 
-def checkpoint_of(training: Any, data: LightningDataModule) -> dict[str, Any]:
+def checkpoint_of(training: Any) -> dict[str, Any]:
     """Collect the state of a training under Lightning's names."""
     training.check.settle()
     model, average, scheduler = training.model, training.average, training.schedule.scheduler
@@ -194,10 +191,9 @@ def checkpoint_of(training: Any, data: LightningDataModule) -> dict[str, Any]:
     if average:
         checkpoint["current_model_state"] = model.state_dict()
         checkpoint["averaging_state"] = {"n_averaged": average.n_averaged}
-    for module in (model, data) if data.hparams else (model,):
-        checkpoint[module.CHECKPOINT_HYPER_PARAMS_KEY] = dict(module.hparams)
-        # private: `load_from_checkpoint` asks how the arguments were saved
-        checkpoint[module.CHECKPOINT_HYPER_PARAMS_NAME] = getattr(module, "_hparams_name", "kwargs")
+    checkpoint[model.CHECKPOINT_HYPER_PARAMS_KEY] = dict(model.hparams)
+    # private: `load_from_checkpoint` asks how the arguments were saved
+    checkpoint[model.CHECKPOINT_HYPER_PARAMS_NAME] = getattr(model, "_hparams_name", "kwargs")
     return checkpoint
 
 

@@ -25,11 +25,7 @@ class LRSchedule:
         return self.scheduler is not None and self.interval == interval and number % self.frequency == 0
 
     def metric(self, metrics: Mapping[str, Tensor]) -> Tensor | None:
-        """Return the metric to step it with, None for schedulers that take none.
-
-        Raises:
-            InputError: there is no such metric.
-        """
+        """Return the metric to step it with, None for schedulers that take none."""
         if not isinstance(self.scheduler, ReduceLROnPlateau):
             return None
         if self.monitor is None or self.monitor not in metrics:
@@ -37,17 +33,12 @@ class LRSchedule:
         return metrics[self.monitor]
 
     def step(self, metrics: Mapping[str, Tensor] | None = None) -> None:
-        """Change the learning rate."""
         metric = self.metric(metrics or {})
         self.scheduler.step() if metric is None else self.scheduler.step(metric)
 
 
 def optimizer_and_schedule(configured: Any) -> tuple[Optimizer, LRSchedule]:
-    """Read what `configure_optimizers` returned.
-
-    Raises:
-        InputError: it is not one optimizer with at most one scheduler.
-    """
+    """Read what `configure_optimizers` returned: one optimizer with at most one scheduler, or an InputError."""
     scheduler: Any = None
     monitor = None
     match configured:

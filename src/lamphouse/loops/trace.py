@@ -31,8 +31,7 @@ class Trace:
     _recorded: float | None = None
 
     def __deepcopy__(self, memo: Any) -> "Trace":
-        """Stay the only one where a model is copied, for a moving average say."""
-        return self
+        return self  # the only one where a model is copied, for a moving average say
 
     def follow(self, optimizer: Optimizer) -> None:
         """Record the learning rates of an optimizer, and count its steps."""
@@ -53,7 +52,8 @@ class Trace:
         entry: Entry = {"optimizer steps": self.steps}
         entry["learning rate"] = [float(group["lr"]) for one in self.optimizers for group in one.param_groups]
         entry["mode"] = [name for name, module in model.named_modules() if not module.training]
-        entry["random numbers"] = [fingerprint(state) for state in random_states(device)]
+        entry["random numbers"] = [fingerprint(torch.get_rng_state())]
+        entry["random numbers"] += [fingerprint(torch.cuda.get_rng_state(device))] if device.type == "cuda" else []
         entry["batch"] = [fingerprint(tensor) for tensor in tensors]
         entry |= {name: fingerprint(tensor) for name, tensor in model.state_dict().items()}
         self.entries.append(entry)
@@ -65,7 +65,6 @@ class Trace:
         self.entries[-1]["loss"] = loss.detach()
 
     def losses(self) -> list[float]:
-        """Return the loss of each batch."""
         return [float(entry["loss"]) for entry in self.entries]
 
     def seconds_per_step(self) -> float:
@@ -95,7 +94,7 @@ def record(model: nn.Module, optimizer: Optimizer | None = None, method: str | N
 
 
 def _wrap(model: nn.Module, name: str, wrapper: Any) -> None:
-    """Replace a method of one object, by what a copy of the object makes its own."""
+    # a partial, which a copy of the model rebinds to itself
     setattr(model, name, update_wrapper(partial(wrapper, model, name), getattr(model, name)))
 
 
@@ -123,13 +122,6 @@ def found_in(value: Any, kind: type) -> Iterator[Any]:
     elif isinstance(value, Mapping | list | tuple):
         for part in value.values() if isinstance(value, Mapping) else value:
             yield from found_in(part, kind)
-
-
-def random_states(device: torch.device) -> Iterator[Tensor]:
-    """Yield the states of torch's global generators."""
-    yield torch.get_rng_state()
-    if device.type == "cuda":
-        yield torch.cuda.get_rng_state(device)
 
 
 def fingerprint(tensor: Tensor) -> str:

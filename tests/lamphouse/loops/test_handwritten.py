@@ -54,7 +54,7 @@ def trained(model: Linear, epochs: int = 3, size: int = 10, batch_size: int = 4,
     train_batches, val_batches = (
         partial(batches, loader, len(loader), lambda batch: batch, None) for loader in (train, val)
     )
-    fit(training, train_batches, val_batches, lambda _, metrics, best: history.append({**metrics, "best": best}))
+    fit(training, train_batches, val_batches, lambda m, best: history.append({**m, "best": best}), lambda: None)
     assert training.step == model.total_steps or training.stopping.stop
     return history
 
