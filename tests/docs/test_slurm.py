@@ -16,7 +16,7 @@ exec "{python}" "$@"
 SRUN = """#!/usr/bin/env bash
 # sends the signal when there is a first checkpoint, as a time limit would
 "$@" & child=$!
-until compgen -G "runs/slurm-7/*/*/last.ckpt" >/dev/null; do sleep 0.01; done
+until compgen -G "runs/slurm-7/*/*/last.ckpt" >/dev/null || ! kill -0 $child; do sleep 0.01; done
 [ -e requeued ] || kill -USR1 $child
 wait $child
 """
