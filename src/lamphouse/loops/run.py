@@ -50,7 +50,7 @@ def train_handwritten(loop: ModuleType, trainer: Trainer, model: Any, data: Any)
     model.setup("fit")
     (count, train), (_, val) = (batches_of(part, trainer, model, data) for part in ("train", "val"))
     training = loop.Training(model, count, **options_of(loop, trainer))
-    recorder = Recorder(trainer, training, resumable=hasattr(train.args[0], "load_state_dict"))
+    recorder = Recorder(trainer, training, data, resumable=hasattr(train.args[0], "load_state_dict"))
     recorder.begin()
     if recorder.resume.complete:
         model.load_state_dict(training.best_weights)
@@ -128,8 +128,8 @@ def batches(
 class Recorder:
     """Logs epochs and writes checkpoints with Lightning's keys, as callbacks of the Trainer do for its own loop."""
 
-    def __init__(self, trainer: Trainer, training: Any, resumable: bool) -> None:
-        self.trainer, self.training, self.resumable = trainer, training, resumable
+    def __init__(self, trainer: Trainer, training: Any, data: Any, resumable: bool) -> None:
+        self.trainer, self.training, self.data, self.resumable = trainer, training, data, resumable
         self.resume, save = callback(trainer, ExactResume) or ExactResume(), callback(trainer, ModelCheckpoint)
         self.best = Path(save.dirpath, f"{save.filename}.ckpt") if save else None
 
@@ -156,7 +156,7 @@ class Recorder:
             values = {name: value for name, value in metrics.items() if name.startswith("val/") == validation}
             self.log(values, epoch, training.step - 1)
         if is_best and self.best:
-            write_checkpoint(checkpoint_of(training) | {"epoch": epoch}, self.best)
+            write_checkpoint(checkpoint_of(training, self.data) | {"epoch": epoch}, self.best)
         self.write()
         if callback(self.trainer, EpochProgress):
             print_epoch(epoch, training.max_epochs, metrics)
@@ -164,7 +164,7 @@ class Recorder:
 
     def write(self) -> None:
         if self.resume.path:
-            write_checkpoint(checkpoint_of(self.training), self.resume.path)
+            write_checkpoint(checkpoint_of(self.training, self.data), self.resume.path)
         self.resume.interval.restart()
 
     def log(self, metrics: Mapping[str, Tensor], epoch: int, step: int) -> None:
@@ -173,7 +173,7 @@ class Recorder:
             logger.save()
 
 
-def checkpoint_of(training: Any) -> dict[str, Any]:
+def checkpoint_of(training: Any, data: Any) -> dict[str, Any]:
     """Collect the state of a training under Lightning's names."""
     training.check.settle()
     model, average, scheduler = training.model, training.average, training.schedule.scheduler
@@ -191,9 +191,10 @@ def checkpoint_of(training: Any) -> dict[str, Any]:
     if average:
         checkpoint["current_model_state"] = model.state_dict()
         checkpoint["averaging_state"] = {"n_averaged": average.n_averaged}
-    checkpoint[model.CHECKPOINT_HYPER_PARAMS_KEY] = dict(model.hparams)
-    # private: `load_from_checkpoint` asks how the arguments were saved
-    checkpoint[model.CHECKPOINT_HYPER_PARAMS_NAME] = getattr(model, "_hparams_name", "kwargs")
+    for module in (model, data) if data.hparams else (model,):
+        checkpoint[module.CHECKPOINT_HYPER_PARAMS_KEY] = dict(module.hparams)
+        # private: `load_from_checkpoint` asks how the arguments were saved
+        checkpoint[module.CHECKPOINT_HYPER_PARAMS_NAME] = getattr(module, "_hparams_name", "kwargs")
     return checkpoint
 
 
