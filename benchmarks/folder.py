@@ -1,8 +1,7 @@
-"""Folders of image files: the first start, the second from the cache, and one after changes."""
+"""Folders of image files: the first start, and the second from the cache."""
 
 from collections.abc import Iterator
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -42,17 +41,14 @@ def tables(options: Options) -> Iterator[Table]:
 
 
 def starts(folder: Path, count: int, repeats: int) -> Runs:
-    """Start without a cache, with one, after changes, and with torchvision."""
+    """Start without a cache, with one, and with torchvision."""
     root, cache = folder / "images", folder / "cache"
     ours = partial(data_path, experiment="mnist_mlp", root=str(root), cache=str(cache), batches=count)
-    runs: Runs = {name: [] for name in ("first", "second", "twenty changed", "torchvision")}
+    runs: Runs = {name: [] for name in ("first", "second", "torchvision")}
     for _ in range(repeats):
         for path in cache.glob("*"):
             path.unlink()
-        for name in ("first", "second", "twenty changed"):
-            if name == "twenty changed":
-                for path in islice(root.glob("*/*"), 20):
-                    path.touch()
+        for name in ("first", "second"):
             runs[name].append(ours())
         runs["torchvision"].append(python(STOCK, root, BATCH))
     return runs

@@ -40,7 +40,6 @@ class RandomFlip(Augmentation):
         self.p = p
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Flip the images whose draw is below `p`."""
         return flip(images, draws[:, 0] < self.p)
 
 
@@ -51,7 +50,6 @@ class AlternatingFlip(Augmentation):
     alternates = True
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Flip the images whose draw is below 0.5 in this epoch."""
         return flip(images, draws[:, 0] < 0.5)
 
 
@@ -74,7 +72,6 @@ class RandomCrop(Augmentation):
         self.padding, self.mode = padding, "reflect" if reflect else "constant"
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Crop each image at its own offset."""
         height, width = images.shape[-2:]
         padded = F.pad(images.float() if self.mode == "reflect" else images, (self.padding,) * 4, self.mode)
         windows = padded.unfold(2, height, 1).unfold(3, width, 1)  # [B, C, offsets, offsets, H, W], a view
@@ -99,7 +96,6 @@ class SmallFirst(Augmentation):
         self.scale, self.epochs = scale, epochs
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Shrink with antialiased bilinear interpolation."""
         if self.epoch >= self.epochs:
             return images
         size = [max(1, round(self.scale * side)) for side in images.shape[-2:]]
@@ -119,7 +115,6 @@ class Cutout(Augmentation):
         self.size = size
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Black out one square of each image."""
         rows, columns = (self._covered(draws[:, i], images.shape[2 + i]) for i in range(2))
         return images.masked_fill((rows[:, :, None] & columns[:, None, :]).unsqueeze(1), 0)
 
@@ -137,9 +132,6 @@ class RandomResizedCrop(Augmentation):
     Args:
         min_scale: smallest area of the part, 0..1 of the image.
         max_ratio: largest ratio of its sides, either way, 1 or more.
-
-    Raises:
-        ValueError: `max_ratio` is less than 1.
     """
 
     draws = 4
@@ -150,7 +142,6 @@ class RandomResizedCrop(Augmentation):
         self.min_scale, self.max_ratio = min_scale, max_ratio
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        """Resize a part of each image with bilinear interpolation."""
         area = self.min_scale + (1 - self.min_scale) * draws[:, 0]
         ratio = torch.exp((2 * draws[:, 1] - 1) * math.log(self.max_ratio))
         sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp(max=1)  # width, height; 0..1

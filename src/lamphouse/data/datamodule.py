@@ -87,15 +87,12 @@ class TensorDataModule(LightningDataModule):
                 raise InputError(f"{name}: some values are nan or infinite: replace them, or leave their samples out")
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffle the training samples anew in each epoch."""
         return self.loader("train")
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Keep the validation samples in order."""
         return self.loader("val")
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """Keep the test samples in order."""
         return self.loader("test")
 
     def loader(self, part: str, alternates: Sequence[bool] | None = None) -> DataLoader[Any]:

@@ -1,7 +1,9 @@
 """A data module for the user's own images, one folder per class."""
 
+import os
 from collections.abc import Sequence
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,7 +11,7 @@ import torch
 from jsonargparse.typing import OpenUnitInterval, PositiveInt
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
-from lamphouse.data.folder_cache import cache_path, read_cached
+from lamphouse.data.image_files import read_images
 from lamphouse.data.images import ImageDataModule
 from lamphouse.data.samples import Samples, stratified_split
 from lamphouse.errors import InputError
@@ -51,7 +53,6 @@ class ImageFolderDataModule(ImageDataModule):
 
     @cached_property
     def classes(self) -> list[str]:  # type: ignore[override]  # found, where other data sets know theirs
-        """Names of the folders."""
         folder = self._training_folder
         try:
             classes, _ = find_classes(str(folder))
@@ -68,7 +69,6 @@ class ImageFolderDataModule(ImageDataModule):
                 self._files(folder)
 
     def load(self, train: bool) -> Samples:
-        """Read the training or the test images."""
         part, test_folder = "train" if train else "test", self._own_folder("test")
         files = self._files(self._training_folder if train or not test_folder else test_folder)
         if not test_folder:
@@ -91,7 +91,6 @@ class ImageFolderDataModule(ImageDataModule):
         return {"classes": list(self.classes), "mean": list(self.mean), "std": list(self.std)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what the training run found."""
         self.classes, self.mean, self.std = state_dict["classes"], state_dict["mean"], state_dict["std"]
 
     @property
@@ -114,8 +113,9 @@ class ImageFolderDataModule(ImageDataModule):
             raise InputError(f"{folder}: {str(error).splitlines()[0].rstrip('. ')}: {LAYOUT}") from error
 
     def _read(self, part: str, files: Sequence[tuple[str, int]]) -> Samples:
-        cache = cache_path(self.cache_dir, self.root, part, self.input_shape) if self.cache_dir else None
-        images = read_cached([path for path, _ in files], self.input_shape, cache)
+        name = blake2b(os.fsencode(f"{self.root.absolute()}\0{part}\0{self.input_shape}"), digest_size=16).hexdigest()
+        cache = self.cache_dir / f"{name}.images" if self.cache_dir else None
+        images = read_images([path for path, _ in files], self.input_shape, cache)
         return Samples(images, torch.tensor([label for _, label in files]))
 
 

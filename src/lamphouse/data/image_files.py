@@ -1,44 +1,36 @@
-"""Image files, read to a given number of channels, height and width."""
+"""Image files, read to a given number of channels, height and width, and a cache of what was read."""
 
-import ctypes
 import math
 import os
-import signal
-import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
-from multiprocessing import get_context
+from hashlib import blake2b
 from pathlib import Path
-from warnings import catch_warnings, simplefilter
+from zlib import crc32
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+from PIL import __version__ as pillow_version
+from torch import Tensor
 
 from lamphouse.errors import InputError
+from lamphouse.files import written_whole
 
 MODES = {1: "L", 3: "RGB"}  # by number of channels
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # others start programs (EPS) or are no photographs
 MAX_PIXELS = 2**26  # to decode: 256 MiB of memory
-FORKS = sys.platform == "linux"  # a forked process starts at once, with everything imported
-MANY_FILES = 4096  # from which on processes pay off
-CHUNK = 64  # files that a process reads at a time
-PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl.h
+Shape = tuple[int, int, int]  # channels, height, width
 
 
-def read_image(path: Path | str, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Read an image file, scaled to cover `shape` and cropped at the center.
-
-    Args:
-        path: a file in one of `FORMATS`.
-        shape: channels, height and width to return.
-
-    Returns:
-        uint8 [C, H, W].
+def read_image(path: Path | str, shape: Shape) -> NDArray[np.uint8]:
+    """Read an image file, scaled to cover `shape` and cropped at the center, uint8 [C, H, W].
 
     Raises:
-        InputError: the file is not a readable image, or decoding it would take too much memory.
+        InputError: the file is not an image in one of `FORMATS`, is damaged, or would take too much memory.
     """
     channels, height, width = shape
     try:
@@ -63,20 +55,44 @@ def decode(image: Image.Image) -> Image.Image:
     return Image.fromarray((np.array(image) >> 8).astype(np.uint8)) if image.mode.startswith("I;16") else image
 
 
-def read_images(paths: Sequence[str], shape: tuple[int, int, int]) -> Iterator[NDArray[np.uint8]]:
-    """Read image files in parallel, in threads, or in processes if there are many: Python's own work adds up then."""
-    read = partial(read_image, shape=shape)
-    if not FORKS or len(paths) < MANY_FILES:
-        with ThreadPoolExecutor() as threads:
-            yield from threads.map(read, paths)
-        return
-    cores = min(16, len(os.sched_getaffinity(0)))
-    with catch_warnings(), ProcessPoolExecutor(cores, get_context("fork"), leave_with_parent) as processes:
-        simplefilter("ignore", DeprecationWarning)  # about forks of a process with threads: no lock of theirs is used
-        yield from processes.map(read, paths, chunksize=CHUNK)
+def read_images(files: Sequence[str], shape: Shape, cache: Path | None) -> Tensor:
+    """Read image files, or take them from the file `cache` if none has changed since that was written.
+
+    The cache is replaced as a whole, so several processes can use it, and has a checksum: a damaged one is not used.
+    If it cannot be written, there is none.
+
+    Returns:
+        uint8 [N, C, H, W].
+
+    Raises:
+        InputError: a file is not a readable image.
+    """
+    state = digest_of(files, shape)
+    with suppress(Exception), (cache or Path(os.devnull)).open("rb") as file:  # numpy raises almost anything
+        cached_state, checksum, cached = (np.load(file) for _ in range(3))
+        if cached_state == state and checksum == crc32(cached.data):
+            return torch.from_numpy(cached.view(np.uint8).reshape(len(files), *shape))
+    images = np.empty((len(files), *shape), np.uint8)
+    with ThreadPoolExecutor() as threads:
+        for i, image in enumerate(threads.map(partial(read_image, shape=shape), files)):
+            images[i] = image
+    if cache:
+        with suppress(OSError):
+            cache.parent.mkdir(parents=True, exist_ok=True)
+            with written_whole(cache) as file:
+                for array in (state, crc32(images.data), images):
+                    np.save(file, array)
+    return torch.from_numpy(images)
 
 
-def leave_with_parent() -> None:
-    """Have Linux kill this process with its parent, for which it would wait forever; leave Ctrl-C to the parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(PARENT_DEATH_SIGNAL, signal.SIGKILL)
+def digest_of(files: Sequence[str], shape: Shape) -> str:
+    """Identify the state of files by their names, sizes and times."""
+    digest = blake2b(f"{shape} {pillow_version}".encode(), digest_size=16)
+    for file in files:
+        try:
+            state = os.stat(file)  # noqa: PTH116  # three times as fast as Path's
+        except OSError as error:  # of a link to nowhere
+            reason = f"not a readable image ({error.strerror})"
+            raise InputError(f"{file}: {reason}: replace or remove it") from error
+        digest.update(os.fsencode(f"{file}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ctime_ns}\0"))
+    return digest.hexdigest()

@@ -37,16 +37,9 @@ class ImageDataModule(TensorDataModule):
 
     @property
     def num_classes(self) -> int:
-        """Number of classes."""
         return len(self.classes)
 
     def check_samples(self, samples: Samples) -> None:
-        """Check samples when they have been loaded.
-
-        Raises:
-            InputError: inputs are not images of `input_shape`, a label is not one of the classes, or augmentations
-                would change images without the masks that are their targets.
-        """
         super().check_samples(samples)
         inputs, targets = samples.inputs, samples.targets
         if inputs.dtype != torch.uint8 or inputs.shape[1:] != tuple(self.input_shape):
@@ -73,7 +66,6 @@ class ImageDataModule(TensorDataModule):
             raise InputError(f"--data.augment: {str(error).splitlines()[0]}") from error
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffle the training images anew in each epoch, and draw random numbers for their augmentations."""
         alternates = [augmentation.alternates for augmentation in self.augment for _ in range(augmentation.draws)]
         return self.loader("train", alternates if self.augment else None)
 

@@ -42,22 +42,18 @@ class Samples:
     rows: Tensor | None = None
 
     def __post_init__(self) -> None:
-        """Compare the numbers."""
         if len(self.inputs) != len(self.targets):
             raise InputError(f"targets: {len(self.targets)} for {len(self.inputs)} inputs: give each input one target")
 
     def __len__(self) -> int:
-        """Count the part's own samples."""
         return len(self.inputs if self.rows is None else self.rows)
 
     def __getitem__(self, indices: Tensor | slice) -> Batch:
-        """Select from the part's own samples."""
         rows = indices if self.rows is None else self.rows[indices]
         return self.inputs[rows], self.targets[rows]
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the part's own samples take."""
         return len(self) * sum(tensor[:1].nbytes for tensor in (self.inputs, self.targets))
 
     def split(self, fraction: float, seed: int) -> tuple["Samples", "Samples"]:
@@ -116,7 +112,6 @@ class SampleBatches(Dataset[tuple[Any, ...]]):
         self._epoch = -1
 
     def __len__(self) -> int:
-        """Count the samples."""
         return len(self.samples)
 
     def __getitem__(self, key: Key) -> tuple[Any, ...]:
@@ -165,12 +160,10 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
     epoch = start = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch, as Lightning does."""
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
     def __len__(self) -> int:
-        """Count this process's batches."""
         full, rest = divmod(self.size, self.batch_size * self.world_size)
         return full + (rest > (0 if self.train else self.rank))
 
@@ -198,16 +191,13 @@ class BatchLoader(DataLoader[Any]):
     batch = 0
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # as good as DataLoader's own iterators
-        """Yield the batches of the epoch that was set, or those that remain of it."""
         self.batch = self.sampler.start
         for batch in super().__iter__():
             self.batch += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return the epoch, and how many of its batches have been used."""
         return {"epoch": self.sampler.epoch, "batch": self.batch}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Continue from there in the next iteration."""
         self.sampler.epoch, self.sampler.start = state_dict["epoch"], state_dict["batch"]
