@@ -1,4 +1,4 @@
-"""What swells when it is read does not fill the memory: each in a process that may take little more than it has."""
+"""Input that grows when it is read is refused before it fills the memory of a process with a limit."""
 
 import os
 import shutil
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, fit_options
 from fake_data import write_image
+
 from fuzz.test_images import BOMBS
 from fuzz.test_yaml import BOMB
 

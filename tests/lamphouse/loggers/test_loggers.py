@@ -61,6 +61,7 @@ def test_wandb_records_offline_without_a_key_and_says_once_how_to_upload(fit: Co
     assert not list(Path().glob("wandb"))
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_process_are_two_in_wandb(fit: Command) -> None:
     for _ in range(2):
         fit("--logger=wandb", "--trainer.limit_train_batches=1")

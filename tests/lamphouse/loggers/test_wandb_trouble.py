@@ -139,6 +139,7 @@ def test_its_disk_full(size: int, fit: Command, monkeypatch: pytest.MonkeyPatch)
     assert len(rows(only_run())) == 3
 
 
+@pytest.mark.slow
 def test_its_files_cannot_be_made(fit: Command, arc: Command) -> None:
     fit("--trainer.logger=false")
     (only_run() / "wandb").write_text("not a directory")
