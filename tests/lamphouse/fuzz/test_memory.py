@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, fit_options
 from fake_data import write_image
-
 from fuzz.test_images import BOMBS
 from fuzz.test_yaml import BOMB
 
