@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from lamphouse import cli
+from lamphouse.cli import main as run_command
 from lamphouse.machine import run
 
 
 def main(args: Sequence[str] | None = None) -> dict[str, float]:
     """Run a command, by default that of the process's own command line, and return the metrics that it printed."""
-    return cli.main("arc_light", args)
+    return run_command("arc_light", args)
 
 
 if __name__ == "__main__":

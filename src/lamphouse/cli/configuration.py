@@ -86,7 +86,8 @@ class Configuration(LightningCLI):
         parser.add_lightning_class_args(ExactResume, "last_checkpoint")
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        parser.set_defaults({"trainer.use_distributed_sampler": False})  # the data's own sampler knows the processes
+        # the data's own sampler knows the processes, and the run's commands know the file
+        parser.set_defaults({"trainer.use_distributed_sampler": False, "best_checkpoint.filename": "best"})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse and check the options; LightningCLI itself would warn of those in `sys.argv`."""

@@ -1,6 +1,5 @@
 """Whatever a user gets wrong: one line that says what and what to do, status 2, and nothing written."""
 
-import shutil
 import zipfile
 from collections.abc import Callable
 from functools import partial
@@ -46,82 +45,51 @@ OPTIONS = {
     "--trainer.max_epoch 3": ["--trainer.max_epoch 3", "--help"],
     "--foo": ["--foo", "--help"],
     "--model.lr 0.1": ["--model.lr 0.1", "no such option"],
-    "--data.root x": ["--data.root x", "no such option"],
     "--model.optimizer.foo 1": ["--model.optimizer.foo 1", "no such option"],
     "stray": ["stray"],
     "--model Foo": ["--model Foo", "name of a class"],
-    "--model DigitsDataModule": ["--model DigitsDataModule", "class"],
     "--data MLPClassifier": ["--data MLPClassifier", "class"],
-    "--data Foo": ["--data Foo", "name of a class"],
     "--model.optimizer Foo": ["--model.optimizer Foo", "name of a class"],
-    "--model.lr_scheduler Foo": ["--model.lr_scheduler Foo", "name of a class"],
     "--data.augment+=Foo": ["--data.augment Foo"],
     "--logger foo": ["--logger foo", "wandb", "tensorboard"],
     "--trainer.logger Foo": ["--trainer.logger", "choose a logger with --logger wandb"],
     "--trainer.logger CSVLogger --trainer.logger.save_dir x": ["--trainer.logger", "choose a logger with --logger"],
-    "--trainer.callbacks Foo": ["--trainer.callbacks Foo"],
     "--trainer.strategy foo": ["strategy", "foo"],
     "--trainer.precision 17": ["--trainer.precision 17", "bf16-mixed"],
     "--model.activation foo": ["--model.activation foo", "relu"],
     "--early_stopping.monitor train/loss": ["--early_stopping.monitor train/loss", "val/loss"],
-    "--early_stopping.monitor val/accuracy": ["--early_stopping.monitor val/accuracy", "val/acc"],
     "--best_checkpoint.monitor typo": ["--best_checkpoint.monitor typo", "val/acc"],
-    "--early_stopping.mode foo": ["mode", "foo", "max"],
     # of the wrong type
     "--trainer.max_epochs x": ["--trainer.max_epochs x", "int"],
-    "--trainer.max_epochs 1.5": ["--trainer.max_epochs 1.5", "int"],
     "--trainer.max_epochs": ["--trainer.max_epochs", "expected one argument"],
     "--model.optimizer.lr x": ["--model.optimizer.lr x", "float"],
-    "--data.batch_size 1.5": ["--data.batch_size 1.5", "int"],
-    "--data.batch_size x": ["--data.batch_size x", "int"],
-    "--data.val_fraction x": ["--data.val_fraction x", "float"],
-    "--data.seed x": ["--data.seed x", "int"],
-    "--seed_everything x": ["--seed_everything x", "int"],
     "--model.hidden_sizes 3": ["--model.hidden_sizes 3", "list"],
     "--model.compile maybe": ["--model.compile maybe", "bool"],
-    "--trainer.gradient_clip_val x": ["--trainer.gradient_clip_val x", "float"],
-    "--early_stopping.patience x": ["--early_stopping.patience x", "int"],
     # out of range
     "--trainer.max_epochs 0": ["--trainer.max_epochs 0", ">=1"],
-    "--trainer.max_epochs -5": ["--trainer.max_epochs -5", ">=1"],
     "--trainer.max_steps -5": ["max_steps", "-5"],
     "--trainer.accumulate_grad_batches 0": ["--trainer.accumulate_grad_batches 0", ">=1"],
-    "--trainer.check_val_every_n_epoch 0": ["--trainer.check_val_every_n_epoch 0", ">=1"],
     "--trainer.gradient_clip_val -1": ["--trainer.gradient_clip_val -1", ">=0"],
     "--trainer.limit_train_batches 1.5": ["limit_train_batches", "1.5"],
-    "--trainer.limit_val_batches -1": ["limit_val_batches", "-1"],
     "--trainer.devices 0": ["devices", "0"],
     "--early_stopping.patience -1": ["--early_stopping.patience -1", ">=0"],
     "--best_checkpoint.save_top_k -3": ["save_top_k", "-3"],
-    "--seed_everything -1": ["--seed_everything -1", ">=0"],
     "--seed_everything 4294967296": ["--seed_everything 4294967296", "<4294967296"],
-    "--data.seed -1": ["--data.seed -1", ">=0"],
     "--data.batch_size 0": ["--data.batch_size 0", ">0"],
-    "--data.num_workers -1": ["--data.num_workers -1", ">=0"],
     "--data.val_fraction 0": ["--data.val_fraction 0", ">0"],
-    "--data.val_fraction 1": ["--data.val_fraction 1", "<1"],
-    "--model.hidden_sizes [0]": ["--model.hidden_sizes [0]", ">0"],
     "--model.dropout 1.1": ["--model.dropout 1.1", "<=1"],
-    "--model.label_smoothing -0.1": ["--model.label_smoothing -0.1", ">=0"],
     "--model.optimizer.lr -1": ["--model.optimizer", "learning rate: -1"],
-    "--model.optimizer.weight_decay -1": ["--model.optimizer", "weight_decay value: -1"],
     "--model.lr_scheduler.warmup 2": ["--model.lr_scheduler.warmup 2", "<=1"],
     "--model.lr_scheduler StepLR": ["--model.lr_scheduler", "step_size"],
     "--model.lr_scheduler StepLR --model.lr_scheduler.step_size 0": ["--model.lr_scheduler.step_size 0", ">=1"],
-    "--model.lr_scheduler StepLR --model.lr_scheduler.step_size -1": ["--model.lr_scheduler.step_size -1", ">=1"],
     "--model.lr_scheduler ExponentialLR --model.lr_scheduler.gamma -1": ["--model.lr_scheduler", "learning rate of -"],
     "--model.optimizer SparseAdam": ["--model.optimizer", "dense gradients"],
     "--model.optimizer.lr 1e300": ["--model.optimizer", "overflow"],
     "--trainer.val_check_interval 0": ["--trainer.val_check_interval 0", ">="],
-    "--trainer.min_epochs -1": ["--trainer.min_epochs -1", ">=0"],
     "--data.batch_size 99999999999999999999": ["--data.batch_size", "up to"],
-    "--data.augment+=RandomFlip --data.augment.p 1.1": ["--data.augment.p 1.1", "<=1"],
-    "--data.augment+=RandomCrop --data.augment.padding -1": ["--data.augment.padding -1", ">=0"],
     "--data.augment+=RandomCrop --data.augment.padding 9 --data.augment.reflect true": ["--data.augment", "9"],
-    "--data.augment+=Cutout --data.augment.size 0": ["--data.augment.size 0", ">0"],
     "--data.augment+=RandomResizedCrop --data.augment.max_ratio 0.5": ["--data.augment.max_ratio 0.5", ">=1"],
     "--model ResNetClassifier --model.depth 9": ["--model.depth 9", "18"],
-    "--model ResNetClassifier --model.width 0": ["--model.width 0", ">0"],
     # against each other
     "--model.num_classes 5": ["--model.num_classes 5", "the data has 10"],
     "--model.hidden_sizes [8] --data.augment+=SmallFirst": ["--data.augment", "no images of 6 by 6", "leave out"],
@@ -131,10 +99,8 @@ OPTIONS = {
     "--data ImageFolderDataModule": ["--data", "missing: data.root"],
     # absent
     "--trainer.accelerator tpu": ["--trainer.accelerator tpu", "use auto or cpu"],
-    "--trainer.accelerator foo": ["--trainer.accelerator foo", "use auto or cpu"],
     # directories that are none
     "--experiment a/b": ["--experiment a/b"],
-    "--experiment ..": ["--experiment .."],
     "--experiment ../../elsewhere": ["--experiment ../../elsewhere"],
 }
 
@@ -144,7 +110,7 @@ def test_options(fit: Command, options: str, words: list[str]) -> None:
     assert_refused(fit, list(options.split()), "arc_light fit: ", *words)
 
 
-@pytest.mark.parametrize("accelerator", ["cuda", "gpu", "mps"])
+@pytest.mark.parametrize("accelerator", ["cuda", "gpu"])
 def test_an_absent_accelerator(fit: Command, accelerator: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     for name in ("CUDA", "MPS"):
@@ -167,12 +133,9 @@ YAML = {
     "junk": (b"a: [1,\n", "not a readable YAML file"),
     "binary": (b"\xff\xfe\x00\x01", "not a readable YAML file"),
     "a list": (b"- 1\n", "not a YAML file of options"),
-    "text": (b"hello\n", "not a YAML file of options"),
     "an unknown option": (b"trainer: {max_epoch: 3}\n", "max_epoch"),
-    "an unknown option of the model": (b"model: {init_args: {foo: 3}}\n", "foo"),
     "an unknown part": (b"foo: 3\n", "foo"),
     "a wrong type": (b"trainer: {max_epochs: many}\n", "--trainer.max_epochs many"),
-    "a wrong range": (b"data: {init_args: {batch_size: 0}}\n", "--data.batch_size 0"),
 }
 
 
@@ -226,7 +189,7 @@ def test_a_folder_of_images_that_is_missing(fit: Command) -> None:
     )
 
 
-@pytest.mark.parametrize("part", ["", "train", "test"])
+@pytest.mark.parametrize("part", ["", "test"])
 def test_an_unreadable_image(fit: Command, part: str) -> None:
     root = write_folder(Path("images", "train")).parent if part else write_folder(Path("images"))
     write_folder(root / "test") if part == "test" else None
@@ -310,8 +273,10 @@ def a_directory(path: Path) -> None:
 DAMAGES = [empty, junk, cut, flip, another_zip, foreign, bare_tensor, with_code, missing, another_models, a_directory]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("command", ["evaluate", "predict", "resume"])
+@pytest.mark.parametrize(
+    ("command", "damage"),
+    [*(("evaluate", damage) for damage in DAMAGES), ("predict", cut), ("predict", another_models), ("resume", junk)],
+)
 def test_a_checkpoint_that_is_none(arc: Command, trained: Path, command: str, damage: Callable[[Path], None]) -> None:
     name = "last" if command == "resume" else "best"
     damage(trained / f"{name}.ckpt")
@@ -332,8 +297,9 @@ def test_another_projects_checkpoint(arc: Command, trained: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("command", ["evaluate", "predict", "resume"])
-@pytest.mark.parametrize("kind", ["missing", "empty", "a file"])
+@pytest.mark.parametrize(
+    ("command", "kind"), [("evaluate", "missing"), ("predict", "empty"), ("resume", "a file"), ("resume", "missing")]
+)
 def test_a_run_that_is_none(arc: Command, command: str, kind: str) -> None:
     path = Path("runs", "mine")
     path.parent.mkdir()
@@ -346,8 +312,9 @@ def test_a_run_that_is_none(arc: Command, command: str, kind: str) -> None:
     assert_refused(arc, [command, "--run", path, *more], *words)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "resume"])
-@pytest.mark.parametrize("content", [b"", b"a: [", b"\xff\xfe", b"- 1", b"foo: 1"])
+@pytest.mark.parametrize(
+    ("command", "content"), [("evaluate", b""), ("evaluate", b"a: ["), ("evaluate", b"foo: 1"), ("resume", b"- 1")]
+)
 def test_a_damaged_config(arc: Command, trained: Path, command: str, content: bytes) -> None:
     (trained / "config.yaml").write_bytes(content)
     assert_refused(arc, [command, "--run", trained])
@@ -357,7 +324,6 @@ def test_a_damaged_config(arc: Command, trained: Path, command: str, content: by
     ("args", "words"),
     [
         (["--input", "nowhere"], ["--input nowhere", "no image file"]),
-        (["--input", "."], ["--input .", "no image file"]),
         (["--input", "text.png"], ["text.png: not a readable image"]),
         ([], ["--input"]),
         (["--input", "text.png", "--top", "0"], ["--top: 0"]),
@@ -383,13 +349,9 @@ def test_predict_names_the_bad_one_of_many_images(arc: Command, trained: Path) -
     ("args", "words"),
     [
         ([], ["--trainer.max_epochs 2", "2 epochs already", "larger number"]),
-        (["--trainer.max_epochs=1"], ["--trainer.max_epochs 1"]),
-        (["--trainer.max_epochs=x"], ["--trainer.max_epochs x"]),
         (["--trainer.max_epochs=3", "--model.optimizer.lr=0.5"], ["--model", "use fit"]),
         (["--trainer.max_epochs=3", "--data.batch_size=3"], ["--data", "use fit"]),
-        (["--trainer.max_epochs=3", "--seed_everything=3"], ["--seed_everything", "use fit"]),
         (["--foo=3"], ["--foo"]),
-        (["--trainer.max_epochs=3", "--trainer.accelerator=tpu"], ["--trainer.accelerator tpu"]),
     ],
 )
 def test_resume(arc: Command, trained: Path, args: list[object], words: list[str]) -> None:
@@ -403,8 +365,6 @@ def test_resume(arc: Command, trained: Path, args: list[object], words: list[str
         (["--model.hidden_sizes=[3]"], ["best.ckpt", "does not fit"]),
         (["--data=MNISTDataModule"], ["--model.input_shape", "the data has [1, 28, 28]"]),
         (["--checkpoint=nowhere"], ["nowhere: no such checkpoint"]),
-        (["--foo=3"], ["--foo"]),
-        (["--checkpoint"], ["--checkpoint"]),
     ],
 )
 def test_evaluate(arc: Command, trained: Path, args: list[object], words: list[str]) -> None:
@@ -461,8 +421,3 @@ def test_runs_that_cannot_be_written(fit: Command, error: OSError, monkeypatch: 
 def test_runs_in_a_file(fit: Command) -> None:
     Path("runs").write_text("a file")
     assert_refused(fit, [], "runs/digits_mlp/", "--runs")
-
-
-def test_nothing_of_another_run_is_touched(fit: Command, trained: Path) -> None:
-    shutil.copytree(trained, "runs/digits_mlp/other")
-    assert_refused(fit, ["--model.optimizer.lr=-1"], "learning rate")

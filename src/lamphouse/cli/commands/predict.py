@@ -45,8 +45,9 @@ def main(project: Project, args: Sequence[str]) -> None:
     table.writerow(["file", *(f"{column}_{rank}" for rank in ranks for column in ("class", "probability"))])
     for path, classes in zip(paths, predictions, strict=True):
         table.writerow([path, *(cell for pair in classes for cell in pair)])
-        print(f"{path}   " + "   ".join(f"{name} {probability:.4f}" for name, probability in classes))
     write_whole(output, text.getvalue())
+    for path, classes in zip(paths, predictions, strict=True):
+        print(f"{path}   " + "   ".join(f"{name} {probability:.4f}" for name, probability in classes))
     print(f"written to {os.path.relpath(output)}")
 
 
