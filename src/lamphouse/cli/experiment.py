@@ -1,6 +1,7 @@
 """An experiment: model, data and Trainer, instantiated from the options."""
 
 from collections.abc import Mapping, Sequence
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,9 @@ class Experiment(Configuration):
             options = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
             derive = self.project.loop("manual").optimize_manually
             model_class = derive(model_class, **{name: self.config.trainer[name] for name in options})
+        for name, parameter in signature(model_class).parameters.items():
+            if name in LINKED and parameter.default is parameter.empty and kwargs.get(name) is None:
+                raise InputError(f"--model.{name}: the data has none: give the option")
         instantiate = _InstantiatorFn(self, "model")
         return instantiate(model_class, *args, applied_instantiation_links=links, **kwargs)
 

@@ -69,7 +69,7 @@ def message_and_status(error: BaseException) -> tuple[str | None, int]:
         case InputError() | NotFiniteError():
             return str(error), 2
         case MemoryError() | RuntimeError() if out_of_memory(error):
-            return "out of memory: use less data or a smaller model", 2
+            return "out of memory: use a smaller --data.batch_size, less data or a smaller model", 2
         case OSError() if error.errno in NOT_WRITABLE | NOT_A_NAME:
             way_out = "free some space there, or write elsewhere with --runs"
             return f"{error.filename or 'the disk'}: {error.strerror}: {way_out}", 2

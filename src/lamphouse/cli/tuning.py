@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext, redirect_stderr
 from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -24,7 +24,6 @@ from lamphouse.errors import InputError
 from lamphouse.machine.memory import advice, only_available_memory, out_of_memory
 from lamphouse.runs.directory import Run
 
-Method = Literal["fit", "validate"]
 QUIET = (
     *("--trainer.devices=1", "--trainer.fast_dev_run=false", "--trainer.enable_progress_bar=false"),
     *("--logger=none", "--loop=automatic", "--check_finite=false"),
@@ -38,7 +37,7 @@ MEMORY = "--trainer.precision bf16-mixed takes less memory, too"
 
 
 @contextmanager
-def advising_batch_size(experiment: Experiment, method: Method = "fit") -> Iterator[None]:
+def advising_batch_size(experiment: Experiment) -> Iterator[None]:
     """Where memory does not suffice, find the batch size that fits and raise an `InputError` that names it."""
     try:
         yield
@@ -53,37 +52,29 @@ def advising_batch_size(experiment: Experiment, method: Method = "fit") -> Itera
     garbage_collection_cuda()
     if size is None or experiment.trainer.world_size > 1:
         raise InputError(f"out of memory: use smaller batches; {MEMORY}")
-    largest = largest_batch_size(experiment.project, experiment.args, method, size)
+    largest = largest_batch_size(experiment.project, experiment.args, size)
     raise InputError(f"{advice(size, largest)}; {MEMORY}")
 
 
-def largest_batch_size(project: Project, args: Sequence[str], method: Method = "fit", below: int | None = None) -> int:
-    """Return the largest power of two that fits into memory as batch size, or 0.
-
-    Args:
-        project: the experiment's.
-        args: the experiment's.
-        method: what to try batches with.
-        below: a size that does not fit; None tries up to a limit.
-    """
+def largest_batch_size(project: Project, args: Sequence[str], below: int | None = None) -> int:
+    """Return the largest power of two that fits into memory as batch size, or 0; `below` is known not to fit."""
     with temporary(project, args) as experiment:
         data, most = experiment.datamodule, LARGEST.get(experiment.device, LARGEST_ELSEWHERE)
         if not hasattr(data, "batch_size"):
             raise InputError(f"--data {type(data).__name__}: no batch_size to find: add the option")
-        if method == "fit" and isinstance(data, TensorDataModule):
+        if isinstance(data, TensorDataModule):
             most = min(most, len(data.parts["train"]))
     most = min(most, below - 1) if below else most
     sizes = [2**power for power in range(1, max(most, 1).bit_length())]
-    fitting = list(takewhile(lambda size: fits(project, args, method, size), sizes))
-    return fitting[-1] if fitting else int(fits(project, args, method, 1))
+    fitting = list(takewhile(lambda size: fits(project, args, size), sizes))
+    return fitting[-1] if fitting else int(fits(project, args, 1))
 
 
-def fits(project: Project, args: Sequence[str], method: Method, size: int) -> bool:
+def fits(project: Project, args: Sequence[str], size: int) -> bool:
     """Try a few batches of a size."""
     with temporary(project, [*args, *FEW_BATCHES, f"--data.batch_size={size}"]) as experiment, only_available_memory():
         try:
-            run = experiment.trainer.fit if method == "fit" else experiment.trainer.validate
-            run(experiment.model, datamodule=experiment.datamodule)
+            experiment.trainer.fit(experiment.model, datamodule=experiment.datamodule)
         except (MemoryError, RuntimeError) as error:
             if not out_of_memory(error):
                 raise
@@ -96,10 +87,9 @@ def fits(project: Project, args: Sequence[str], method: Method, size: int) -> bo
 
 
 def find_lr(project: Project, args: Sequence[str]) -> tuple[float, Any]:
-    """Train a little with a rising learning rate (Smith 2017, arXiv:1506.01186, section 3.3).
+    """Raise the rate from step to step (Smith 2017, arXiv:1506.01186, section 3.3).
 
-    Returns:
-        The rate at which the loss falls fastest, by the logarithm of the rate, and Lightning's finder, for its plot.
+    Returns the rate at which the loss falls fastest, by the logarithm of the rate, and Lightning's finder.
     """
     endless = ["--trainer.max_epochs=-1", f"--trainer.max_steps={STEPS}"]
     options: Any = {"min_lr": LOWEST_LR, "max_lr": HIGHEST_LR, "num_training": STEPS, "update_attr": False}

@@ -96,7 +96,9 @@ def test_a_model_and_a_data_set_are_a_file_each(command: Callable[..., Any]) -> 
 
 
 def test_what_a_model_lacks_is_named(command: Callable[..., Any], own: Callable[[str], str]) -> None:
-    model = own(REGRESSION.replace("Regressor", "Mine").replace("width: int = 3", "num_classes").replace("width", "num_classes"))
+    model = own(
+        REGRESSION.replace("Regressor", "Mine").replace("width: int = 3", "num_classes").replace("width", "num_classes")
+    )
     status, error = command("fit", f"--model={model}", "--data=Points", *MONITORED, "--trainer.max_epochs=1")
     assert status == 2
     assert error.startswith("own_project fit: ")

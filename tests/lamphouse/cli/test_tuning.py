@@ -9,7 +9,7 @@ import hungry
 import numpy as np
 import pytest
 import torch
-from conftest import CONFIGS, FEW_BATCHES, Outcome
+from conftest import CONFIGS, Outcome
 from PIL import Image
 
 from lamphouse.checkpoints.files import load_checkpoint
@@ -20,6 +20,7 @@ from arc_light.classification import Classifier
 from arc_light.models.mlp import MLPClassifier
 
 Command = Callable[..., Outcome]
+OUT_OF_MEMORY = "out of memory: use a smaller --data.batch_size, less data or a smaller model"
 EXPERIMENT = ["-c", CONFIGS / "trainer.yaml", "-c", CONFIGS / "digits_mlp.yaml", "--trainer.accelerator=cpu"]
 LOOPS: list[list[str]] = [
     [],
@@ -170,23 +171,16 @@ def hungry_run(fit: Command) -> Path:
     return run
 
 
-@pytest.mark.slow
-def test_out_of_memory_in_evaluation(arc: Command, hungry_run: Path) -> None:
-    outcome = arc("evaluate", "--run", hungry_run, "--data.batch_size=100")
-    assert advised(outcome, 100, 16)
-    assert arc("evaluate", "--run", hungry_run, "--data.batch_size=16", *FEW_BATCHES).status == 0
-    assert list(Path().rglob(".scale_batch_size*")) == []
-
-
-def test_out_of_memory_in_prediction(arc: Command, hungry_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hungry.Hungry, "forward", scarce(5))
-    for number in range(12):
+@pytest.mark.parametrize("command", ["predict", "evaluate"])
+def test_out_of_memory_outside_training(
+    arc: Command, hungry_run: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setattr(hungry.Hungry, "forward", scarce(1))
+    for number in range(2):
         Image.fromarray(np.zeros((8, 8), np.uint8)).save(f"{number}.png")
-    args = ["predict", "--run", hungry_run, "--input", "."]
-    assert arc(*args).status == 0  # in smaller batches
-    assert len((hungry_run / "predictions.csv").read_text().splitlines()) == 13
-    monkeypatch.setattr(hungry.Hungry, "forward", scarce(0))
-    assert "even with a batch of one image" in arc(*args).err
+    args = [command, "--run", hungry_run, *(["--input=."] if command == "predict" else [])]
+    assert arc(*args).err == f"arc_light {command}: {OUT_OF_MEMORY}\n"
+    assert command == "evaluate" or arc(*args, "--data.batch_size=1").status == 0
 
 
 def scarce(fits: int) -> Callable[..., torch.Tensor]:

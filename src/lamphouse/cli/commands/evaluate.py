@@ -6,16 +6,11 @@ from lamphouse.checkpoints.files import load_checkpoint, loading
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import RunParser, checkpoint_path
 from lamphouse.cli.project import Project
-from lamphouse.cli.tuning import advising_batch_size
 from lamphouse.runs.report import print_metrics
 
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
-    """Print and return the metrics of a checkpoint; options of the experiment can be overridden.
-
-    Raises:
-        InputError: there is no such run or checkpoint, or the data is missing or damaged.
-    """
+    """Print and return the metrics of a checkpoint; options of the experiment can be overridden."""
     description = "Measure a run's checkpoint; further options are those of fit."
     options, run, rest = RunParser(project, "evaluate", description, checkpoint=True).parse_run(args)
     path = checkpoint_path(run, options.checkpoint)
@@ -25,7 +20,7 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     experiment.load_data()
     model, data = experiment.model, experiment.datamodule
     values: dict[str, float] = {}
-    with advising_batch_size(experiment, "validate"), loading(path):
+    with loading(path):
         for evaluate in (experiment.trainer.validate, experiment.trainer.test):
             values |= evaluate(model, data, ckpt_path=str(path), weights_only=True, verbose=False)[0]
     print_metrics(values)

@@ -3,7 +3,6 @@
 import csv
 import os
 import sys
-import traceback
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from io import StringIO
@@ -21,7 +20,7 @@ from lamphouse.cli.project import Project, import_user_module
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
 from lamphouse.files import write_whole
-from lamphouse.machine.memory import keep_memory, out_of_memory
+from lamphouse.machine.memory import keep_memory
 
 Prediction = list[tuple[str, float]]  # classes and probabilities, the most probable first
 
@@ -39,7 +38,9 @@ def main(project: Project, args: Sequence[str]) -> None:
     keep_memory()
     import_classes(project, run.config)
     model, data = restored(checkpoint_path(run, options.checkpoint))
-    predictions = predict(model, data, paths, options.top, options.batch_size or data.batch_size)
+    size = options.batch_size or data.batch_size
+    batches = [paths[start : start + size] for start in range(0, len(paths), size)]
+    predictions = [prediction for batch in batches for prediction in classify(model, data, batch, options.top)]
     output, text = run.path / "predictions.csv", StringIO()
     table, ranks = csv.writer(text, lineterminator="\n"), range(1, len(predictions[0]) + 1)
     table.writerow(["file", *(f"{column}_{rank}" for rank in ranks for column in ("class", "probability"))])
@@ -91,23 +92,6 @@ def restored(checkpoint: Path) -> tuple[Any, Any]:
     if not isinstance(data, ImageDataModule):
         raise InputError(f"{checkpoint}: its data is not images: use the checkpoint of an image classifier")
     return model.eval(), data
-
-
-def predict(model: Any, data: Any, paths: Sequence[Path], top: int, batch_size: int) -> list[Prediction]:
-    """Classify images in batches, which get smaller where memory does not suffice."""
-    predictions: list[Prediction] = []
-    while len(predictions) < len(paths):
-        batch = paths[len(predictions) :][:batch_size]
-        try:
-            predictions += classify(model, data, batch, top)
-        except (MemoryError, RuntimeError) as error:
-            if not out_of_memory(error):
-                raise
-            traceback.clear_frames(error.__traceback__)  # which hold what fills the memory
-            batch_size = len(batch) // 2
-            if not batch_size:
-                raise InputError("out of memory even with a batch of one image: use a smaller model") from error
-    return predictions
 
 
 @torch.inference_mode()
