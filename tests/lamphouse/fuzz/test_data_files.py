@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from conftest import Outcome
 from fake_data import expect_cifar10, expect_mnist, write_cifar10, write_folder, write_image, write_mnist
-from fuzz.conftest import Parsed
-from fuzz.test_checkpoints import Code
 from hypothesis import strategies as st
 from tries import assert_clear, assert_refused, damaged, forget_runs, numbers, tries
+
+from tests.lamphouse.fuzz.conftest import Parsed
+from tests.lamphouse.fuzz.test_checkpoints import Code
 
 
 @numbers(6, 60)

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, fit_options
 from fake_data import write_image
-from fuzz.test_images import BOMBS
-from fuzz.test_yaml import BOMB
+
+from tests.lamphouse.fuzz.test_images import BOMBS
+from tests.lamphouse.fuzz.test_yaml import BOMB
 
 MORE = 2**30  # bytes, beside what the imports took
 SECONDS = 120  # for what would never end; each takes about one

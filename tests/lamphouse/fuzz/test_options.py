@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Outcome
-from fuzz.conftest import Parsed
 from hypothesis import strategies as st
 from tries import SPECIAL, TOUCH, VALUES, assert_clear, assert_refused, at, forget_runs, numbers, taken, tries
+
+from tests.lamphouse.fuzz.conftest import Parsed
 
 WRITES = {"runs", "experiment"}  # name places: tried on their own
 SEEN = ["fit", "resume", "-c", "--config", "--help", "-h", "--print_config", "--model", "--data", "--trainer"]

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import CONFIGS
-from fuzz.conftest import Parsed
 from hypothesis import strategies as st
 from tries import NESTED, SPECIAL, TOUCH, assert_clear, assert_refused, damaged, numbers, taken, tries
 
 from lamphouse.cli.checks.yaml_files import MOST_BYTES, check_yaml
+from tests.lamphouse.fuzz.conftest import Parsed
 
 MINE = Path("mine.yaml")
 SHIPPED = "\n".join((CONFIGS / name).read_text() for name in ("trainer.yaml", "digits_mlp.yaml"))
