@@ -56,7 +56,9 @@ def names() -> dict[str, Any]:
     model.trainer = QuietTrainer(max_epochs=1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     known = {"Trainer": QuietTrainer, "torch": torch, "MeanAbsoluteError": MeanAbsoluteError}
-    return {**known, "model": model, "optimizer": optimizer, "data": Data()}
+    twin = Model()
+    twin.load_state_dict(model.state_dict())
+    return {**known, "model": model, "twin": twin, "optimizer": optimizer, "data": Data()}
 
 
 @pytest.mark.parametrize(("title", "text"), EXAMPLES, ids=[title for title, _ in EXAMPLES])
@@ -66,6 +68,7 @@ def test_example(title: str, text: str, names: dict[str, Any]) -> None:
     trainer = names.get("trainer", names["model"].trainer)
     trainer.fit(names["model"], datamodule=names["data"])
     assert trainer.state.finished
+    assert names.get("difference") is None
 
 
 def test_every_part_names_its_tests() -> None:
