@@ -69,11 +69,6 @@ def test_training(choices: dict[str, str]) -> None:
     assert "test" in make(project, "evaluate")
 
 
-def test_lint() -> None:
-    project = installed(written(Path("leaf-counter").absolute(), **SMALLEST))
-    assert "All checks passed!" in make(project, "lint")
-
-
 OWN = {
     "src/{0}/utils.py": '"""Functions of mine."""\n',
     "src/{0}/models/two_layers.py": '''\
