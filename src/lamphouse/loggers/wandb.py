@@ -1,6 +1,5 @@
 """Weights & Biases: a run of the same name, and no network where there is no key or no server."""
 
-import csv
 import os
 import re
 from collections.abc import Mapping
@@ -9,12 +8,10 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
-import yaml
 from lightning.pytorch.loggers import WandbLogger
 
 from lamphouse.errors import InputError
 from lamphouse.loggers.guard import GuardedLogger
-from lamphouse.runs.directory import Run
 
 MODES = ("online", "offline", "shared", "disabled")
 PATIENCE = {"init_timeout": 20.0, "finish_timeout": 120.0}  # seconds to wait for the server, by default
@@ -128,41 +125,13 @@ def close(logger: GuardedLogger) -> None:
     failure = leave()
     if run.disabled:
         return
-    if offline and not is_complete(record):
+    is_complete = record.is_file() and EXIT in record.read_bytes()[-100:]
+    if offline and not is_complete:
         failure = failure or OSError(f"{os.path.relpath(record)} is cut off, as by a full disk")
     if failure:
         logger.fail(failure)
     if not (offline or logger.failed):
         print(f"W&B: {run.url}")
-    elif gave_up or not is_complete(record):
-        record_again(logger)
-    else:
-        print_sync(record, "" if offline else "--include-online ")
-
-
-def print_sync(record: Path, options: str = "") -> None:
-    """Say how to upload what was recorded."""
-    print(f"W&B recorded offline; to upload it: wandb sync {options}{os.path.relpath(record.parent)}")
-
-
-def is_complete(record: Path) -> bool:
-    """Whether a .wandb file goes on to the end of its run."""
-    return record.is_file() and EXIT in record.read_bytes()[-100:]
-
-
-def record_again(logger: GuardedLogger) -> None:
-    """Record the run anew from its own files, offline, if anything can be written."""
-    set_up()
-    run = Run(Path(logger.arguments["save_dir"]))
-    folder = run.path / "wandb-again"
-    with suppress(Exception):
-        folder.mkdir(exist_ok=True)
-        # what has been uploaded of the run is replaced
-        again = WandbLogger(**{**logger.arguments, "save_dir": str(folder), "mode": "offline", "resume": None})
-        again.log_hyperparams(yaml.safe_load(run.config.read_text()))
-        for row in csv.DictReader(run.metrics.read_text().splitlines()):
-            step = int(row.pop("step"))
-            again.log_metrics({name: float(value) for name, value in row.items() if value}, step)
-        record = Path(again.experiment.settings.sync_file)
-        if leave() is None and is_complete(record):
-            print_sync(record)
+    elif is_complete and not gave_up:
+        options = "" if offline else "--include-online "
+        print(f"W&B recorded offline; to upload it: wandb sync {options}{os.path.relpath(record.parent)}")

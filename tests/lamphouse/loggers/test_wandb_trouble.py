@@ -22,7 +22,7 @@ from wandb_trouble import (
 )
 
 from lamphouse.loggers.table import MetricsTable
-from lamphouse.loggers.wandb import PATIENCE, is_complete, set_up
+from lamphouse.loggers.wandb import PATIENCE, set_up
 
 Command = Callable[..., Outcome]
 NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port
@@ -60,8 +60,7 @@ def test_a_server_out_of_reach(fit: Command, arc: Command, monkeypatch: pytest.M
     monkeypatch.setenv("WANDB_INIT_TIMEOUT", "1")
     for outcome in (fit(*LOGGER), arc("resume", "--run", only_run(), "--trainer.max_epochs=2")):
         assert warning(outcome).endswith(": it records offline")
-    records = list(only_run().glob("wandb/offline-run-*/*.wandb"))
-    assert [is_complete(record) for record in records] == [True, True]
+    assert len(list(only_run().glob("wandb/offline-run-*/*.wandb"))) == 2
     assert len(rows(only_run())) == 3
 
 
@@ -100,31 +99,16 @@ def test_a_server_that_goes_away_half_way(fit: Command, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("mode", "at_row"),
-    [("online", 1), ("online", 4), ("offline", 1), ("offline", 4)],
-    ids=lambda value: {1: "half-way", 4: "at the end"}.get(value, value),
-)
+@pytest.mark.parametrize("mode", ["online", "offline"])
+@pytest.mark.parametrize("at_row", [1, 4], ids=["half-way", "at the end"])
 def test_its_process_killed(mode: str, at_row: int, fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving() as server:
         log_in(monkeypatch, server.url)
         monkeypatch.setenv("WANDB_MODE", mode)
         kill_service_at_row(monkeypatch, at_row)
         outcome = fit(*LOGGER, "--trainer.max_epochs=3")
-        assert "has all metrics in its metrics.csv" in warning(outcome)
-        monkeypatch.setenv("WANDB_MODE", "online")
-        assert_same(rows(only_run()), uploaded(outcome.out, server, monkeypatch))
-
-
-@pytest.mark.slow
-def test_its_process_killed_in_a_resumed_run(fit: Command, arc: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    fit(*LOGGER, "--trainer.max_epochs=1")
-    kill_service_at_row(monkeypatch, 2)
-    outcome = arc("resume", "--run", only_run(), "--trainer.max_epochs=3")
-    warning(outcome)
-    with serving() as server:
-        log_in(monkeypatch, server.url)
-        assert_same(rows(only_run()), uploaded(outcome.out, server, monkeypatch))
+    assert "has all metrics in its metrics.csv" in warning(outcome)
+    assert "wandb sync" not in outcome.out
     assert len(rows(only_run())) == 4
 
 
@@ -218,12 +202,3 @@ def test_logs_that_show_the_key_are_refused(name: str, fit: Command, monkeypatch
     outcome = fit(*LOGGER)
     assert (outcome.status, outcome.err.count("\n")) == (2, 1)
     assert "WANDB_DEBUG" in outcome.err
-
-
-@pytest.mark.parametrize(
-    "content", [b"", b":W&B\0\0\0", b":W&B" + bytes(range(128)) * 300, b":W&B\0\0\0\0\0\0\0\x02\0\1xx"]
-)
-def test_damaged_records_are_not_complete(content: bytes) -> None:
-    Path("run.wandb").write_bytes(content)
-    assert not is_complete(Path("run.wandb"))
-    assert not is_complete(Path("missing.wandb"))
