@@ -28,11 +28,7 @@ LINKED = ("num_classes", "input_shape")  # arguments of the model that come from
 class Configuration(LightningCLI):
     """The parsed options of an experiment (abstract): a subclass instantiates them.
 
-    Args:
-        project: whose models, data sets and loops the options name.
-        command: the command whose `--help` lists the options.
-        args: options, `-c FILE` among them.
-        where: chooses the run's directory once the options are known; None keeps the experiment from writing.
+    `where` chooses the run's directory once the options are known; None keeps the experiment from writing.
     """
 
     def __init__(
@@ -63,7 +59,6 @@ class Configuration(LightningCLI):
         )
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the options of the experiment as a whole."""
         loop_names: Any = Literal[("automatic", *self.project.loops)]
         options: dict[str, tuple[Any, Any, str]] = {  # type, default, help
             "seed_everything": (Seed, 42, "Seed of all random numbers, below 2**32."),
@@ -80,7 +75,6 @@ class Configuration(LightningCLI):
             parser.add_argument(f"--{name}", type=kind, default=default, help=text)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add the callbacks of every run, and link the model to its data."""
         parser.add_lightning_class_args(EarlyStopping, "early_stopping")
         parser.add_lightning_class_args(BestCheckpoint, "best_checkpoint")
         parser.add_lightning_class_args(ExactResume, "last_checkpoint")
@@ -90,7 +84,6 @@ class Configuration(LightningCLI):
         parser.set_defaults({"trainer.use_distributed_sampler": False, "best_checkpoint.filename": "best"})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
-        """Parse and check the options; LightningCLI itself would warn of those in `sys.argv`."""
         self.files = yaml_files(args)
         try:
             self.config = parser.parse_args(args)

@@ -30,7 +30,6 @@ class Experiment(Configuration):
     """The parsed and instantiated experiment, ready to run; see `Configuration` for its arguments."""
 
     def before_instantiate_classes(self) -> None:
-        """Fill in what depends on the machine, on other options and on the run's directory."""
         config, self.device = self.config, device_type(self.config.trainer.accelerator)
         if config.trainer.precision is None and not config.trainer.plugins:  # one of which may be a precision
             config.trainer.precision = default_precision(self.device)
@@ -47,7 +46,6 @@ class Experiment(Configuration):
         self.parser.add_instantiator(self.instantiate_model, LightningModule)
 
     def instantiate_classes(self) -> None:
-        """Instantiate, with every failure as one line."""
         try:
             super().instantiate_classes()
             self.config_init.machine.prepare(self.device)
@@ -58,6 +56,8 @@ class Experiment(Configuration):
         self, model_class: type[LightningModule], *args: Any, applied_instantiation_links: dict[str, Any], **kwargs: Any
     ) -> LightningModule:
         """Instantiate the model, and record in the configuration what it got from the data."""
+        if model_class.__name__ != self.config.model.class_path.rpartition(".")[2]:
+            return model_class(*args, **kwargs)  # one among the model's options
         links = {key: value for key, value in applied_instantiation_links.items() if key.rpartition(".")[2] in kwargs}
         for key, value in links.items():
             name, linked = key.rpartition(".")[2], as_in_yaml(value)
@@ -72,8 +72,7 @@ class Experiment(Configuration):
         for name, parameter in signature(model_class).parameters.items():
             if name in LINKED and parameter.default is parameter.empty and kwargs.get(name) is None:
                 raise InputError(f"--model.{name}: the data has none: give the option")
-        instantiate = _InstantiatorFn(self, "model")
-        return instantiate(model_class, *args, applied_instantiation_links=links, **kwargs)
+        return _InstantiatorFn(self, "model")(model_class, *args, applied_instantiation_links=links, **kwargs)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         """Add what every run has: speed, progress, checks of numbers and its own table of metrics."""

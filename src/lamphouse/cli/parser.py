@@ -26,8 +26,7 @@ class ExperimentParser(LightningArgumentParser):
         super().__init__(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        """Raise what is wrong; parsers of nested options hand it to the outer one."""
-        if not self.exit_on_error:
+        if not self.exit_on_error:  # parsers of nested options hand it to the outer one
             super().error(message, ex)
         cause = first_plain_message(ex) if ex else ""
         raise InputError(f"{explain_parsing(message, cause)}; see --help for every option") from ex
@@ -61,7 +60,6 @@ class RunParser(argparse.ArgumentParser):
             self.add_argument("--checkpoint", default="best", help="best, last or a file (default: best)")
 
     def error(self, message: str) -> NoReturn:
-        """Raise what is wrong."""
         raise InputError(f"{message.removeprefix('argument ')}; see --help for every option")
 
     def parse_run(self, args: Sequence[str]) -> tuple[argparse.Namespace, Run, list[str]]:

@@ -12,7 +12,7 @@ from tries import SPECIAL, TOUCH, VALUES, assert_clear, assert_refused, at, forg
 
 from tests.lamphouse.fuzz.conftest import Parsed
 
-WRITES = {"runs", "experiment"}  # name places: tried on their own
+WRITES = {"runs", "experiment", "trainer.logger"}  # name places or become another option: tried on their own
 SEEN = ["fit", "resume", "-c", "--config", "--help", "-h", "--print_config", "--model", "--data", "--trainer"]
 
 

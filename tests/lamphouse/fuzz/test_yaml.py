@@ -15,7 +15,7 @@ from tests.lamphouse.fuzz.conftest import Parsed
 
 MINE = Path("mine.yaml")
 SHIPPED = "\n".join((CONFIGS / name).read_text() for name in ("trainer.yaml", "digits_mlp.yaml"))
-TEXT = re.sub(r"  logger: .*\n", "", SHIPPED)
+TEXT = re.sub(r"\nlogger: .*\n", "\n", SHIPPED)
 
 
 def assert_taken_or_refused(parsed: Parsed, content: bytes, *names: str) -> None:
