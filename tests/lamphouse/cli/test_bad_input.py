@@ -185,7 +185,10 @@ def test_a_damaged_data_file(fit: Command, experiment: str, name: str, monkeypat
 
 def test_a_folder_of_images_that_is_missing(fit: Command) -> None:
     assert_refused(
-        partial(fit, experiment="folder_resnet"), [], "data/images: no folder of images", "one folder of images per class"
+        partial(fit, experiment="folder_resnet"),
+        [],
+        "data/images: no folder of images",
+        "one folder of images per",
     )
 
 

@@ -22,6 +22,7 @@ from lamphouse.errors import InputError
 from lamphouse.files import write_whole
 from lamphouse.machine.memory import keep_memory
 
+NOT_FOR_PREDICTION = ("optimizer", "lr_scheduler", "metrics")  # options of the model
 Prediction = list[tuple[str, float]]  # classes and probabilities, the most probable first
 
 
@@ -36,8 +37,7 @@ def main(project: Project, args: Sequence[str]) -> None:
         raise InputError(f"{' '.join(rest)}: no such option; see --help for every option")
     paths = image_files(options.input)
     keep_memory()
-    import_classes(project, run.config)
-    model, data = restored(checkpoint_path(run, options.checkpoint))
+    model, data = restored(checkpoint_path(run, options.checkpoint), import_classes(project, run.config))
     size = options.batch_size or data.batch_size
     batches = [paths[start : start + size] for start in range(0, len(paths), size)]
     predictions = [prediction for batch in batches for prediction in classify(model, data, batch, options.top)]
@@ -69,8 +69,8 @@ def image_files(path: Path) -> list[Path]:
     return files
 
 
-def import_classes(project: Project, config: Path) -> None:
-    """Import the classes of the run's model and data, as Lightning restores only those that are imported."""
+def import_classes(project: Project, config: Path) -> dict[str, Any]:
+    """Import the classes of the run's model and data, as Lightning restores no others; return the model's options."""
     project.import_parts()
     options = read_file(config)
     for part in ("model", "data"):
@@ -79,13 +79,15 @@ def import_classes(project: Project, config: Path) -> None:
         if module.partition(".")[0] in {*sys.stdlib_module_names, ""}:  # whose code must not run
             raise InputError(f"{config}: has no {part} of a class: give another run")
         import_user_module(module)
+    return options["model"].get("init_args") or {}
 
 
-def restored(checkpoint: Path) -> tuple[Any, Any]:
-    """Restore the model and the data module from a checkpoint."""
-    load_checkpoint(checkpoint)
+def restored(checkpoint: Path, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Restore the model, with options that the checkpoint does not hold, and the data module from a checkpoint."""
+    held = {*load_checkpoint(checkpoint).get("hyper_parameters", {}), *NOT_FOR_PREDICTION}
+    lacking = {name: value for name, value in options.items() if name not in held}
     try:
-        model = LightningModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+        model = LightningModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True, **lacking)
         data = LightningDataModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:  # another project's checkpoint raises all kinds of errors
         raise InputError(f"{checkpoint}: not a checkpoint of this project: use one that a run wrote") from error

@@ -112,6 +112,12 @@ def test_a_users_own_model_is_found_again(
     assert arc("predict", "--input", "digits").status == 0
 
 
+def test_a_network_by_name_is_built_again(arc: Command, fit: Command, digits: dict[str, int]) -> None:
+    network = ["--model=NetworkClassifier", "--model.network=torchvision.models.mobilenet_v3_small"]
+    assert fit(*network, "--model.network_args={width_mult: 0.1}").status == 0
+    assert arc("predict", "--input", next(iter(digits))).status == 0
+
+
 @pytest.mark.parametrize("module", ["gone", "antigravity"])
 def test_a_model_that_cannot_be_imported(arc: Command, trained: Path, digits: dict[str, int], module: str) -> None:
     text = (trained / "config.yaml").read_text()
