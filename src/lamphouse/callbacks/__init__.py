@@ -6,15 +6,8 @@ from lamphouse.callbacks.finite import FiniteCheck, Position, StopNotFinite
 from lamphouse.callbacks.progress import EpochProgress, print_epoch, show_progress
 from lamphouse.callbacks.throughput import NoProfiler, Throughput
 
+# fmt: off
 __all__ = [
-    "EMA",
-    "EpochProgress",
-    "FiniteCheck",
-    "NoProfiler",
-    "Position",
-    "StopNotFinite",
-    "Throughput",
-    "find_operation",
-    "print_epoch",
-    "show_progress",
+    "EMA", "EpochProgress", "FiniteCheck", "NoProfiler", "Position", "StopNotFinite", "Throughput", "find_operation",
+    "print_epoch", "show_progress",
 ]

@@ -14,10 +14,8 @@ class Throughput(Callback):
     """Logs `lr`, `images_per_second` (training samples of all processes) and `seconds` (validation included)."""
 
     def __init__(self) -> None:
-        self._start = self._end = 0.0
-        self._samples = 0
-        self._seconds = 0.0  # of the epoch, before the run was resumed within it
-        self._lr = float("nan")
+        self._start = self._end = self._seconds = 0.0  # the last: of an epoch, before the run was resumed within it
+        self._samples, self._lr = 0, float("nan")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._seconds:

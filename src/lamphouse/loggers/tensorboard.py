@@ -26,7 +26,7 @@ def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
 
 
 def print_others(before: Any, raised: threading.ExceptHookArgs) -> None:
-    """Print the errors of all other threads as before."""
+    """Print the errors of all threads but TensorBoard's as before."""
     if type(raised.thread).__name__ != "_AsyncWriterThread":
         before(raised)
 

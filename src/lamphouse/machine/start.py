@@ -34,10 +34,12 @@ def run(main: Callable[[], object]) -> None:
     if os.environ.get(SWITCH):
         main()
         return
-    quick_exit = QuickExit()
+    succeeded: list[bool] = []
+    # registered first, it is called last, when threads and child processes have ended and loggers are closed
+    atexit.register(lambda: exit_quickly() if succeeded else None)
     sys.meta_path.insert(0, LateImports())
     main()
-    quick_exit.succeeded = True
+    succeeded.append(True)
 
 
 def prepare() -> None:
@@ -165,27 +167,10 @@ def optimized_module(imports: LateImports) -> type:
     return OptimizedModuleType("OptimizedModule", (), {})
 
 
-class QuickExit:
-    """Ends a successful process without tearing down the interpreter, which takes a second after importing torch.
-
-    It is the last function that is called at exit, when threads and child processes have ended and loggers are closed.
-    It flushes all open files first. Python tears down a process that fails as usual.
-    """
-
-    def __init__(self) -> None:
-        self.succeeded = False
-        atexit.register(self)
-
-    def __call__(self) -> None:
-        """End the process if it was successful."""
-        if self.succeeded:
-            logging.shutdown()
-            flush_files()
-            os._exit(0)
-
-
-def flush_files() -> None:
-    """Flush all open files."""
+def exit_quickly() -> None:
+    """End a successful process without tearing down the interpreter, which takes a second after importing torch."""
+    logging.shutdown()
     for file in [obj for obj in gc.get_objects() if issubclass(type(obj), BUFFERS)]:
         with suppress(ValueError):  # it is closed, or detached
             file.flush()
+    os._exit(0)
