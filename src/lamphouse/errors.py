@@ -9,12 +9,7 @@ class InputError(Exception):
 
 
 class NotFiniteError(Exception):
-    """A loss or gradient is nan or infinite.
-
-    Args:
-        message: one line that says which and where.
-        position: the batch, if there was one.
-    """
+    """A loss or gradient is nan or infinite, at the position of a batch if there was one."""
 
     def __init__(self, message: str, position: Any = None) -> None:
         super().__init__(message)
@@ -22,11 +17,7 @@ class NotFiniteError(Exception):
 
 
 class StoppedError(Exception):
-    """A signal ended the run, which can be resumed.
-
-    Args:
-        signal: the signal.
-    """
+    """A signal ended the run, which can be resumed."""
 
     def __init__(self, signal: Signals) -> None:
         super().__init__(f"stopped by {signal.name}")

@@ -16,17 +16,10 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextmanager
 def written_whole(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
-    """Write to a temporary file in the same directory, flush it to disk, and rename it to `path` at the end.
-
-    Its name cannot be predicted and it is created exclusively, so that no symbolic link is followed.
-
-    Args:
-        path: the file to write.
-        previous: where the file that is replaced is moved to; None drops it.
-    """
+    """Write a temporary file, and rename it to `path` at the end; what was there before is kept as `previous`."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        with temporary.open("xb") as file:
+        with temporary.open("xb") as file:  # a new file of a name that nobody predicts: no symbolic link is followed
             yield file
             file.flush()
             os.fsync(file.fileno())

@@ -10,7 +10,6 @@ class BestCheckpoint(ModelCheckpoint):
     """A ModelCheckpoint that still knows the best epoch after the run's directory was moved or copied."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restore what the run had reached, with its files where the directory is now."""
         paths = ("best_model_path", "kth_best_model_path", "last_model_path")
         moved = {name: self._moved(state_dict[name]) for name in paths}
         best = {self._moved(path): score for path, score in state_dict["best_k_models"].items()}

@@ -22,38 +22,26 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopSignals":
-        """Listen."""
-        self._before = {number: signal.getsignal(number) for number in STOPPING}
-        self.listen()
+        self._before = self.listen()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Restore the handlers."""
-        if threading.current_thread() is threading.main_thread():
-            for number, handler in self._before.items():
-                signal.signal(number, handler)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
-    def listen(self) -> None:
-        """Install the handlers, if this is the main thread, which alone can."""
-        if threading.current_thread() is threading.main_thread():
-            for number in STOPPING:
-                signal.signal(number, self._remember)
+    def listen(self) -> dict[signal.Signals, Any]:
+        """Install the handlers, as only the main thread can, and return those that were there before."""
+        if threading.current_thread() is not threading.main_thread():
+            return {}
+        return {number: signal.signal(number, self._remember) for number in STOPPING}
 
     def check(self) -> None:
-        """Stop here, if a signal was received.
-
-        Raises:
-            StoppedError: it was.
-        """
+        """Stop here, if a signal was received."""
         if self.received is not None:
             self.stop()
 
     def stop(self) -> NoReturn:
-        """Stop here, because of a signal that this process or another one received.
-
-        Raises:
-            StoppedError: always.
-        """
+        """Raise StoppedError, because of a signal that this process or another one received."""
         received, self.received = self.received or signal.SIGTERM, None
         raise StoppedError(received)
 

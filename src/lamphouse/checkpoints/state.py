@@ -13,12 +13,7 @@ from torchmetrics import Metric, MetricCollection
 
 
 def process_state(module: nn.Module, generators: Sequence[Generator] = ()) -> dict[str, Any]:
-    """Copy the states of all random number generators and of the module's metrics.
-
-    Args:
-        module: whose metrics are copied.
-        generators: generators of the user's own.
-    """
+    """Copy the states of all random number generators, the user's own too, and of the module's metrics."""
     states = [generator.get_state() for generator in generators]
     return {"random": random_state(), "generators": states, "metrics": metric_states(module)}
 
@@ -68,10 +63,10 @@ def metric_states(module: nn.Module) -> dict[str, Any]:
     for part in module.modules():
         if isinstance(part, MetricCollection):
             part.values(copy_state=False)  # metrics of one compute group share the state that the first has updated
-    metrics = {name: part for name, part in module.named_modules() if isinstance(part, Metric)}
     return {
-        name: {"state": metric.metric_state, "updates": metric._update_count}  # private: it has no public setter
-        for name, metric in metrics.items()
+        name: {"state": part.metric_state, "updates": part._update_count}  # private: it has no public setter
+        for name, part in module.named_modules()
+        if isinstance(part, Metric)
     }
 
 

@@ -16,11 +16,7 @@ PACKAGES = (
 
 
 def environment(source: Path) -> str:
-    """Describe what a run depends on besides its configuration, as JSON.
-
-    Args:
-        source: a directory of the code that trains, in its git repository if there is one.
-    """
+    """Describe as JSON what a run depends on; `source` is a directory of the code that trains."""
     commit, changes = git_output(source, "rev-parse", "HEAD"), git_output(source, "status", "--porcelain")
     git = {"commit": commit, "changed": bool(changes)}
     machine = {"python": platform.python_version(), "platform": platform.platform(), "threads": torch.get_num_threads()}

@@ -18,21 +18,10 @@ PARTS = {"train": "train", "val": "validation", "test": "test"}
 def print_header(
     title: str, model: LightningModule, data: LightningDataModule, trainer: Trainer, run: Run, machine: str
 ) -> None:
-    """Say what is trained, on what and where.
-
-    Args:
-        title: names the experiment and the model's class.
-        model: what is trained.
-        data: what it is trained on, already set up.
-        trainer: what trains it.
-        run: where it is written.
-        machine: how the machine is used.
-    """
+    """Say what is trained, on what and where."""
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(
-        f"{title} of {parameters:,} parameters on {data_text(data)}, "
-        f"{trainer.strategy.root_device}, {trainer.precision}, run {run.name}"
-    )
+    where = f"{trainer.strategy.root_device}, {trainer.precision}, run {run.name}"
+    print(f"{title} of {parameters:,} parameters on {data_text(data)}, {where}")
     print(f"machine: {machine}", flush=True)
 
 
@@ -54,15 +43,7 @@ def unit(data: LightningDataModule) -> str:
 def print_summary(
     run: Run, rows: Sequence[Mapping[str, Any]], best_epoch: int | None, seconds: float, samples: str = "samples"
 ) -> dict[str, float]:
-    """Print the best epoch's metrics, how fast it was and where the run is; return the metrics.
-
-    Args:
-        run: what was trained.
-        rows: its table of metrics, a row for each epoch and one for the test.
-        best_epoch: the epoch of its best checkpoint; None takes the last.
-        seconds: wall time of training and testing.
-        samples: what samples are called.
-    """
+    """Print and return the metrics of the best epoch, or else of the last, and of the test; print how fast it was."""
     epochs = [row for row in rows if not any(name.startswith("test/") and value for name, value in row.items())]
     if not epochs:
         return {}  # fast_dev_run logs nothing
@@ -80,18 +61,13 @@ def print_summary(
     return metrics
 
 
-def print_metrics(values: Mapping[str, Any]) -> None:
-    """Print a table of metrics, a row for each part of the data.
-
-    Args:
-        values: by name, such as "val/loss".
-    """
-    found = [name.partition("/") for name in values]
-    names = list(dict.fromkeys(metric for part, _, metric in found if part in PARTS))
+def print_metrics(values: Mapping[str, float]) -> None:
+    """Print a table of metrics, named such as "val/loss", with a row for each part of the data."""
+    names = list(dict.fromkeys(name.partition("/")[2] for name in values if name.partition("/")[0] in PARTS))
     width = max([10, *(len(name) + 2 for name in names)])
     print(f"\n{'':<12}" + "".join(f"{name:>{width}}" for name in names))
     for part, title in PARTS.items():
-        cells = [values.get(f"{part}/{name}") for name in names]
-        if any(cell not in (None, "") for cell in cells):
-            texts = ["" if cell in (None, "") else f"{float(cell):.4f}" for cell in cells]
+        if any(name.startswith(f"{part}/") for name in values):
+            found = [values.get(f"{part}/{name}") for name in names]
+            texts = ["" if value is None else f"{value:.4f}" for value in found]
             print(f"{title:<12}" + "".join(f"{text:>{width}}" for text in texts))
