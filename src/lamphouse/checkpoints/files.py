@@ -23,34 +23,22 @@ READERS = ("resume_start", "restore", "_restore")  # how the functions of Lightn
 
 
 def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Write a checkpoint so that it is there whole or not at all; `last.ckpt` keeps its predecessor as `previous.ckpt`.
-
-    Raises:
-        OSError: the file cannot be written, on a full disk for example; what was at `path` is still there.
-        InputError: the checkpoint holds an object that cannot be read without running code.
-    """
+    """Write a checkpoint whole or not at all; what was `last.ckpt` before becomes `previous.ckpt`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path)
     with written_whole(path, path.with_name(PREVIOUS) if path.name == LAST else None) as file:
         save(checkpoint, file)
         file.flush()
-        unsafe = get_unsafe_globals_in_checkpoint(file.name)
-        if unsafe:
-            way_out = (
-                "leave it out of the hyperparameters and states, or name it to torch.serialization.add_safe_globals"
-            )
+        if unsafe := get_unsafe_globals_in_checkpoint(file.name):
+            way_out = "leave it out of hyperparameters and states, or name it to torch.serialization.add_safe_globals"
             raise InputError(f"{path}: {', '.join(sorted(unsafe))} cannot be read without running code: {way_out}")
 
 
 def save(checkpoint: Mapping[str, Any], file: BinaryIO) -> None:
-    """Write a checkpoint to an open file; each record carries its CRC-32, which `load_checkpoint` compares.
-
-    Raises:
-        OSError: the file cannot be written, which torch hides behind an error of its own.
-    """
+    """Write a checkpoint to an open file; each record carries its CRC-32, which `load_checkpoint` compares."""
     try:
         torch.save(dict(checkpoint), file)
-    except RuntimeError as error:
+    except RuntimeError as error:  # behind which torch hides that the disk is full, say
         if isinstance(error.__context__, OSError):
             raise error.__context__ from error
         raise
@@ -64,7 +52,7 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """
     try:
         with open_regular(path) as file:
-            damaged = damaged_part(file)
+            damaged = damaged_record(file)
             file.seek(0)
             checkpoint: Any = None if damaged else torch.load(file, map_location, weights_only=True)
     except FileNotFoundError as error:
@@ -79,26 +67,18 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file to read, but not a pipe, which could make the reader wait forever.
-
-    Raises:
-        OSError: it is missing, or not a regular file.
-    """
+    """Open a file to read, but not a pipe, which could make the reader wait forever."""
     if not stat.S_ISREG(path.stat().st_mode):
         raise OSError(f"{path}: not a regular file")
     return path.open("rb")
 
 
-def damaged_part(file: BinaryIO) -> str | None:
-    """Name the first record whose bytes are not those that were written, which torch does not check.
-
-    Raises:
-        zipfile.BadZipFile: records are compressed or nested, as torch never writes them: they could fill the memory.
-    """
+def damaged_record(file: BinaryIO) -> str | None:
+    """Name the first record whose bytes are not those that were written, which torch does not check."""
     with zipfile.ZipFile(file) as archive:
         records, size = archive.infolist(), file.seek(0, 2)
         if any(record.compress_type for record in records) or sum(record.file_size for record in records) > size:
-            raise zipfile.BadZipFile
+            raise zipfile.BadZipFile  # torch writes no compressed or nested records, which could fill the memory
         return archive.testzip()
 
 
@@ -121,14 +101,9 @@ class Newest(NamedTuple):
 
 
 def read_newest(directory: Path, read: Callable[[Path], Any] = load_checkpoint) -> Newest | None:
-    """Read a run's last checkpoint or, if that is damaged, its previous one; None if none has been written.
-
-    Raises:
-        InputError: there are checkpoints, but none can be read.
-    """
-    paths = [path for path in (directory / LAST, directory / PREVIOUS) if os.path.lexists(path)]
+    """Read a run's last checkpoint or, if that is damaged, its previous one; None if none has been written."""
     errors: list[InputError] = []
-    for path in paths:
+    for path in filter(os.path.lexists, (directory / LAST, directory / PREVIOUS)):
         try:
             return Newest(path, read(path), str(errors[0]).rpartition(": ")[0] if errors else None)
         except InputError as error:
@@ -141,25 +116,20 @@ def read_newest(directory: Path, read: Callable[[Path], Any] = load_checkpoint) 
 class WholeCheckpointIO(TorchCheckpointIO):
     """Has a Trainer write checkpoints whole or not at all, and check every byte when it reads them.
 
-    `Trainer(plugins=[WholeCheckpointIO()])`; checkpoints are local files.
+    `Trainer(plugins=[WholeCheckpointIO()])`; checkpoints are local files. Reading one never runs code from it, whatever
+    `weights_only` says.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write a checkpoint by `write_checkpoint`."""
         write_checkpoint(checkpoint, Path(path))
 
     def load_checkpoint(self, path: Any, map_location: Any = "cpu", weights_only: bool | None = None) -> dict[str, Any]:
-        """Read a checkpoint by `load_checkpoint`, which never runs code, whatever `weights_only` says."""
         return load_checkpoint(Path(path), map_location)
 
 
 @contextmanager
 def loading(path: Path | str | None) -> Iterator[None]:
-    """Attribute errors of Lightning's restoring to the checkpoint.
-
-    Raises:
-        InputError: the checkpoint has parts that do not fit the run.
-    """
+    """Attribute errors of Lightning's restoring to the checkpoint, which then does not fit the run."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jsonargparse.typing import PositiveFloat, PositiveInt
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, Timer
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
@@ -18,29 +18,7 @@ from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.checkpoints.state import gather, process_state, set_process_state
 from lamphouse.errors import StoppedError
 
-STOPPING = ("monitor", "mode", "patience", "min_delta", "stopping_threshold", "divergence_threshold")
-
-
-class SaveInterval:
-    """Tells when the next checkpoint within an epoch is due.
-
-    Args:
-        every_n_steps: save every so many optimizer steps; None for never.
-        minutes: save when so many minutes have passed since the last time; None for never.
-    """
-
-    def __init__(self, every_n_steps: int | None, minutes: float | None) -> None:
-        self.every_n_steps, self.minutes = every_n_steps, minutes
-        self.restart()
-
-    def passed(self, step: int) -> bool:
-        """Tell whether a checkpoint is due after this many optimizer steps."""
-        in_steps = self.every_n_steps is not None and step % self.every_n_steps == 0
-        return in_steps or (self.minutes is not None and monotonic() - self._saved > 60 * self.minutes)
-
-    def restart(self) -> None:
-        """Begin to count the minutes again, because a checkpoint was written."""
-        self._saved = monotonic()
+STOPPING = ("monitor", "mode", "patience", "min_delta", "stopping_threshold", "divergence_threshold")  # EarlyStopping's
 
 
 class ExactResume(Checkpoint):
@@ -60,13 +38,11 @@ class ExactResume(Checkpoint):
     """
 
     def __init__(
-        self,
-        dirpath: str | None = None,
-        every_n_steps: PositiveInt | None = None,
-        minutes: PositiveFloat | None = 5.0,
+        self, dirpath: str | None = None, every_n_steps: PositiveInt | None = None, minutes: PositiveFloat | None = 5.0
     ) -> None:
         self.path = Path(dirpath, LAST) if dirpath else None
-        self.interval = SaveInterval(every_n_steps, minutes)
+        self.every_n_steps, self.minutes = every_n_steps, minutes
+        self.saved_at = monotonic()
         self.signals = StopSignals()
         self.complete = False  # there is nothing left to train
         self._between_epochs = self._finished = False
@@ -75,11 +51,7 @@ class ExactResume(Checkpoint):
         self._positions: list[dict[str, Any]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Have the Trainer restore the newest whole checkpoint, unless `fit` was given a `ckpt_path`.
-
-        Raises:
-            InputError: there are checkpoints, but none can be read.
-        """
+        """Have the Trainer restore the newest whole checkpoint, unless `fit` was given a `ckpt_path`."""
         if stage != TrainerFn.FITTING:
             return
         self._goals = goals(trainer)
@@ -102,18 +74,14 @@ class ExactResume(Checkpoint):
                 callback.current_score = checkpoint["callbacks"].get(callback.state_key, {}).get("current_score")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Leave out the training of a run that is complete."""
         if self.complete:
             rank_zero_info("The run is complete: nothing is trained. Raise what ends it, such as max_epochs, to go on.")
             trainer.should_stop = True
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restore the positions of loaders and this process's state.
-
-        Lightning does not restore positions if a schedule has asked for the number of steps, and so for the loaders,
-        before the checkpoint was read.
-        """
+        """Restore the positions of loaders and this process's state."""
         self.signals.listen()
+        # Lightning leaves positions out if a schedule asked for the number of steps before the checkpoint was read
         if trainer.fit_loop.restarting and self._positions:
             stateful = [loader for loader in train_loaders(trainer) if hasattr(loader, "load_state_dict")]
             for loader, position in zip(stateful, self._positions, strict=True):
@@ -136,30 +104,28 @@ class ExactResume(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save within an epoch, if that is due or the run is to stop.
-
-        Raises:
-            StoppedError: a signal was received, and the checkpoint is written.
-        """
+        """Save within an epoch, if that is due or the run is to stop."""
         if (batch_idx + 1) % trainer.accumulate_grad_batches and not trainer.is_last_batch:
             return  # gradients are not saved
-        stop, due = self.signals.received is not None, self.interval.passed(trainer.global_step)
-        if any_process(trainer, stop or due):
+        stop = self.signals.received is not None
+        if any_process(trainer, stop or self.is_due(trainer.global_step)):
             if can_resume_here(trainer):
                 self._save(trainer)
             if any_process(trainer, stop):
                 self.signals.stop()
 
-    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Answer signals; Lightning has installed handlers before, and restores the user's at the end."""
-        self.signals.listen()
+    def is_due(self, step: int) -> bool:
+        """Tell whether to save after this many optimizer steps, within an epoch."""
+        in_steps = self.every_n_steps is not None and step % self.every_n_steps == 0
+        return in_steps or (self.minutes is not None and monotonic() - self.saved_at > 60 * self.minutes)
 
-    on_test_start = on_validation_start
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.signals.listen()  # Lightning has installed its own handlers before, and restores the user's at the end
 
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Stop if a signal was received; the evaluation will be repeated."""
-        self.signals.check()
+        self.signals.check()  # the evaluation will be repeated
 
+    on_test_start = on_validation_start
     on_test_batch_end = on_validation_batch_end
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -168,16 +134,13 @@ class ExactResume(Checkpoint):
         trainer.fit_loop.on_iteration_done()  # which Lightning calls a little later
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save what the training ended with, from which more epochs can follow."""
         self._save(trainer, between_epochs=True, finished=True)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Say how to continue a run that a signal has stopped."""
         if isinstance(exception, StoppedError) and self.path is not None:
             exception.add_note(f"{self.path}: the same script continues from here")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Add what Lightning does not save."""
         checkpoint["processes"] = gather(process_state(pl_module, loader_generators(trainer)))
         checkpoint["finished"], checkpoint["goals"] = self._finished, self._goals
         if self._between_epochs:
@@ -192,16 +155,15 @@ class ExactResume(Checkpoint):
             self._between_epochs, self._finished = between_epochs, finished
             trainer.save_checkpoint(self.path, weights_only=False)
             self._between_epochs = self._finished = False
-        self.interval.restart()
+        self.saved_at = monotonic()
 
 
 def goals(trainer: Trainer) -> dict[str, Any]:
     """Collect what decides when training ends; a run that has reached it is complete."""
-    early = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]  # set by a connector
-    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]  # as above
+    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]  # set by a connector
     return {
         **{name: getattr(trainer, name) for name in ("max_epochs", "max_steps", "min_epochs", "min_steps")},
-        "early_stopping": [[getattr(callback, name) for name in STOPPING] for callback in early],
+        "early_stopping": [[getattr(stop, name) for name in STOPPING] for stop in trainer.early_stopping_callbacks],
         "seconds": [timer.time_remaining() for timer in timers],
     }
 
@@ -234,10 +196,7 @@ def can_resume_here(trainer: Trainer) -> bool:
 
 
 def end_epoch(loop: dict[str, Any]) -> None:
-    """Have the saved state of Lightning's loop say that one epoch is over and the next has not begun.
-
-    In the hooks between two epochs it says something else, from which Lightning would omit an epoch.
-    """
+    """Have the saved state of Lightning's loop say that an epoch is over, or else resuming would omit the next."""
     for progress in loop["epoch_progress"].values():
         progress.update(dict.fromkeys(("ready", "started", "completed"), progress["processed"]))
     batches = loop["epoch_loop.batch_progress"]

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -145,7 +146,7 @@ class Recorder:
 
     def on_step(self) -> None:
         """Write a checkpoint within an epoch, if it is due or the run is to stop."""
-        if self.resumable and (self.resume.signals.received or self.resume.interval.passed(self.training.step)):
+        if self.resumable and (self.resume.signals.received or self.resume.is_due(self.training.step)):
             self.write()
         self.resume.signals.check()
 
@@ -165,7 +166,7 @@ class Recorder:
     def write(self) -> None:
         if self.resume.path:
             write_checkpoint(checkpoint_of(self.training, self.data), self.resume.path)
-        self.resume.interval.restart()
+        self.resume.saved_at = monotonic()
 
     def log(self, metrics: Mapping[str, Tensor], epoch: int, step: int) -> None:
         for logger in self.trainer.loggers:
