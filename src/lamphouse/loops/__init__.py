@@ -6,5 +6,17 @@ from lamphouse.loops.run import batches, train_handwritten
 from lamphouse.loops.schedule import LRSchedule, optimizer_and_schedule
 from lamphouse.loops.trace import Trace, record
 
-__all__ = ["Difference", "LRSchedule", "Outcome", "Trace", "batches", "compare", "optimizer_and_schedule", "record"]
-__all__ += ["refuse_unsupported", "table", "train_handwritten", "verdict"]
+__all__ = [
+    "Difference",
+    "LRSchedule",
+    "Outcome",
+    "Trace",
+    "batches",
+    "compare",
+    "optimizer_and_schedule",
+    "record",
+    "refuse_unsupported",
+    "table",
+    "train_handwritten",
+    "verdict",
+]

@@ -20,13 +20,17 @@ SUPPORTED = {  # options, by what they are arguments of
     "best_checkpoint": "monitor mode dirpath enable_version_counter save_on_train_epoch_end",
     "last_checkpoint": "dirpath every_n_steps minutes",
 }
-# values of other options that change nothing, beside the defaults
-WITHOUT_EFFECT = {"callbacks": [], "plugins": [], "enable_model_summary": False, "num_sanity_val_steps": 0}
-WITHOUT_EFFECT |= {"filename": "best"}
+WITHOUT_EFFECT = {  # values of other options that change nothing, beside the defaults
+    "callbacks": [],
+    "enable_model_summary": False,
+    "filename": "best",
+    "num_sanity_val_steps": 0,
+    "plugins": [],
+}
 HOOKS = {name for cls in (ModelHooks, CheckpointHooks, DataHooks) for name in vars(cls) if not name.startswith("_")}
-HOOKS -= {name for name in HOOKS if "predict" in name or "_dataloader" in name} | {"setup", "teardown"}
-HOOKS |= {"backward", "configure_gradient_clipping", "lr_scheduler_step", "optimizer_step", "optimizer_zero_grad"}
-HOOKS |= {"configure_callbacks", "training_step", "validation_step", "test_step"}
+OPTIMIZATION = {"backward", "configure_gradient_clipping", "lr_scheduler_step", "optimizer_step", "optimizer_zero_grad"}
+STEPS = {"configure_callbacks", "training_step", "validation_step", "test_step"}
+OUTSIDE = {name for name in HOOKS if "predict" in name or "_dataloader" in name} | {"setup", "teardown"}
 
 
 def refuse_unsupported(
@@ -52,7 +56,7 @@ def refuse_unsupported(
         if given[part]["monitor"] not in model.metric_names:
             choice = f"the hand-written loop monitors {' or '.join(model.metric_names)}: choose one"
             raise InputError(f"--{part}.monitor {given[part]['monitor']}: {choice}")
-    _refuse_overrides(type(model), Task, HOOKS)
+    _refuse_overrides(type(model), Task, (HOOKS | OPTIMIZATION | STEPS) - OUTSIDE)
     _refuse_overrides(type(data), LightningDataModule, {"load_state_dict", "on_exception", "state_dict"})
 
 
