@@ -12,7 +12,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 @pytest.mark.parametrize("experiment", sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "trainer"))
 def test_trains_and_tests(experiment: str, run: Callable[..., Any], options: Callable[[str], list[object]]) -> None:
     status, output, error = run("fit", *options(experiment))
-    if status == 2 and " --data." in error:
+    if status == 2 and (" --data." in error or "No such file" in error):
         pytest.skip(f"lacks its data, make a tiny copy in tests/arc_light/tiny_data: {error}")
     assert status == 0, error
     (folder,) = Path("runs", experiment).iterdir()
