@@ -2,8 +2,8 @@
 
 import copy
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from lightning_utilities import apply_to_collection
@@ -12,54 +12,40 @@ from torchmetrics import Metric
 
 from lamphouse.errors import InputError
 
-# maps predictions and targets to a value per sample, [B], or to the batch's mean
-Average = Callable[[Any, Any], Tensor]
+Average = Callable[[Any, Any], Tensor]  # of predictions and targets: values for each sample, [B, ...], or their mean
 
 
 class EpochMetrics(Metric):
     """The mean loss and other metrics of all samples since the last reset, in all processes.
 
     Sums of loss and averages are one vector on the device: a step is one small update, without synchronization.
-
-    Args:
-        averages: functions of predictions and targets, by name; their values are averaged over samples.
-        metrics: torchmetrics metrics by name; several values of one are reported as NAME_KEY.
+    Several values of one of `metrics` are reported as NAME_KEY.
     """
 
     full_state_update = False
     sums: Tensor  # of losses, of each average and of samples; [2 + averages]
+    metrics: Any  # ModuleList of Metric
 
-    def __init__(
-        self, averages: Mapping[str, Average] | None = None, metrics: Mapping[str, Metric] | None = None
-    ) -> None:
+    def __init__(self, averages: Mapping[str, Average] = {}, metrics: Mapping[str, Metric] = {}) -> None:
         super().__init__()
-        averages, metrics = averages or {}, metrics or {}
         self.averages, self.average_names = tuple(averages.values()), ("loss", *averages)
-        for name in metrics:
-            if name in self.average_names:
-                raise InputError(f"--model.metrics {name}: the model has this metric already: choose another name")
         self.metric_names = tuple(metrics)
+        if taken := metrics.keys() & self.average_names:
+            raise InputError(f"--model.metrics {min(taken)}: the model has this metric already: choose another name")
         self.metrics = nn.ModuleList(copy.deepcopy(metric) for metric in metrics.values())
         self.add_state("sums", torch.zeros(2 + len(averages)), dist_reduce_fx="sum")
 
     def update(self, loss: Tensor, predictions: Any, targets: Any) -> None:
         """Add a batch: its mean loss, a scalar; predictions and targets, [B, ...], or whatever the metrics take."""
         samples = len(next(iter(targets.values())) if isinstance(targets, Mapping) else targets)
-        sums = [summed(average(predictions, targets), samples) for average in self.averages]
+        averages = (average(predictions, targets) for average in self.averages)
+        sums = [values.sum() if values.ndim == 1 else values.float().mean() * samples for values in averages]
         count = torch.full((), samples, dtype=torch.float32, device=loss.device)  # bfloat16 counts to 256
         self.sums = self.sums.float() + torch.stack([loss.detach().float() * samples, *sums, count])
-        if self.metric_names:
-            self._update_metrics(predictions, targets)
-
-    def _update_metrics(self, predictions: Any, targets: Any) -> None:
-        predictions, targets = apply_to_collection((predictions, targets), Tensor, exact)
-        for _, metric in self._named_metrics():
+        for metric in self.metrics:
             for name, state in metric.metric_state.items():
                 setattr(metric, name, exact(state) if isinstance(state, Tensor) else state)  # bf16-true has cast it
-            metric.update(predictions, targets)
-
-    def _named_metrics(self) -> Iterator[tuple[str, Metric]]:
-        return zip(self.metric_names, cast("Any", self.metrics), strict=True)
+            metric.update(*apply_to_collection((predictions, targets), Tensor, exact))
 
     def running(self) -> dict[str, Tensor]:
         """Return loss and averages of this process so far; not-a-number before the first batch."""
@@ -67,24 +53,24 @@ class EpochMetrics(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         values = self.running()
-        for name, metric in self._named_metrics():
+        for name, metric in zip(self.metric_names, self.metrics, strict=True):
             values |= flattened(name, metric.compute())
         return values
 
     def reset(self) -> None:
         with torch.inference_mode(mode=False):  # else a metric validated in that mode could not be updated in another
             super().reset()
-            for _, metric in self._named_metrics():
+            for metric in self.metrics:
                 metric.reset()
 
     @property
     def names(self) -> list[str]:
         """List what `compute` returns, as far as that is known before the first batch."""
         names = list(self.average_names)
-        for name, metric in self._named_metrics():
+        for name, metric in zip(self.metric_names, copy.deepcopy(self.metrics), strict=True):
             try:
                 with warnings.catch_warnings(action="ignore"):  # that nothing was measured yet
-                    names += flattened(name, copy.deepcopy(metric).compute())
+                    names += flattened(name, metric.compute())
             except (RuntimeError, ValueError, IndexError):  # without any samples it has no value
                 names.append(name)
         return names
@@ -96,18 +82,13 @@ def exact(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32)) if tensor.is_floating_point() else tensor
 
 
-def summed(values: Tensor, samples: int) -> Tensor:
-    """Sum values over the samples of a batch; a scalar, or values with more than one dimension, count by their mean."""
-    return values.sum() if values.ndim == 1 else values.float().mean() * samples
-
-
 def flattened(name: str, value: Any) -> dict[str, Tensor]:
     """Name every scalar of a metric's value: NAME, or NAME_KEY for the entries of mappings, sequences and tensors."""
-    if isinstance(value, Tensor) and value.numel() == 1:
-        return {name: value.reshape(())}
-    if isinstance(value, Tensor | list | tuple):
-        value = dict(enumerate(value.flatten() if isinstance(value, Tensor) else value))
+    if isinstance(value, Tensor) and value.numel() != 1:
+        value = list(value.flatten())
+    if isinstance(value, list | tuple):
+        value = dict(enumerate(value))
     if not isinstance(value, Mapping):
-        return {name: torch.as_tensor(value)}
+        return {name: torch.as_tensor(value).reshape(())}
     parts = (flattened(f"{name}_{key}", part) for key, part in value.items())
     return {key: scalar for part in parts for key, scalar in part.items()}

@@ -11,20 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, hub, nn
 from torchvision.models import get_model_weights
-from torchvision.models import resnet as torchvision_resnet
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from lamphouse.errors import InputError
 
+Options = Mapping[str, Any]
 # whatever a network raises at options or images that it does not take
 ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-RESNET_BLOCKS: dict[int, tuple[type[nn.Module], list[int]]] = {
-    18: (torchvision_resnet.BasicBlock, [2, 2, 2, 2]),
-    34: (torchvision_resnet.BasicBlock, [3, 4, 6, 3]),
-    50: (torchvision_resnet.Bottleneck, [3, 4, 6, 3]),
-}
+RESNET_BLOCKS = {18: (BasicBlock, [2, 2, 2, 2]), 34: (BasicBlock, [3, 4, 6, 3]), 50: (Bottleneck, [3, 4, 6, 3])}
 
 
-class ImageNetResNet(torchvision_resnet.ResNet):  # type: ignore[misc]  # torchvision has no annotations
+class ImageNetResNet(ResNet):  # type: ignore[misc]  # torchvision has no annotations
     """torchvision's ResNet of depth 18, 34 or 50, whose stages begin with `width` channels instead of 64."""
 
     def __init__(self, depth: int, width: int = 64) -> None:
@@ -32,28 +29,19 @@ class ImageNetResNet(torchvision_resnet.ResNet):  # type: ignore[misc]  # torchv
         super().__init__(*RESNET_BLOCKS[depth])
 
     # private: torchvision has no option for the width of all stages
-    def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> nn.Sequential:
+    def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> Any:
         if planes == 64:  # the first stage, whose inputs come from the stem
             self.inplanes = self.width
-        stage: nn.Sequential = super()._make_layer(block, planes * self.width // 64, *args, **kwargs)
-        return stage
+        return super()._make_layer(block, planes * self.width // 64, *args, **kwargs)
 
 
 def build_network(
-    name: str,
-    input_shape: Sequence[int],
-    num_classes: int,
-    weights: str | None = None,
-    options: Mapping[str, Any] | None = None,
+    name: str, input_shape: Sequence[int], num_classes: int, weights: str | None = None, options: Options | None = None
 ) -> nn.Module:
     """Build a network that maps images, [B, *input_shape], to logits, [B, num_classes].
 
-    Args:
-        name: import path of a function or class that takes `num_classes`, or timm:NAME.
-        input_shape: channels, height and width of an image; a first convolution with other channels is adapted.
-        num_classes: width of the head, which replaces the head of pretrained weights that has another width.
-        weights: name of pretrained weights, such as DEFAULT.
-        options: further arguments of the function or class.
+    `name` is timm:NAME or the import path of a function or class that takes `num_classes` and `options`; pretrained
+    `weights` have a name such as DEFAULT. The first convolution is adapted to the channels, the head to the classes.
 
     Raises:
         InputError: there is no such network, or it rejects its options, the weights or images of this shape.
@@ -75,18 +63,16 @@ def _find_builder(name: str) -> Callable[..., Any]:
     try:
         builder = getattr(import_module(module), attribute)
     except (AttributeError, ImportError) as error:
-        no_timm = isinstance(error, ModuleNotFoundError) and error.name == "timm"
-        way_out = "install it with `pip install timm`" if no_timm else "name a function or class that is installed"
+        way_out = "install it with `pip install timm`" if is_timm else "name a function or class that is installed"
         raise InputError(f"{option}: {error}: {way_out}") from error
     try:
         signature(builder).bind_partial(num_classes=1)
     except (TypeError, ValueError) as error:  # not callable, without a signature, or without this parameter
-        way_out = "name a function or class that builds a classifier"
-        raise InputError(f"{option}: takes no num_classes: {way_out}") from error
+        raise InputError(f"{option}: takes no num_classes: name what builds a classifier") from error
     return partial(builder, name.removeprefix("timm:")) if is_timm else builder
 
 
-def _call(builder: Callable[..., Any], arguments: Mapping[str, Any], option: str, way_out: str) -> nn.Module:
+def _call(builder: Callable[..., Any], arguments: Options, option: str, way_out: str) -> nn.Module:
     try:
         network = builder(**arguments)
     except ERRORS as error:
@@ -96,29 +82,19 @@ def _call(builder: Callable[..., Any], arguments: Mapping[str, Any], option: str
     return network
 
 
-def load_pretrained(builder: Callable[..., Any], weights: str, options: Mapping[str, Any] | None = None) -> nn.Module:
-    """Build a network with its pretrained weights and their head, from the cache or by a download.
-
-    Raises:
-        InputError: there are no such weights, they cannot be downloaded, or they do not fit the options.
-    """
-    option, known = f"--model.weights {weights}", _known_weights(builder)
+def load_pretrained(builder: Callable[..., Any], weights: str, options: Options | None = None) -> nn.Module:
+    """Build a network with its pretrained weights; raise an InputError if there are none, or they do not fit."""
+    option = f"--model.weights {weights}"
+    try:
+        argument, known = "weights", get_model_weights(builder).__members__
+    except ValueError:  # not one of torchvision's; timm has one set of weights for each name
+        argument, known = "pretrained", {"DEFAULT": True} if "pretrained" in signature(builder).parameters else {}
     if weights not in known:
         raise InputError(f"{option}: no such weights; there are {', '.join(known) or 'none'}")
-    argument, url = known[weights]
+    url = getattr(known[weights], "url", "")
     way_out = f"put {url} into {hub.get_dir()}/checkpoints" if url else "download them once with a network connection"
     with torch.random.fork_rng(devices=[]):  # the random numbers of the run do not depend on it
-        return _call(builder, {**(options or {}), **argument}, f"{option}: cannot be loaded", way_out)
-
-
-def _known_weights(builder: Callable[..., Any]) -> dict[str, tuple[dict[str, Any], str]]:
-    """Map names of pretrained weights to the argument that chooses them, and their URL."""
-    try:
-        members = get_model_weights(builder).__members__
-    except ValueError:  # not one of torchvision's; timm has one set of weights for each name
-        has_weights = "pretrained" in signature(builder).parameters
-        return {"DEFAULT": ({"pretrained": True}, "")} if has_weights else {}
-    return {name: ({"weights": member}, member.url) for name, member in members.items()}
+        return _call(builder, {**(options or {}), argument: known[weights]}, f"{option}: cannot be loaded", way_out)
 
 
 def _replace_head(pretrained: nn.Module, network: nn.Module) -> nn.Module:
@@ -130,13 +106,10 @@ def _replace_head(pretrained: nn.Module, network: nn.Module) -> nn.Module:
 
 
 def _adapt_channels(network: nn.Module, channels: int) -> None:
-    """Change the input channels of the first convolution, so that activations keep their size.
-
-    One channel gets the sum of the filters, as if a grey image were repeated; more channels repeat them.
-    """
     convolution = next((layer for layer in network.modules() if isinstance(layer, nn.Conv2d)), None)
     if convolution is None or convolution.in_channels == channels or convolution.groups != 1:
         return
+    # one channel gets the sum of the filters, as if a grey image were repeated; more repeat them, at the same scale
     filters, inputs = convolution.weight.detach(), convolution.in_channels
     repeated = filters[:, torch.arange(channels) % inputs] * (inputs / channels)
     convolution.weight = nn.Parameter(filters.sum(1, keepdim=True) if channels == 1 else repeated)

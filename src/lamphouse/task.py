@@ -12,12 +12,10 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torchmetrics import Metric
 
+from lamphouse.errors import InputError
 from lamphouse.metrics import Average, EpochMetrics
-from lamphouse.optim import Schedule, call_option, dry_run, optimizer_with_schedule, parameter_groups
+from lamphouse.optim import ReduceLROnPlateau, Schedule, call_option, optimizer_with_schedule, parameter_groups
 
-OptimizerCallable = Callable[[Iterable[Any]], Optimizer]
-LRSchedulerCallable = Callable[[Optimizer], Schedule]
-CompileMode = Literal["default", "reduce-overhead", "max-autotune"]
 Part = Literal["train", "val", "test"]
 MIN_CHANNELS_LAST = 8  # with fewer channels innermost, torch 2.15's AVX2 convolutions write beyond their memory
 
@@ -40,20 +38,20 @@ class Task(LightningModule, ABC):
 
     def __init__(
         self,
-        optimizer: OptimizerCallable = lambda groups: SGD(groups, lr=0.01),
-        lr_scheduler: LRSchedulerCallable | None = None,
+        optimizer: Callable[[Iterable[Any]], Optimizer] = lambda groups: SGD(groups, lr=0.01),
+        lr_scheduler: Callable[[Optimizer], Schedule] | None = None,
         metrics: dict[str, Metric] | None = None,
         channels_last: bool | None = False,
-        compile: bool | CompileMode = False,
+        compile: bool | Literal["default", "reduce-overhead", "max-autotune"] = False,
     ) -> None:
         super().__init__()
         # a checkpoint holds plain types only, and loggers get the whole configuration from the command line
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "metrics"], logger=False)
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.channels_last, self.compile_network = channels_last, compile
-        self.train_metrics = EpochMetrics(self.averages, metrics)
-        self.val_metrics = EpochMetrics(self.averages, metrics)
-        self.test_metrics = EpochMetrics(self.averages, metrics)
+        self.train_metrics = EpochMetrics(self.averages, metrics or {})
+        self.val_metrics = EpochMetrics(self.averages, metrics or {})
+        self.test_metrics = EpochMetrics(self.averages, metrics or {})
 
     def __setattr__(self, name: str, value: Any) -> None:
         # private: Lightning sets it twice at every hook, which nn.Module.__setattr__ makes slow: without this,
@@ -114,9 +112,8 @@ class Task(LightningModule, ABC):
     def setup(self, stage: str) -> None:
         if self.memory_format == torch.channels_last:
             self.network.to(memory_format=torch.channels_last)
-        if self.compile_network:
-            mode = None if self.compile_network is True else self.compile_network
-            self.network.compile(mode=mode)  # in place: keys of checkpoints keep their names
+        if self.compile_network:  # in place: keys of checkpoints keep their names
+            self.network.compile(mode=None if self.compile_network is True else self.compile_network)
 
     def forward(self, inputs: Tensor) -> Any:
         """Apply the network to a batch of inputs, [B, ...], converted to its data type and memory format."""
@@ -127,11 +124,7 @@ class Task(LightningModule, ABC):
         return self.network(inputs)
 
     def configure_optimizers(self, total_steps: int | None = None) -> OptimizerLRScheduler:
-        """Build the optimizer and its schedule for a run of `total_steps`; None asks the Trainer.
-
-        Raises:
-            InputError: one of them rejects its options.
-        """
+        """Build the optimizer and its schedule for a run of `total_steps`; None asks the Trainer."""
         optimizer: Optimizer = call_option("optimizer", self.optimizer, parameter_groups(self))
         if self.lr_scheduler is None:
             return optimizer
@@ -140,4 +133,15 @@ class Task(LightningModule, ABC):
 
     def check_optimizer(self, device: torch.device | str = "cpu") -> None:
         """Raise an InputError if the optimizer or its schedule rejects its options; the model does not change."""
-        dry_run(self.optimizer, self.configure_optimizers, device)
+        parameter = nn.Parameter(torch.zeros(2, 2, device=device))
+        parameter.grad = torch.ones_like(parameter)
+        call_option("optimizer", call_option("optimizer", self.optimizer, [{"params": [parameter]}]).step)
+        configured: Any = self.configure_optimizers(total_steps=1)
+        if self.lr_scheduler is None:
+            return
+        optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
+        optimizer.step()
+        call_option("lr_scheduler", scheduler.step, *([0.0] if isinstance(scheduler, ReduceLROnPlateau) else []))
+        lr = min(float(group["lr"]) for group in optimizer.param_groups)
+        if not 0 <= lr < float("inf"):
+            raise InputError(f"--model.lr_scheduler: it leads to a learning rate of {lr}; see --help for its options")

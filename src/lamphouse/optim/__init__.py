@@ -1,15 +1,8 @@
 """Parameter groups, learning-rate schedules that know the length of the run, and Muon."""
 
-from lamphouse.optim.build import call_option, dry_run, optimizer_with_schedule, parameter_groups
+from lamphouse.optim.build import call_option, optimizer_with_schedule, parameter_groups
 from lamphouse.optim.muon import ConvMuon
-from lamphouse.optim.schedules import (
-    OneCycle,
-    ReduceLROnPlateau,
-    RunLengthLR,
-    Schedule,
-    WarmupCosineLR,
-    WarmupLinearLR,
-)
+from lamphouse.optim.schedules import OneCycle, ReduceLROnPlateau, RunLengthLR, Schedule, WarmupCosineLR, WarmupLinearLR
 
 __all__ = [
     "ConvMuon",
@@ -20,7 +13,6 @@ __all__ = [
     "WarmupCosineLR",
     "WarmupLinearLR",
     "call_option",
-    "dry_run",
     "optimizer_with_schedule",
     "parameter_groups",
 ]

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import nn
 from torch.optim import Optimizer
@@ -13,10 +12,7 @@ from lamphouse.optim.schedules import BY_STEP, ReduceLROnPlateau, RunLengthLR, S
 
 
 def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
-    """Group the trainable parameters so that one-dimensional ones (biases, norms) have no weight decay.
-
-    Decaying them costs accuracy (He et al. 2019, arXiv:1812.01187, section 3.1).
-    """
+    """Group trainable parameters; those of biases and norms have no weight decay (He et al. 2019, arXiv:1812.01187)."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     decayed = {"params": [p for p in parameters if p.ndim > 1]}
     others = {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}
@@ -36,11 +32,7 @@ def optimizer_with_schedule(
 ) -> OptimizerLRSchedulerConfig:
     """Build a schedule, and return it with its optimizer in the form that `configure_optimizers` returns.
 
-    Args:
-        optimizer: its learning rate is scheduled.
-        schedule: builds the schedule.
-        total_steps: returns the optimizer steps of the whole run, such as `trainer.estimated_stepping_batches`; called
-            only if the schedule depends on it.
+    `total_steps` returns the optimizer steps of the whole run; it is called only if the schedule depends on them.
 
     Raises:
         InputError: the schedule rejects its options, or needs the length of a run without end.
@@ -54,28 +46,3 @@ def optimizer_with_schedule(
     interval = "step" if isinstance(scheduler, BY_STEP) else "epoch"
     monitor = scheduler.monitor if isinstance(scheduler, ReduceLROnPlateau) else "val/loss"
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval, "monitor": monitor}}
-
-
-def dry_run(optimizer: Callable[..., Any], configure: Callable[..., Any], device: torch.device | str) -> None:
-    """Step an optimizer on a parameter of its own, then a model's optimizer and schedule without gradients.
-
-    Args:
-        optimizer: builds the optimizer from parameter groups.
-        configure: the model's `configure_optimizers`, which takes `total_steps`; nothing of the model changes.
-        device: where the model will be.
-
-    Raises:
-        InputError: one of them rejects its options.
-    """
-    parameter = nn.Parameter(torch.zeros(2, 2, device=device))
-    parameter.grad = torch.ones_like(parameter)
-    call_option("optimizer", call_option("optimizer", optimizer, [{"params": [parameter]}]).step)
-    configured = configure(total_steps=1)
-    if not isinstance(configured, dict):
-        return
-    scheduler = configured["lr_scheduler"]["scheduler"]
-    configured["optimizer"].step()
-    call_option("lr_scheduler", scheduler.step, *([0.0] if isinstance(scheduler, ReduceLROnPlateau) else []))
-    lr = min(float(group["lr"]) for group in configured["optimizer"].param_groups)
-    if not 0 <= lr < float("inf"):
-        raise InputError(f"--model.lr_scheduler: it leads to a learning rate of {lr}; see --help for its options")

@@ -8,8 +8,6 @@ from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, NonNegativ
 from torch import Tensor
 from torch.optim import Optimizer
 
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of x, x³ and x⁵ that drive singular values towards 1 fastest
-
 
 class ConvMuon(Optimizer):
     """Muon for convolutional networks (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon).
@@ -39,16 +37,13 @@ class ConvMuon(Optimizer):
         weight_decay: NonNegativeFloat = 0.0,
         steps: NonNegativeInt = 5,
     ) -> None:
-        groups = [group if isinstance(group, dict) else {"params": [group]} for group in params]
-        parameters = [parameter for group in groups for parameter in group["params"]]
-        filters, matrices, vectors = (
-            [p for p in parameters if p.ndim in sizes] for sizes in (range(3, 6), range(2, 3), range(2))
-        )
-        kinds = [{"params": filters, "lr": float(lr), "momentum": float(momentum), "weight_decay": 0.0}]
-        for kind, rate in ((matrices, head_lr), (vectors, vector_lr)):
+        every = [p for group in params for p in (group["params"] if isinstance(group, dict) else [group])]
+        filters, matrices, vectors = ([p for p in every if p.ndim in sizes] for sizes in ((3, 4, 5), (2,), (0, 1)))
+        groups = [{"params": filters, "lr": float(lr), "momentum": float(momentum), "weight_decay": 0.0}]
+        for parameters, rate in ((matrices, head_lr), (vectors, vector_lr)):
             decay = weight_decay / rate if rate else 0.0
-            kinds.append({"params": kind, "lr": float(rate), "weight_decay": decay})
-        super().__init__([kind for kind in kinds if kind["params"]], {"momentum": float(sgd_momentum)})
+            groups.append({"params": parameters, "lr": float(rate), "weight_decay": decay})
+        super().__init__([group for group in groups if group["params"]], {"momentum": float(sgd_momentum)})
         self.steps = int(steps)
 
     @torch.no_grad()
@@ -66,8 +61,7 @@ class ConvMuon(Optimizer):
         state = self.state[parameter]
         if not state:
             state["momentum_buffer"] = torch.zeros_like(parameter)
-        velocity = state["momentum_buffer"]
-        velocity.mul_(group["momentum"]).add_(gradient)
+        velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
         update = gradient.add_(velocity, alpha=group["momentum"])
         if parameter.ndim > 2:
             parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
@@ -76,14 +70,11 @@ class ConvMuon(Optimizer):
 
 
 def orthogonal(matrix: Tensor, steps: int) -> Tensor:
-    """Bring all singular values of a matrix, [M, N], near 1 and keep its singular vectors, by Newton-Schulz.
-
-    In float32 also within autocast, since CPUs without instructions for bfloat16 are a hundred times slower in it.
-    """
-    a, b, c = NEWTON_SCHULZ
+    """Bring all singular values of a matrix, [M, N], near 1 and keep its singular vectors, by Newton-Schulz."""
+    a, b, c = 3.4445, -4.7750, 2.0315  # coefficients of x, x³ and x⁵ that drive singular values towards 1 fastest
     tall = matrix.size(0) > matrix.size(1)
     x = (matrix.T if tall else matrix).float()
-    with torch.autocast(matrix.device.type, enabled=False):
+    with torch.autocast(matrix.device.type, enabled=False):  # without instructions for it, bfloat16 is 100 times slower
         x = x / (x.norm() + 1e-7)
         for _ in range(steps):
             gram = x @ x.T

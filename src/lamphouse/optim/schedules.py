@@ -5,29 +5,28 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-from jsonargparse.typing import ClosedUnitInterval
+from jsonargparse.typing import ClosedUnitInterval as Fraction
 from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 from torch.optim.lr_scheduler import LRScheduler
 
-Curve = Callable[[float, float, float], float]
+Curve = Callable[[float, float, float], float]  # of start, end and progress, 0..1
 
 
 def linear(start: float, end: float, progress: float) -> float:
-    """Interpolate along a straight line; `progress` is 0..1."""
+    """Interpolate along a straight line."""
     return start + (end - start) * progress
 
 
 def cosine(start: float, end: float, progress: float) -> float:
-    """Interpolate along half a cosine; `progress` is 0..1."""
+    """Interpolate along half a cosine."""
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
 class RunLengthLR(LRScheduler, ABC):
     """Warm up to the optimizer's own `lr`, then decay to the end of the run (abstract).
 
-    `total_steps` is not part of the state: a run that is resumed with more epochs gets the same curve, stretched over
-    its new length.
+    `total_steps` is not part of the state: a run resumed with more epochs gets the same curve, stretched.
 
     Args:
         optimizer: its `lr` is the highest rate.
@@ -39,11 +38,7 @@ class RunLengthLR(LRScheduler, ABC):
     total_steps = 1
 
     def __init__(
-        self,
-        optimizer: Optimizer,
-        warmup: ClosedUnitInterval = 0.05,
-        initial: ClosedUnitInterval = 0.01,
-        final: ClosedUnitInterval = 0.0,
+        self, optimizer: Optimizer, warmup: Fraction = 0.05, initial: Fraction = 0.01, final: Fraction = 0.0
     ) -> None:
         # a checkpoint holds plain floats, not the option parser's types
         self.warmup, self.initial, self.final = float(warmup), float(initial), float(final)
@@ -54,15 +49,13 @@ class RunLengthLR(LRScheduler, ABC):
     def curves(self) -> tuple[Curve, Curve]:
         """The curves of the warm-up and of the decay."""
 
-    def factor(self, progress: float) -> float:
-        """Compute the factor on `lr` at `progress`: 0 at the first step, 1 after the last."""
-        rise, fall = self.curves
-        if progress < self.warmup:
-            return rise(self.initial, 1.0, progress / self.warmup)
-        return fall(1.0, self.final, (progress - self.warmup) / max(1.0 - self.warmup, 1e-12))
-
     def get_lr(self) -> list[float | Tensor]:
-        factor = self.factor(min(self.last_epoch / self.total_steps, 1.0))
+        rise, fall = self.curves
+        progress = min(self.last_epoch / self.total_steps, 1.0)  # 0 at the first step, 1 after the last
+        if progress < self.warmup:
+            factor = rise(self.initial, 1.0, progress / self.warmup)
+        else:
+            factor = fall(1.0, self.final, (progress - self.warmup) / max(1.0 - self.warmup, 1e-12))
         return [lr * factor for lr in self.base_lrs]
 
     def state_dict(self) -> dict[str, Any]:
@@ -82,21 +75,13 @@ class WarmupLinearLR(RunLengthLR):
 
 
 class OneCycle(RunLengthLR):
-    """Up along a cosine, then down along another (Smith & Topin 2019, arXiv:1708.07120), at constant momentum.
-
-    Its options are those of `RunLengthLR`, with the defaults of torch's `OneCycleLR`.
-    """
+    """Cosine warm-up and decay at constant momentum (Smith & Topin 2019, arXiv:1708.07120); see `RunLengthLR`."""
 
     curves = (cosine, cosine)
 
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        warmup: ClosedUnitInterval = 0.3,
-        initial: ClosedUnitInterval = 0.04,
-        final: ClosedUnitInterval = 0.0,
-    ) -> None:
-        super().__init__(optimizer, warmup, initial, final)
+    # with the defaults of torch's OneCycleLR
+    def __init__(self, optimizer: Optimizer, warmup: Fraction = 0.3, initial: Fraction = 0.04, **kwargs: Any) -> None:
+        super().__init__(optimizer, warmup, initial, **kwargs)
 
 
 class ReduceLROnPlateau(lr_scheduler.ReduceLROnPlateau):
