@@ -42,9 +42,7 @@ def build_network(
 
     `name` is timm:NAME or the import path of a function or class that takes `num_classes` and `options`; pretrained
     `weights` have a name such as DEFAULT. The first convolution is adapted to the channels, the head to the classes.
-
-    Raises:
-        InputError: there is no such network, or it rejects its options, the weights or images of this shape.
+    Raises an InputError if there is no such network, or if it rejects its options, the weights or the images.
     """
     option, builder, options = f"--model.network {name}", _find_builder(name), options or {}
     network = _call(builder, {**options, "num_classes": num_classes}, option, "see --model.network_args")

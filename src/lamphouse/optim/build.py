@@ -33,9 +33,7 @@ def optimizer_with_schedule(
     """Build a schedule, and return it with its optimizer in the form that `configure_optimizers` returns.
 
     `total_steps` returns the optimizer steps of the whole run; it is called only if the schedule depends on them.
-
-    Raises:
-        InputError: the schedule rejects its options, or needs the length of a run without end.
+    Raises an InputError if the schedule rejects its options, or needs the length of a run without end.
     """
     scheduler = call_option("lr_scheduler", schedule, optimizer)
     if isinstance(scheduler, RunLengthLR):

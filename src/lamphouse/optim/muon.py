@@ -58,10 +58,9 @@ class ConvMuon(Optimizer):
 
     def _change(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         gradient = gradient.add(parameter, alpha=group["weight_decay"])
-        state = self.state[parameter]
-        if not state:
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-        velocity = state["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
+        if parameter not in self.state:
+            self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        velocity = self.state[parameter]["momentum_buffer"].mul_(group["momentum"]).add_(gradient)
         update = gradient.add_(velocity, alpha=group["momentum"])
         if parameter.ndim > 2:
             parameter.mul_(len(parameter) ** 0.5 / parameter.norm())

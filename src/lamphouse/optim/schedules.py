@@ -8,7 +8,6 @@ from typing import Any
 from jsonargparse.typing import ClosedUnitInterval as Fraction
 from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
-from torch.optim.lr_scheduler import LRScheduler
 
 Curve = Callable[[float, float, float], float]  # of start, end and progress, 0..1
 
@@ -23,7 +22,7 @@ def cosine(start: float, end: float, progress: float) -> float:
     return end + (start - end) * (1 + math.cos(math.pi * progress)) / 2
 
 
-class RunLengthLR(LRScheduler, ABC):
+class RunLengthLR(lr_scheduler.LRScheduler, ABC):
     """Warm up to the optimizer's own `lr`, then decay to the end of the run (abstract).
 
     `total_steps` is not part of the state: a run resumed with more epochs gets the same curve, stretched.
