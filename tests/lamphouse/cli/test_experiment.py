@@ -89,7 +89,7 @@ def test_the_callbacks_have_names_and_knobs() -> None:
     assert made.trainer.early_stopping_callback.patience == 3
     best, last = made.trainer.checkpoint_callbacks
     assert best.monitor == "val/loss"
-    assert last.interval.minutes == 5
+    assert last.minutes == 5
 
 
 def test_more_callbacks_are_added_and_none_is_lost() -> None:
