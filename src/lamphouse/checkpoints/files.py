@@ -1,7 +1,6 @@
 """Checkpoint files: written whole or not at all, read with every byte checked and without running code."""
 
 import os
-import stat
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -50,13 +49,13 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     Raises:
         InputError: it is missing, damaged, or not one of Lightning's.
     """
+    if not path.is_file():  # missing, or a pipe, which could make the reader wait forever
+        raise InputError(f"{path}: no such checkpoint: train first, or give another run")
     try:
-        with open_regular(path) as file:
+        with path.open("rb") as file:
             damaged = damaged_record(file)
             file.seek(0)
             checkpoint: Any = None if damaged else torch.load(file, map_location, weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such checkpoint: train first, or give another run") from error
     except Exception as error:  # zipfile, pickle and torch raise all kinds of errors on a damaged file
         raise InputError(f"{path}: not a readable checkpoint: use another one, or train again") from error
     if damaged:
@@ -64,13 +63,6 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     if not is_lightnings(checkpoint):
         raise InputError(f"{path}: not a checkpoint of Lightning's: use one that a run wrote")
     return dict(checkpoint)
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file to read, but not a pipe, which could make the reader wait forever."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(f"{path}: not a regular file")
-    return path.open("rb")
 
 
 def damaged_record(file: BinaryIO) -> str | None:

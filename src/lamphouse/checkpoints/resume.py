@@ -1,4 +1,4 @@
-"""Exact resume: a run that was killed ends with the bits of one that was not."""
+"""Callbacks that resume: a run that was killed ends with the bits of one that was not."""
 
 import sys
 from pathlib import Path
@@ -27,9 +27,8 @@ class ExactResume(Checkpoint):
     It saves between epochs, within them, at the end and when a signal asks the run to stop: what Lightning saves, with
     the position of loaders that have a `state_dict`, the states of all random number generators and of all metrics, of
     every process. Within an epoch it does not save while gradients accumulate, when a validation is due, or if a loader
-    has no `state_dict`; then the run resumes from the beginning of the epoch. Use it with `WholeCheckpointIO`.
-
-    SIGTERM, SIGUSR1 and SIGINT let the step finish, save, and raise StoppedError.
+    has no `state_dict`; then the run resumes from the beginning of the epoch. SIGTERM, SIGUSR1 and SIGINT let the step
+    finish, save, and raise StoppedError. Use it with `WholeCheckpointIO`.
 
     Args:
         dirpath: the run's directory; None saves nothing.
@@ -158,6 +157,19 @@ class ExactResume(Checkpoint):
         self.saved_at = monotonic()
 
 
+class BestCheckpoint(ModelCheckpoint):
+    """A ModelCheckpoint that still knows the best epoch after the run's directory was moved or copied."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        moved = {name: self._moved(state_dict[name]) for name in paths}
+        best = {self._moved(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
+
+    def _moved(self, path: str) -> str:
+        return str(Path(self.dirpath or ".", Path(path).name)) if path else path
+
+
 def goals(trainer: Trainer) -> dict[str, Any]:
     """Collect what decides when training ends; a run that has reached it is complete."""
     timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]  # set by a connector
@@ -184,7 +196,7 @@ def loader_generators(trainer: Trainer) -> list[Generator]:
     loaders = [loader for loader in train_loaders(trainer) if not hasattr(loader, "state_dict")]
     owners = [owner for loader in loaders for owner in (loader, getattr(loader, "sampler", None))]
     generators = [getattr(owner, "generator", None) for owner in owners]
-    return list({id(generator): generator for generator in generators if isinstance(generator, Generator)}.values())
+    return [generator for generator in generators if isinstance(generator, Generator)]
 
 
 def can_resume_here(trainer: Trainer) -> bool:

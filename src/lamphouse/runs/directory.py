@@ -16,7 +16,6 @@ class Run:
         self.metrics = path / "metrics.csv"  # a row for each epoch
         self.best = path / "best.ckpt"  # by the monitored metric
         self.last = path / "last.ckpt"  # from which the run resumes
-        self.previous = path / "previous.ckpt"  # the one before, in case the last is damaged
 
 
 def new_run(root: Path, experiment: str) -> Run:

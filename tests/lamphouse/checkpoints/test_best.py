@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from lamphouse.checkpoints.best import BestCheckpoint
+from lamphouse.checkpoints import BestCheckpoint
 
 
 def test_what_was_reached_is_known_in_another_directory() -> None:
