@@ -3,12 +3,12 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 
 from lamphouse.callbacks import Position, find_operation
 from lamphouse.checkpoints.files import saved_steps
-from lamphouse.cli.experiment import Experiment, is_first_process
+from lamphouse.cli.experiment import Experiment
 from lamphouse.data import BatchSampler, TensorDataModule
 from lamphouse.errors import NotFiniteError
 from lamphouse.files import write_whole
@@ -25,11 +25,11 @@ FINDER = "-c configs/debug/anomaly.yaml finds the operation"
 def explaining_not_finite(experiment: Experiment) -> Iterator[None]:
     """Add to a `NotFiniteError` the samples of the batch, what to try, and the checkpoint to continue from."""
     try:
-        with naming_operation(experiment):
+        with _naming_operation(experiment) if experiment.config.trainer.detect_anomaly else nullcontext():
             yield
     except NotFiniteError as error:
-        parts = [str(error), named_samples(experiment, error.position) if error.position else ""]
-        if is_first_process():
+        parts = [str(error), _named_samples(experiment, error.position) if error.position else ""]
+        if experiment.trainer.is_global_zero:
             steps, last = saved_steps(experiment.run.path), os.path.relpath(experiment.run.last)
             kept = f"{last} is from before, with {steps} steps" if steps else "nothing was learned yet"
             parts += [ADVICE, "" if experiment.config.trainer.detect_anomaly else FINDER, kept]
@@ -37,11 +37,7 @@ def explaining_not_finite(experiment: Experiment) -> Iterator[None]:
 
 
 @contextmanager
-def naming_operation(experiment: Experiment) -> Iterator[None]:
-    """Name the operation behind a number that is not finite, if `--trainer.detect_anomaly` asks for it."""
-    if not experiment.config.trainer.detect_anomaly:
-        yield
-        return
+def _naming_operation(experiment: Experiment) -> Iterator[None]:
     with find_operation(experiment.model) as finder:
         try:
             yield
@@ -54,21 +50,19 @@ def naming_operation(experiment: Experiment) -> Iterator[None]:
             raise NotFiniteError(f"a gradient is nan {position}: {finder}: {error}", position) from error
 
 
-def named_samples(experiment: Experiment, position: Position) -> str:
-    """Name the samples of a batch by their indices in the training set; many are listed in a file of the run."""
+def _named_samples(experiment: Experiment, position: Position) -> str:
     data = experiment.datamodule
     sampler = data.train_dataloader().sampler if isinstance(data, TensorDataModule) else None
     if not isinstance(sampler, BatchSampler):
         return ""  # another DataLoader, whose order is not known
     sampler.set_epoch(position.epoch)
     _, batch = next(islice(sampler, position.batch, None))
-    indices = [int(index) for index in batch]
-    text = f"training samples {', '.join(map(str, indices[:MOST_NAMED]))}"
-    if len(indices) <= MOST_NAMED:
+    text = f"training samples {', '.join(map(str, batch[:MOST_NAMED].tolist()))}"
+    if len(batch) <= MOST_NAMED:
         return text
-    if not is_first_process():
+    if not experiment.trainer.is_global_zero:
         return f"{text} …"
     path = experiment.run.path / "not_finite.json"
-    described = {**position._asdict(), "lr": float(position.lr), "training_samples": indices}
+    described = {**position._asdict(), "lr": float(position.lr), "training_samples": batch.tolist()}
     write_whole(path, json.dumps(described) + "\n")
     return f"{text} … (all in {os.path.relpath(path)})"

@@ -1,33 +1,119 @@
-"""An experiment: model, data and Trainer, instantiated from the options."""
+"""An experiment: its options, parsed from YAML files and the command line, and the objects made from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jsonargparse import Namespace
+from jsonargparse.typing import OpenUnitInterval, restricted_number_type
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.cli import _InstantiatorFn  # private: has a module know the options that it was made with
-from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.cli import (
+    LightningArgumentParser,
+    LightningCLI,
+    _InstantiatorFn,  # private: has a module know the options that it was made with
+)
 from torch import Tensor
 
 from lamphouse.callbacks import EMA, EpochProgress, FiniteCheck, NoProfiler, StopNotFinite, Throughput
+from lamphouse.checkpoints import BestCheckpoint, ExactResume
 from lamphouse.checkpoints.files import WholeCheckpointIO
 from lamphouse.cli.checks.messages import first_plain_message
-from lamphouse.cli.checks.options import check_options, monitor_rules
-from lamphouse.cli.configuration import LINKED, Configuration
+from lamphouse.cli.checks.options import check_file_keys, check_options, check_values, monitor_rules, rules
+from lamphouse.cli.checks.yaml_files import yaml_files
+from lamphouse.cli.parser import ExperimentParser, integers_first, restrict_jsonargparse
+from lamphouse.cli.project import Project
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
-from lamphouse.loggers import MetricsTable, make_logger
-from lamphouse.machine.settings import default_channels_last, default_precision, device_type
+from lamphouse.loggers import LoggerName, MetricsTable, make_logger
+from lamphouse.loops import refuse_unsupported
+from lamphouse.machine.settings import Machine, default_channels_last, default_precision, device_type
+from lamphouse.runs.directory import Run
 from lamphouse.task import Task
 
+Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
+LINKED = ("num_classes", "input_shape")  # arguments of the model that come from the data
 
-class Experiment(Configuration):
-    """The parsed and instantiated experiment, ready to run; see `Configuration` for its arguments."""
+
+class Experiment(LightningCLI):
+    """Parses, checks and instantiates model, data and Trainer.
+
+    `where` chooses the run's directory once the options are known; None keeps the experiment from writing.
+    """
+
+    def __init__(
+        self, project: Project, command: str, args: Sequence[str], where: Callable[[Namespace], Run] | None = None
+    ) -> None:
+        self.project, self.args, self.where = project, list(args), where
+        restrict_jsonargparse()
+        integers_first(Trainer.__init__)
+        project.import_parts()
+        usage = {"prog": f"{project.program} {command}", "usage": "%(prog)s [-c FILE ...] [--OPTION VALUE ...]"}
+        super().__init__(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            auto_configure_optimizers=False,
+            run=False,
+            args=self.args,
+            parser_class=ExperimentParser,
+            parser_kwargs={**usage, "allow_abbrev": False},
+        )
+
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        loop_names: Any = Literal[("automatic", *self.project.loops)]
+        options: dict[str, tuple[Any, Any, str]] = {  # type, default, help
+            "seed_everything": (Seed, 42, "Seed of all random numbers, below 2**32."),
+            "experiment": (str | None, None, "Name of the experiment (default: of the YAML file that has the model)."),
+            "loop": (loop_names, "automatic", "Training loop."),
+            "ema": (OpenUnitInterval | None, None, "Decay of an exponential moving average of the weights."),
+            "check_finite": (bool, True, "Stop at the first loss or gradient that is infinite or nan."),
+            "machine": (Machine, Machine(), "Settings of the machine."),
+            "logger": (LoggerName, "csv", "Logger; csv and none write the run's own metrics.csv and nothing else."),
+            "logger_options": (dict[str, Any], {}, "Arguments of Lightning's logger, such as `project` of W&B's."),
+            "runs": (Path, Path("runs"), "Directory of all runs."),
+        }
+        for name, (kind, default, text) in options.items():
+            parser.add_argument(f"--{name}", type=kind, default=default, help=text)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.add_lightning_class_args(BestCheckpoint, "best_checkpoint")
+        parser.add_lightning_class_args(ExactResume, "last_checkpoint")
+        for name in LINKED:
+            parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
+        # the data's own sampler knows the processes, and the run's commands know the file
+        parser.set_defaults({"trainer.use_distributed_sampler": False, "best_checkpoint.filename": "best"})
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        self.files = yaml_files(args)
+        try:
+            self.config = config = parser.parse_args(args)
+        except RecursionError as error:
+            raise InputError("an option is nested too deeply; see --help for every option") from error
+        check_file_keys(self.files, config, parser.get_defaults())
+        check_values(config)
+        check_options(config, rules())
+        if config.trainer.logger is False:
+            config.trainer.logger, config.logger = None, "none"
+        if not config.experiment:  # the name of the last YAML file that has a model, or else of the model's class
+            names = [path.stem for path, options in self.files.items() if "model" in options]
+            config.experiment = names[-1] if names else str(config.model.class_path).rpartition(".")[2].lower()
+
+    def resolved(self) -> str:
+        """Dump the whole configuration, defaults included, as YAML."""
+        config = self.config.clone()
+        del config["config"]  # the files that it came from
+        config.best_checkpoint.dirpath = config.last_checkpoint.dirpath = None  # a run may be moved
+        text: str = self.parser.dump(config, skip_none=False, skip_link_targets=False, skip_validation=True)
+        return text
 
     def before_instantiate_classes(self) -> None:
         config, self.device = self.config, device_type(self.config.trainer.accelerator)
@@ -60,10 +146,11 @@ class Experiment(Configuration):
             return model_class(*args, **kwargs)  # one among the model's options
         links = {key: value for key, value in applied_instantiation_links.items() if key.rpartition(".")[2] in kwargs}
         for key, value in links.items():
-            name, linked = key.rpartition(".")[2], as_in_yaml(value)
-            if self.given[name] is not None and as_in_yaml(self.given[name]) != linked:
+            name, linked = key.rpartition(".")[2], _as_in_yaml(value)
+            given = _as_in_yaml(self.given[name])
+            if given is not None and given != linked:
                 way_out = "leave the option out, it comes from the data"
-                raise InputError(f"--model.{name} {as_in_yaml(self.given[name])}: the data has {linked}: {way_out}")
+                raise InputError(f"--model.{name} {given}: the data has {linked}: {way_out}")
             self.config.model.init_args[name] = linked
         if self.config.loop == "manual":
             options = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
@@ -75,60 +162,62 @@ class Experiment(Configuration):
         return _InstantiatorFn(self, "model")(model_class, *args, applied_instantiation_links=links, **kwargs)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """Add what every run has: speed, progress, checks of numbers and its own table of metrics."""
         config = self.config_init.trainer
-        self.plugins = as_list(config.plugins)
         self.finite = FiniteCheck(self.config.check_finite or config.detect_anomaly)
         callbacks: list[Callback] = [Throughput(), StopNotFinite(self.finite)]
         if self.config.ema is not None:
             callbacks.append(EMA(self.config.ema))
         if config.enable_progress_bar is not False:
             callbacks.append(EpochProgress())
-        config.callbacks = [*as_list(config.callbacks), *callbacks]
+        config.callbacks = [*_as_list(config.callbacks), *callbacks]
         config.profiler = config.profiler or NoProfiler()
         config.logger = False
         if self.where is not None:
-            self.table = MetricsTable(self.run.metrics)
-            project = {"project": self.project.package.replace("_", "-")} if self.config.logger == "wandb" else {}
-            options = {} if self.config.logger in {"csv", "none"} else {**project, **self.config.logger_options}
-            logger = make_logger(self.config.logger, self.run.path, self.config.experiment, options)
-            config.logger = [*as_list(logger), self.table]
-            config.default_root_dir = str(self.run.path)
-            if not any(isinstance(plugin, CheckpointIO) for plugin in self.plugins):
-                config.plugins = [*self.plugins, WholeCheckpointIO()]
+            self._write_into_the_run(config)
         if self.config.loop == "manual":
             config.accumulate_grad_batches, config.gradient_clip_val = 1, None  # the model does both
         return super().instantiate_trainer(**kwargs)
 
+    def _write_into_the_run(self, config: Namespace) -> None:
+        self.table = MetricsTable(self.run.metrics)
+        project = {"project": self.project.package.replace("_", "-")} if self.config.logger == "wandb" else {}
+        options = {} if self.config.logger in {"csv", "none"} else {**project, **self.config.logger_options}
+        logger = make_logger(self.config.logger, self.run.path, self.config.experiment, options)
+        config.logger = [*_as_list(logger), self.table]
+        config.default_root_dir = str(self.run.path)
+        plugins = _as_list(config.plugins)
+        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
+            config.plugins = [*plugins, WholeCheckpointIO()]
+
     def load_data(self) -> None:
         """Read the data, which shows what is wrong with it before a run is made."""
-        if is_first_process():
+        if self.trainer.is_global_zero:
             self.datamodule.prepare_data()
             for stage in ("fit", "test"):
                 self.datamodule.setup(stage)
 
     def check(self) -> None:
-        """Try what would otherwise fail within the run only: augmentations, the optimizer, monitored metrics."""
-        if isinstance(self.datamodule, ImageDataModule) and is_first_process():
-            self.check_size(self.datamodule.check_augmentations())
+        """Try what would otherwise fail within the run only: the data, augmentations, the optimizer, the loop."""
+        self.load_data()
+        if isinstance(self.datamodule, ImageDataModule) and self.trainer.is_global_zero:
+            self._check_size(self.datamodule.check_augmentations())
         if isinstance(self.model, Task):
             self.model.check_optimizer(self.trainer.strategy.root_device)
             check_options(self.config, monitor_rules(self.model.metric_names))
+        if self.config.loop == "handwritten":
+            given, default = self.config.as_dict(), self.parser.get_defaults().as_dict()
+            refuse_unsupported(self.trainer, self.model, self.datamodule, given, default)
 
-    def check_size(self, image: Tensor) -> None:
-        """Apply the model to a training image, [1, C, H, W], if augmentations have changed its size."""
-        shape, training = list(image.shape[1:]), [part for part in self.model.modules() if part.training]
+    def _check_size(self, image: Tensor) -> None:
+        shape = list(image.shape[1:])
         if shape == list(self.datamodule.input_shape) or not isinstance(self.model, Task):
             return  # another model need not have a forward
         try:
             with torch.inference_mode():
-                self.model.eval()(image)
+                deepcopy(self.model).eval()(image)
         except (RuntimeError, ValueError) as error:
             no_size = f"the model takes no images of {' by '.join(map(str, shape[1:]))} pixels"
             raise InputError(f"--data.augment: {no_size}: leave out what changes their size") from error
-        finally:
-            for part in training:
-                part.training = True
 
     def check_weights(self, checkpoint: Mapping[str, Any], path: Path) -> None:
         """Load weights to see whether they fit."""
@@ -138,16 +227,9 @@ class Experiment(Configuration):
             raise InputError(f"{path}: does not fit the run's model: use one of the run's own checkpoints") from error
 
 
-def is_first_process() -> bool:
-    """Whether this process is the one that writes."""
-    return getattr(rank_zero_only, "rank", 0) == 0
-
-
-def as_list(value: Any) -> list[Any]:
-    """Turn one or several callbacks or plugins, or none, into a list."""
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value] if value not in (None, True, False) else []
 
 
-def as_in_yaml(value: Any) -> Any:
-    """Turn tuples into lists."""
+def _as_in_yaml(value: Any) -> Any:
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

@@ -36,12 +36,7 @@ LONGEST_LINE = 450  # characters
 
 
 def main(package: str, args: Sequence[str] | None = None) -> dict[str, float]:
-    """Run a command of a project, by default that of the process's command line; return the metrics that it prints.
-
-    Raises:
-        SystemExit: after one line on stderr, with status 2 for bad input, numbers that are not finite or too little
-            memory; with 130 after Ctrl-C and 75 after another signal that asked the process to stop.
-    """
+    """Run a command of a project, by default that of the process's command line; return the metrics that it prints."""
     project = Project(package)
     command, *options = list(sys.argv[1:] if args is None else args) or ["--help"]
     if command in {"-h", "--help"}:
@@ -50,17 +45,16 @@ def main(package: str, args: Sequence[str] | None = None) -> dict[str, float]:
         print(f"usage: {project.program} COMMAND ...\n\ncommands:\n{commands}\n\n{more}")
         return {}
     try:
-        return run(project, command, options)
+        return _run(project, command, options)
     except (Exception, KeyboardInterrupt) as error:
-        message, status = message_and_status(error)
+        message, status = _message_and_status(error)
         if message is None:
             raise
-        print(one_line(f"{package} {command}: {message}"), file=sys.stderr)
+        print(_one_line(f"{package} {command}: {message}"), file=sys.stderr)
         raise SystemExit(status) from error
 
 
-def message_and_status(error: BaseException) -> tuple[str | None, int]:
-    """Explain an error that a user can do something about; others have no message, and keep their traceback."""
+def _message_and_status(error: BaseException) -> tuple[str | None, int]:
     match error:
         case StoppedError():
             return "; ".join([str(error), *error.__notes__]), error.status
@@ -73,18 +67,16 @@ def message_and_status(error: BaseException) -> tuple[str | None, int]:
         case OSError() if error.errno in NOT_WRITABLE | NOT_A_NAME:
             way_out = "free some space there, or write elsewhere with --runs"
             return f"{error.filename or 'the disk'}: {error.strerror}: {way_out}", 2
-    return None, 1
+    return None, 1  # no user can do anything about it
 
 
-def one_line(message: str) -> str:
-    """Put a message on one line without control characters, shortened in the middle if it is long."""
+def _one_line(message: str) -> str:
     line = " ".join(message.split())
     line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
     return line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE * 2 // 3]} ... {line[-LONGEST_LINE // 3 :]}"
 
 
-def run(project: Project, command: str, options: Sequence[str]) -> dict[str, float]:
-    """Import and run a command, without the warnings that do not help a user."""
+def _run(project: Project, command: str, options: Sequence[str]) -> dict[str, float]:
     if command not in COMMANDS:
         raise InputError(f"no such command; there are {', '.join(COMMANDS)}")
     with start.without_collector():

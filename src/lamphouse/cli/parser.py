@@ -2,10 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, reduce
+from operator import or_
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 import yaml
 from jsonargparse import get_loader, set_loader, set_parsing_settings
@@ -21,10 +22,6 @@ from lamphouse.runs.directory import Run, find_run
 class ExperimentParser(LightningArgumentParser):
     """The parser of an experiment's options: it raises instead of printing its usage."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        restrict_jsonargparse()
-        super().__init__(*args, **kwargs)
-
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # parsers of nested options hand it to the outer one
             super().error(message, ex)
@@ -34,11 +31,8 @@ class ExperimentParser(LightningArgumentParser):
 
 @cache
 def restrict_jsonargparse() -> None:
-    """Have jsonargparse import nothing from Python's standard library, build no object for `Any`, and read strictly.
-
-    Naming a module imports it, which runs its code; the standard library has no models, data sets or callbacks.
-    """
-    denied = sorted(sys.stdlib_module_names)
+    """Have jsonargparse import nothing from Python's standard library, build no object for `Any`, and read strictly."""
+    denied = sorted(sys.stdlib_module_names)  # naming a module runs its code, and none of these has a model or data
     set_parsing_settings(import_path_denylist=denied, instantiate_subclass_spec_in_any=False)
     load = get_loader("yaml")
 
@@ -49,6 +43,18 @@ def restrict_jsonargparse() -> None:
     set_loader("yaml", load_strictly, exceptions=(yaml.YAMLError, ValueError))
 
 
+def integers_first(function: Callable[..., Any]) -> None:
+    """Have arguments that may be integer or float parse 1 as an integer, as `limit_train_batches` means it.
+
+    The first type of a union that takes a value is used. `int | float` turns into `float | int` where another module
+    wrote that before, since `typing.Union` caches equal unions.
+    """
+    for name, hint in function.__annotations__.items():
+        types = get_args(hint)
+        if {int, float} <= set(types):
+            function.__annotations__[name] = reduce(or_, sorted(types, key=lambda type_: type_ is not int))
+
+
 class RunParser(argparse.ArgumentParser):
     """The parser of a command that works on a run: it raises instead of printing its usage."""
 
@@ -57,7 +63,8 @@ class RunParser(argparse.ArgumentParser):
         which = "directory of a run, or of several, of which the newest is used (default: runs)"
         self.add_argument("--run", type=Path, default=Path("runs"), help=which)
         if checkpoint:
-            self.add_argument("--checkpoint", default="best", help="best, last or a file (default: best)")
+            help_ = "best, last or a file (default: best)"
+            self.add_argument("--checkpoint", type=Path, default=Path("best"), help=help_)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message.removeprefix('argument ')}; see --help for every option")
@@ -65,9 +72,7 @@ class RunParser(argparse.ArgumentParser):
     def parse_run(self, args: Sequence[str]) -> tuple[argparse.Namespace, Run, list[str]]:
         """Parse the command's own options, find its run, and return both and the remaining options."""
         options, rest = self.parse_known_args(args)
-        return options, find_run(options.run), rest
-
-
-def checkpoint_path(run: Run, name: str) -> Path:
-    """Locate a checkpoint of the run by its name, or any by its path."""
-    return run.path / f"{name}.ckpt" if name in {"best", "last"} else Path(name)
+        run = find_run(options.run)
+        if str(getattr(options, "checkpoint", None)) in {"best", "last"}:
+            options.checkpoint = run.path / f"{options.checkpoint}.ckpt"
+        return options, run, rest

@@ -24,12 +24,10 @@ class Project:
 
     @property
     def program(self) -> str:
-        """The command that starts it."""
         return f"python -m {self.package}"
 
     @property
     def directory(self) -> Path:
-        """Where its source is."""
         return Path(import_module(self.package).__path__[0])
 
     @cached_property
@@ -38,7 +36,6 @@ class Project:
         return self._modules("loops")
 
     def loop(self, name: str) -> ModuleType:
-        """Import one of its own training loops."""
         return import_module(f"{self.package}.loops.{name}")
 
     def import_parts(self) -> None:
@@ -55,7 +52,7 @@ class Project:
 
 
 def import_user_module(name: str) -> None:
-    """Import a module; where that fails, raise an `InputError` that names the file and the line."""
+    """Import a module; if that fails, raise an `InputError` that names the file and the line."""
     try:
         import_module(name)
     except Exception as error:  # a user's code may raise anything

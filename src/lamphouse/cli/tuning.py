@@ -6,7 +6,6 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, redirect_stderr
-from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -58,21 +57,21 @@ def advising_batch_size(experiment: Experiment) -> Iterator[None]:
 
 def largest_batch_size(project: Project, args: Sequence[str], below: int | None = None) -> int:
     """Return the largest power of two that fits into memory as batch size, or 0; `below` is known not to fit."""
-    with temporary(project, args) as experiment:
+    with _temporary(project, args) as experiment:
         data, most = experiment.datamodule, LARGEST.get(experiment.device, LARGEST_ELSEWHERE)
         if not hasattr(data, "batch_size"):
             raise InputError(f"--data {type(data).__name__}: no batch_size to find: add the option")
         if isinstance(data, TensorDataModule):
             most = min(most, len(data.parts["train"]))
     most = min(most, below - 1) if below else most
-    sizes = [2**power for power in range(1, max(most, 1).bit_length())]
-    fitting = list(takewhile(lambda size: fits(project, args, size), sizes))
-    return fitting[-1] if fitting else int(fits(project, args, 1))
+    size = 2
+    while size <= most and _fits(project, args, size):
+        size *= 2
+    return size // 2 if size > 2 else int(_fits(project, args, 1))
 
 
-def fits(project: Project, args: Sequence[str], size: int) -> bool:
-    """Try a few batches of a size."""
-    with temporary(project, [*args, *FEW_BATCHES, f"--data.batch_size={size}"]) as experiment, only_available_memory():
+def _fits(project: Project, args: Sequence[str], size: int) -> bool:
+    with _temporary(project, [*args, *FEW_BATCHES, f"--data.batch_size={size}"]) as experiment, only_available_memory():
         try:
             experiment.trainer.fit(experiment.model, datamodule=experiment.datamodule)
         except (MemoryError, RuntimeError) as error:
@@ -87,14 +86,11 @@ def fits(project: Project, args: Sequence[str], size: int) -> bool:
 
 
 def find_lr(project: Project, args: Sequence[str]) -> tuple[float, Any]:
-    """Raise the rate from step to step (Smith 2017, arXiv:1506.01186, section 3.3).
-
-    Returns the rate at which the loss falls fastest, by the logarithm of the rate, and Lightning's finder.
-    """
+    """Return the rate at which the loss falls fastest (Smith 2017, arXiv:1506.01186, 3.3), and Lightning's finder."""
     endless = ["--trainer.max_epochs=-1", f"--trainer.max_steps={STEPS}"]
     options: Any = {"min_lr": LOWEST_LR, "max_lr": HIGHEST_LR, "num_training": STEPS, "update_attr": False}
     bar = nullcontext() if sys.stderr.isatty() else redirect_stderr(io.StringIO())  # for which there is no option
-    with temporary(project, [*args, *endless]) as experiment, bar, advising_batch_size(experiment):
+    with _temporary(project, [*args, *endless]) as experiment, bar, advising_batch_size(experiment):
         finder: Any = Tuner(experiment.trainer).lr_find(experiment.model, datamodule=experiment.datamodule, **options)
     lrs, losses = (torch.tensor(finder.results[name], dtype=torch.float64) for name in ("lr", "loss"))
     lrs, losses = lrs[losses.isfinite()], losses[losses.isfinite()]
@@ -106,8 +102,7 @@ def find_lr(project: Project, args: Sequence[str]) -> tuple[float, Any]:
 
 
 @contextmanager
-def temporary(project: Project, args: Sequence[str]) -> Iterator[Experiment]:
-    """Put together an experiment that leaves nothing behind."""
+def _temporary(project: Project, args: Sequence[str]) -> Iterator[Experiment]:
     with TemporaryDirectory() as folder, warnings.catch_warnings():
         # a finder that fails restores its checkpoint before the callbacks
         warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`, callbacks")

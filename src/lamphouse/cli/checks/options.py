@@ -1,9 +1,12 @@
-"""The rules for options that neither their types nor Lightning check before a run: one table."""
+"""What options may be where neither their types nor Lightning check it before a run."""
 
+import inspect
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from pkgutil import resolve_name
+from typing import Any
 
 from jsonargparse import Namespace
 from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSAccelerator
@@ -12,72 +15,57 @@ from lamphouse.errors import InputError
 from lamphouse.machine.settings import allowed_cores
 
 PROCESSES_PER_CORE = 4
+LARGEST = 2**53  # larger integers are not exact as floats
+SPEC_KEYS = {"init_args", "dict_kwargs"}  # which YAML has where the command line has none
 ACCELERATORS = {"cpu": CPUAccelerator, "cuda": CUDAAccelerator, "mps": MPSAccelerator}
 LOGGER_WAY_OUT = "choose a logger with --logger wandb, tensorboard, csv or none"
 
-
-class Rule(NamedTuple):
-    """What an option may be, and what to do where it is something else."""
-
-    allows: Callable[[Any], bool]
-    way_out: str
+Rule = tuple[Callable[[Any], bool], str]  # what an option may be, and what to do where it is something else
 
 
-def at_least(least: float) -> Rule:
-    """Allow numbers from `least` on, and whatever is not a number."""
-    return Rule(lambda value: not isinstance(value, int | float) or value >= least, f"expected a value >={least}")
+def _at_least(least: float) -> Rule:
+    return lambda value: not isinstance(value, int | float) or value >= least, f"expected a value >={least}"
 
 
 def one_of(values: Sequence[Any], way_out: str = "the run itself chooses it: leave it out") -> Rule:
     """Allow these values only."""
-    return Rule(lambda value: value in values, way_out)
+    return lambda value: value in values, way_out
 
 
-def processes() -> Rule:
-    """Allow as many processes as do not exhaust the machine."""
-    most = PROCESSES_PER_CORE * allowed_cores()
-    return Rule(lambda n: not str(n).isdecimal() or int(n) <= most, f"this machine's cores take up to {most}")
+def _processes() -> Rule:
+    most = PROCESSES_PER_CORE * allowed_cores()  # more may exhaust the machine
+    return lambda n: not str(n).isdecimal() or int(n) <= most, f"this machine's cores take up to {most}"
 
 
-def accelerators() -> Rule:
-    """Allow the accelerators of this machine."""
+def _accelerators() -> Rule:
     present = [name for name, accelerator in ACCELERATORS.items() if accelerator.is_available()]
     known = ["auto", *present, *(["gpu"] if len(present) > 1 else [])]
-    return Rule(
-        lambda name: not isinstance(name, str) or name in known,
-        f"this machine has {', '.join(present)}; use auto or cpu",
-    )
+    way_out = f"this machine has {', '.join(present)}; use auto or cpu"
+    return lambda name: not isinstance(name, str) or name in known, way_out
 
 
-def is_directory_name(name: str | None) -> bool:
-    """Whether a directory in `runs` can have this name."""
+def _is_directory_name(name: str | None) -> bool:
     return name is None or (name != ".." and Path(name).name == name and name.isprintable() and bool(name.strip()))
 
 
 def rules() -> dict[str, Rule]:
     """Return the rule of each option that has one."""
+    from_0 = ("trainer.min_epochs", "trainer.min_steps", "trainer.gradient_clip_val", "early_stopping.patience")
+    from_1 = ("trainer.accumulate_grad_batches", "trainer.check_val_every_n_epoch", "trainer.log_every_n_steps")
+    directories = ("trainer.default_root_dir", "best_checkpoint.dirpath", "last_checkpoint.dirpath")
     return {
-        "experiment": Rule(is_directory_name, "not the name of a directory: use letters, digits, - and _"),
-        "trainer.accelerator": accelerators(),
-        "trainer.devices": processes(),
-        "data.init_args.num_workers": processes(),
-        "trainer.max_epochs": Rule(lambda n: n is None or n >= 1 or n == -1, "expected a value >=1, or -1 for no end"),
-        "trainer.min_epochs": at_least(0),
-        "trainer.min_steps": at_least(0),
-        "trainer.accumulate_grad_batches": at_least(1),
-        "trainer.check_val_every_n_epoch": at_least(1),
-        "trainer.val_check_interval": at_least(0.001),  # of an epoch
-        "trainer.log_every_n_steps": at_least(1),
-        "trainer.gradient_clip_val": at_least(0),
-        "early_stopping.patience": at_least(0),
-        "model.init_args.lr_scheduler.init_args.step_size": at_least(1),
+        "experiment": (_is_directory_name, "not the name of a directory: use letters, digits, - and _"),
+        "trainer.accelerator": _accelerators(),
+        **dict.fromkeys(("trainer.devices", "data.init_args.num_workers"), _processes()),
+        "trainer.max_epochs": (lambda n: n is None or n >= 1 or n == -1, "expected a value >=1, or -1 for no end"),
+        **dict.fromkeys(from_0, _at_least(0)),
+        **dict.fromkeys((*from_1, "model.init_args.lr_scheduler.init_args.step_size"), _at_least(1)),
+        "trainer.val_check_interval": _at_least(0.001),  # of an epoch
         "trainer.logger": one_of([None, False], LOGGER_WAY_OUT),
-        "trainer.default_root_dir": one_of([None]),
+        **dict.fromkeys(directories, one_of([None])),
         "trainer.use_distributed_sampler": one_of([False]),
-        "best_checkpoint.dirpath": one_of([None]),
         "best_checkpoint.filename": one_of(["best"]),
         "best_checkpoint.save_top_k": one_of([1]),
-        "last_checkpoint.dirpath": one_of([None]),
     }
 
 
@@ -89,11 +77,53 @@ def monitor_rules(metrics: Sequence[str]) -> dict[str, Rule]:
 
 def check_options(config: Namespace, table: Mapping[str, Rule]) -> None:
     """Compare options with a table of rules."""
-    for option, rule in table.items():
+    for option, (allows, way_out) in table.items():
         value = config.get(option)
-        if not rule.allows(value):
+        if not allows(value):
             given = value.get("class_path", value) if isinstance(value, Namespace) else value
-            raise InputError(f"--{option.replace('.init_args', '')} {given}: {rule.way_out}")
+            raise InputError(f"--{option.replace('.init_args', '')} {given}: {way_out}")
+
+
+def check_values(config: Namespace) -> None:
+    """Refuse values that no option takes: functions, huge or non-finite numbers, text that cannot be written down."""
+    for option, value, class_path in _leaves(config):
+        if inspect.isroutine(value) and not _is_default(value, option.rpartition(".")[2], class_path):
+            name = f"{value.__module__}.{value.__qualname__}"
+            raise InputError(f"--{option} {name}: a function, which options do not take: name a class")
+        if expected := _expected_instead(value):
+            raise InputError(f"--{option} {value!r}: expected {expected}; see --help for every option")
+
+
+def _leaves(value: Any, option: str = "", class_path: str | None = None) -> Iterator[tuple[str, Any, str | None]]:
+    """Yield every value with its option and the path of the class that it is an argument of, if any."""
+    if isinstance(value, Namespace):
+        class_path = value.get("class_path", class_path)
+        value = vars(value)
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _leaves(part, option if key in SPEC_KEYS else f"{option}.{key}".lstrip("."), class_path)
+    elif isinstance(value, list | tuple | set):
+        for part in value:
+            yield from _leaves(part, option, class_path)
+    else:
+        yield option, value, class_path
+
+
+def _is_default(value: Any, argument: str, class_path: str | None) -> bool:
+    bases = resolve_name(class_path).__mro__ if class_path else ()
+    parameters = (inspect.signature(base.__init__).parameters.get(argument) for base in bases)
+    return any(parameter is not None and parameter.default is value for parameter in parameters)
+
+
+def _expected_instead(value: Any) -> str | None:
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"a number up to {LARGEST}"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "a finite number"
+    text = str(value) if isinstance(value, str | Path) else ""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        return "text without NUL bytes, in UTF-8"
+    return None
 
 
 def check_file_keys(files: Mapping[Path, Mapping[str, Any]], config: Namespace, defaults: Namespace) -> None:
@@ -109,18 +139,17 @@ def check_file_keys(files: Mapping[Path, Mapping[str, Any]], config: Namespace, 
 def print_unused(files: Mapping[Path, Mapping[str, Any]], config: Namespace) -> None:
     """Print which options of a YAML file are not used because another class was chosen, which does not have them."""
     for path, given in files.items():
-        names = [name for part in ("model", "data") for name in unused(given.get(part), config[part], part)]
+        names = [name for part in ("model", "data") for name in _unused(given.get(part), config[part], part)]
         if names:
             text = "not an option of the class that was chosen, and left out"
             print(f"note: {path}: {text}: {', '.join(names)}", file=sys.stderr)
 
 
-def unused(given: Any, kept: Any, option: str) -> Iterator[str]:
-    """Yield the options in `given` that are not in `kept`."""
+def _unused(given: Any, kept: Any, option: str) -> Iterator[str]:
     if not isinstance(given, Mapping) or not isinstance(kept, Namespace):
         return
     for key, value in given.items():
         if key in kept:
-            yield from unused(value, kept[key], option if key == "init_args" else f"{option}.{key}")
+            yield from _unused(value, kept[key], option if key == "init_args" else f"{option}.{key}")
         else:
             yield f"{option}.{key}"

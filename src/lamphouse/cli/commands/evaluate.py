@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lamphouse.checkpoints.files import load_checkpoint, loading
 from lamphouse.cli.experiment import Experiment
-from lamphouse.cli.parser import RunParser, checkpoint_path
+from lamphouse.cli.parser import RunParser
 from lamphouse.cli.project import Project
 from lamphouse.runs.report import print_metrics
 
@@ -13,8 +13,7 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Print and return the metrics of a checkpoint; options of the experiment can be overridden."""
     description = "Measure a run's checkpoint; further options are those of fit."
     options, run, rest = RunParser(project, "evaluate", description, checkpoint=True).parse_run(args)
-    path = checkpoint_path(run, options.checkpoint)
-    checkpoint = load_checkpoint(path)
+    path, checkpoint = options.checkpoint, load_checkpoint(options.checkpoint)
     experiment = Experiment(project, "evaluate", ["-c", str(run.config), *rest])
     experiment.check_weights(checkpoint, path)
     experiment.load_data()

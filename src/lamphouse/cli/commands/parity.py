@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lamphouse.checkpoints.files import load_checkpoint
-from lamphouse.cli.commands.fit import check, run_loop
+from lamphouse.cli.commands.fit import run_loop
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
@@ -18,32 +18,24 @@ QUIET = ("--trainer.logger", "false", "--trainer.enable_progress_bar", "false")
 
 
 def main(project: Project, args: Sequence[str]) -> None:
-    """Train the experiment by each loop, from the same seed, and print a table; nothing is kept.
-
-    Raises:
-        InputError: something that the user gave is wrong, or a loop cannot do what it asks for.
-        SystemExit: with status 1 where the loops differ.
-    """
-    loops = [*project.loops, "automatic"]
+    """Train the experiment by each loop, from the same seed, and print a table; exit with 1 where the loops differ."""
     for option in args:
         if option.partition("=")[0] == "--loop":
             raise InputError(f"{option}: parity runs every loop: leave it out")
     outcomes = []
-    for loop in loops:
+    for loop in [*project.loops, "automatic"]:
         print(f"training by the {loop} loop", file=sys.stderr, flush=True)
         with TemporaryDirectory() as folder:
-            outcomes.append(outcome(project, loop, args, Run(Path(folder))))
+            outcomes.append(_outcome(project, loop, args, Run(Path(folder))))
     same, text = verdict(outcomes)
     print(f"\n{table(outcomes)}\n\n{text}")
     if not same:
         raise SystemExit(1)
 
 
-def outcome(project: Project, loop: str, args: Sequence[str], run: Run) -> Outcome:
-    """Train the experiment by one loop."""
+def _outcome(project: Project, loop: str, args: Sequence[str], run: Run) -> Outcome:
     experiment = Experiment(project, "parity", [*DETERMINISTIC, *args, *QUIET, "--loop", loop], where=lambda _: run)
-    experiment.load_data()
-    check(experiment)
+    experiment.check()
     trace = record(experiment.model)
     run_loop(experiment)
     last, best = (load_checkpoint(path)["state_dict"] for path in (run.last, run.best))

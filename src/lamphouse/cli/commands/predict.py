@@ -15,7 +15,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from lamphouse.checkpoints import load_checkpoint
 from lamphouse.cli.checks.yaml_files import read_file
-from lamphouse.cli.parser import RunParser, checkpoint_path
+from lamphouse.cli.parser import RunParser
 from lamphouse.cli.project import Project, import_user_module
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
@@ -30,17 +30,17 @@ def main(project: Project, args: Sequence[str]) -> None:
     """Print the most probable classes of each image, and write them to the run's predictions.csv."""
     parser = RunParser(project, "predict", "Classify images, read as in training.", checkpoint=True)
     parser.add_argument("--input", type=Path, required=True, help="an image file, or a folder of them")
-    parser.add_argument("--top", type=count, default=3, help="number of classes to print (default: 3)")
-    parser.add_argument("--data.batch_size", type=count, dest="batch_size", help="images at once (default: as trained)")
+    parser.add_argument("--top", type=_count, default=3, help="number of classes to print (default: 3)")
+    parser.add_argument("--data.batch_size", type=_count, dest="size", help="images at once (default: as in training)")
     options, run, rest = parser.parse_run(args)
     if rest:
         raise InputError(f"{' '.join(rest)}: no such option; see --help for every option")
-    paths = image_files(options.input)
+    paths = _image_files(options.input)
     keep_memory()
-    model, data = restored(checkpoint_path(run, options.checkpoint), import_classes(project, run.config))
-    size = options.batch_size or data.batch_size
-    batches = [paths[start : start + size] for start in range(0, len(paths), size)]
-    predictions = [prediction for batch in batches for prediction in classify(model, data, batch, options.top)]
+    model, data = _restored(options.checkpoint, _import_classes(project, run.config))
+    size = options.size or data.batch_size
+    batches = (paths[start : start + size] for start in range(0, len(paths), size))
+    predictions = [prediction for batch in batches for prediction in _classify(model, data, batch, options.top)]
     output, text = run.path / "predictions.csv", StringIO()
     table, ranks = csv.writer(text, lineterminator="\n"), range(1, len(predictions[0]) + 1)
     table.writerow(["file", *(f"{column}_{rank}" for rank in ranks for column in ("class", "probability"))])
@@ -52,15 +52,13 @@ def main(project: Project, args: Sequence[str]) -> None:
     print(f"written to {os.path.relpath(output)}")
 
 
-def count(text: str) -> int:
-    """Parse a whole number from 1 on."""
+def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text}: expected a whole number >=1")
     return int(text)
 
 
-def image_files(path: Path) -> list[Path]:
-    """List an image file, or those in a folder and below."""
+def _image_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
@@ -69,7 +67,7 @@ def image_files(path: Path) -> list[Path]:
     return files
 
 
-def import_classes(project: Project, config: Path) -> dict[str, Any]:
+def _import_classes(project: Project, config: Path) -> dict[str, Any]:
     """Import the classes of the run's model and data, as Lightning restores no others; return the model's options."""
     project.import_parts()
     options = read_file(config)
@@ -82,8 +80,7 @@ def import_classes(project: Project, config: Path) -> dict[str, Any]:
     return options["model"].get("init_args") or {}
 
 
-def restored(checkpoint: Path, options: dict[str, Any]) -> tuple[Any, Any]:
-    """Restore the model, with options that the checkpoint does not hold, and the data module from a checkpoint."""
+def _restored(checkpoint: Path, options: dict[str, Any]) -> tuple[Any, Any]:
     held = {*load_checkpoint(checkpoint).get("hyper_parameters", {}), *NOT_FOR_PREDICTION}
     lacking = {name: value for name, value in options.items() if name not in held}
     try:
@@ -97,8 +94,7 @@ def restored(checkpoint: Path, options: dict[str, Any]) -> tuple[Any, Any]:
 
 
 @torch.inference_mode()
-def classify(model: Any, data: Any, paths: Sequence[Path], top: int) -> list[Prediction]:
-    """Read a batch of images as in training, and return the `top` most probable classes of each."""
+def _classify(model: Any, data: Any, paths: Sequence[Path], top: int) -> list[Prediction]:
     images = torch.stack([data.read(path) for path in paths])
     probabilities, classes = model(data.normalise(images)).softmax(1).topk(min(top, data.num_classes))
     pairs = zip(classes.tolist(), probabilities.tolist(), strict=True)

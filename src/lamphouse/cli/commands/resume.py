@@ -6,7 +6,7 @@ from typing import Any
 
 from lamphouse.checkpoints.files import read_newest
 from lamphouse.cli.checks.yaml_files import read_yaml
-from lamphouse.cli.commands.fit import check, train
+from lamphouse.cli.commands.fit import train
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import RunParser
 from lamphouse.cli.project import Project
@@ -31,16 +31,14 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     if newest is not None:
         if newest.damaged and experiment.config.loop == "handwritten":  # ExactResume prints it in the other loops
             print(f"{newest.damaged}: resuming from {newest.path.name}", file=sys.stderr)
-        check_what_is_left(experiment, newest.content, goals(after) != goals(before))
+        _check_what_is_left(experiment, newest.content, _goals(after) != _goals(before))
         experiment.check_weights(newest.content, newest.path)
-    experiment.load_data()
-    check(experiment)
+    experiment.check()
     experiment.table.keep_before(newest.content["epoch"] if newest else 0)
     return train(experiment, str(newest.path) if newest else None)
 
 
-def check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any], new_goals: bool) -> None:
-    """Find out whether something is left to train, or only the test; raise an `InputError` if nothing is."""
+def _check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any], new_goals: bool) -> None:
     done, epochs = checkpoint["epoch"], experiment.trainer.max_epochs
     complete = checkpoint.get("finished") and not new_goals
     if complete and not any(row.get("test/loss") for row in experiment.table.rows):
@@ -53,6 +51,5 @@ def check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any], ne
         raise InputError(f"{experiment.run.path}: the run is complete, it stopped after {done} epochs: {way_out}")
 
 
-def goals(config: Mapping[str, Any]) -> Any:
-    """Select the options that say when training ends."""
+def _goals(config: Mapping[str, Any]) -> Any:
     return [config["trainer"][name] for name in GOALS], config["early_stopping"]

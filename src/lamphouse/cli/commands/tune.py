@@ -25,36 +25,29 @@ RULES = {
 
 def main(project: Project, args: Sequence[str]) -> None:
     """Print what was found, and plot the loss over the learning rate."""
-    experiment = Experiment(project, "tune", args, where=directory)
+    experiment = Experiment(project, "tune", args, where=lambda config: new_run(config.runs, config.experiment))
     check_options(experiment.config, RULES)
-    experiment.load_data()
     experiment.check()
     print_unused(experiment.files, experiment.config)
     size = largest_batch_size(project, args)
     if not size:
         raise InputError(advice(1, size))
     lr, finder = find_lr(project, args)
-    make_directory(experiment.run)
+    run = Run(experiment.run.path.with_name(f"tune-{experiment.run.name}"))
+    make_directory(run)
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     finder.plot(ax=axes)
     axes.axvline(lr, color="C1", label=f"falls fastest at {lr:.2g}")
     axes.legend()
-    path, at = experiment.run.path / "lr.png", f"at batch size {experiment.datamodule.batch_size}"
+    path, at = run.path / "lr.png", f"at batch size {experiment.datamodule.batch_size}"
     figure.savefig(path, dpi=150)
     print(f"batch size     {size:<10} the largest that was tried and fits: --data.batch_size {size}")
-    print(f"learning rate  {lr:<10.2g} where the loss falls fastest, {at}: {lr_option(experiment, lr)}")
+    print(f"learning rate  {lr:<10.2g} where the loss falls fastest, {at}: {_lr_option(experiment, lr)}")
     print(f"plot           {os.path.relpath(path)}")
 
 
-def directory(config: Namespace) -> Run:
-    """Choose a directory beside those of the experiment's runs."""
-    run = new_run(config.runs, config.experiment)
-    return Run(run.path.with_name(f"tune-{run.name}"))
-
-
-def lr_option(experiment: Experiment, lr: float) -> str:
-    """Return the option that gives the optimizer a learning rate."""
+def _lr_option(experiment: Experiment, lr: float) -> str:
     optimizer = experiment.config.get("model.init_args.optimizer")
     if optimizer is None:
         return "the model has no option for it"

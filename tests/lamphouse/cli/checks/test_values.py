@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from jsonargparse import ArgumentParser
 
-from lamphouse.cli.checks.values import integers_first
+from lamphouse.cli.parser import integers_first
 
 
 def float_first(limit: float | int | None = None) -> None:
