@@ -2,8 +2,9 @@
 
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,9 @@ LIBRARIES = (str(Path(torch.__file__).parent), __file__)  # a line in them says 
 
 
 class OperationFinder(TorchFunctionMode):
-    """Records the first operations of training steps, forward and backward, that make finite numbers infinite or NaN.
+    """Records the first operations, forward and backward, that make finite numbers infinite or NaN.
 
     An infinity may be intended, as in a mask: it raises no error, and does not hide a NaN.
-
-    Args:
-        model: its modules and parameters are named.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -48,16 +46,15 @@ class OperationFinder(TorchFunctionMode):
         """Note which module is computed; check the inputs and parameters of the outermost one."""
         if not self.entered and torch.is_grad_enabled():
             with torch.no_grad():
-                self._check(NUMBERS, "the batch", tensors(args), ())
+                self._check(NUMBERS, "the batch", args)
                 for name, parameter in self.model.named_parameters():
-                    self._check(NUMBERS, f"the weight {name}", [parameter], ())
+                    self._check(NUMBERS, f"the weight {name}", parameter)
         self.entered.append(module)
 
     def leave(self, *_: Any) -> None:
         self.entered.pop()
 
     def _location(self) -> str:
-        """Name the module and the line of the model's code that is being executed."""
         frame = sys._getframe(2)
         while frame.f_back and frame.f_code.co_filename.startswith(LIBRARIES):
             frame = frame.f_back
@@ -66,15 +63,13 @@ class OperationFinder(TorchFunctionMode):
         return f"{part}, {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
     def _follow(self, where: str, result: Tensor, inputs: Any) -> None:
-        self._check(NUMBERS, where, [result], inputs)
+        self._check(NUMBERS, where, result, inputs)
         if result.grad_fn is not None:
             backward = f"{result.grad_fn.name()} of {where}"
-            result.grad_fn.register_hook(
-                lambda outputs, given: self._check(GRADIENTS, backward, tensors(outputs), given)
-            )
+            result.grad_fn.register_hook(partial(self._check, GRADIENTS, backward))
 
-    def _check(self, kinds: tuple[str, str], where: str, results: Iterable[Tensor], inputs: Any) -> None:
-        for result in results:
+    def _check(self, kinds: tuple[str, str], where: str, results: Any, inputs: Any = ()) -> None:
+        for result in tensors(results):
             for kind, is_wrong in zip(kinds, (torch.isnan, torch.isinf), strict=True):
                 is_first = kind not in self.found and is_wrong(result).any()
                 if is_first and all(tensor.isfinite().all() for tensor in tensors(inputs)):
@@ -94,16 +89,13 @@ def tensors(values: Any) -> Iterator[Tensor]:
 def find_operation(model: nn.Module) -> Iterator[OperationFinder]:
     """Check every operation of a model's training, which is slow; `str` of the finder says what it found."""
     finder = OperationFinder(model)
-    hooks = (
+    with (
         register_module_forward_pre_hook(finder.enter),
         register_module_forward_hook(finder.leave, always_call=True),
-    )
-    try:
-        # compiled operations could not be seen
-        eager, anomaly = torch.compiler.set_stance("force_eager"), torch.autograd.set_detect_anomaly(True)
-        with warnings.catch_warnings(), eager, anomaly, finder:
-            warnings.filterwarnings("ignore", "Error detected in")  # a traceback, which the finder summarizes
-            yield finder
-    finally:
-        for hook in hooks:
-            hook.remove()
+        torch.compiler.set_stance("force_eager"),  # compiled operations could not be seen
+        torch.autograd.set_detect_anomaly(True),
+        warnings.catch_warnings(),
+        finder,
+    ):
+        warnings.filterwarnings("ignore", "Error detected in")  # a traceback, which the finder summarizes
+        yield finder

@@ -1,7 +1,7 @@
 """Stop training at the first loss, gradient or weight that is infinite or NaN."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -15,23 +15,14 @@ from lamphouse.errors import NotFiniteError
 MOST_PENDING = 100  # checks, two a batch, after which the results are read from an accelerator; reading waits for it
 SMALLEST_SCALE = 2.0**-24  # of the loss in float16: gradients that overflow even then are infinite in themselves
 
-Named = Sequence[tuple[str, Tensor]]
-
 
 class Position(NamedTuple):
-    """A batch of a training.
-
-    Args:
-        epoch: counted from 0.
-        batch: of the epoch, counted from 0.
-        step: optimizer steps taken before.
-        lr: learning rate of the first parameter group; a tensor stays on its device.
-    """
+    """A batch of a training; epochs and batches are counted from 0."""
 
     epoch: int
     batch: int
-    step: int
-    lr: float | Tensor
+    step: int  # optimizer steps taken before
+    lr: float | Tensor  # of the first parameter group; a tensor stays on its device
 
     def __str__(self) -> str:
         return f"in epoch {self.epoch}, batch {self.batch} (step {self.step}) at learning rate {float(self.lr):.3g}"
@@ -42,6 +33,7 @@ class FiniteCheck:
 
     On a CPU an error is raised at once, before the weights are updated. On an accelerator the results stay on the
     device, so that no batch waits for it, and are read from time to time; the error still names the first bad batch.
+    All methods but `begin` raise a `NotFiniteError`.
 
     Args:
         enabled: False checks nothing.
@@ -51,88 +43,71 @@ class FiniteCheck:
     def __init__(self, enabled: bool = True, deferred: bool | None = None) -> None:
         self.enabled, self.deferred = enabled, deferred
         self.position: Position | None = None
-        self._parameters: list[tuple[str, nn.Parameter]] = []
+        self._parameters: dict[str, nn.Parameter] = {}
         self._scaler: GradScaler | None = None
         self._immediate = True
-        self._pending: list[tuple[Position | None, list[str], Sequence[Tensor]]] = []
+        self._pending: list[tuple[Position | None, str, Mapping[str, Tensor]]] = []
 
     def begin(self, model: nn.Module, scaler: GradScaler | None = None) -> None:
         """Set the model to check; a scaler detects infinite gradients itself and skips their steps."""
-        self._parameters = list(model.named_parameters())
+        self._parameters = dict(model.named_parameters())
         self._scaler = scaler if scaler and scaler.is_enabled() else None
-        on_accelerator = any(parameter.device.type != "cpu" for _, parameter in self._parameters)
+        on_accelerator = any(parameter.device.type != "cpu" for parameter in self._parameters.values())
         deferred = on_accelerator if self.deferred is None else self.deferred
         self._immediate = not deferred or torch.is_anomaly_enabled()
 
     def before_backward(self, loss: Tensor, position: Position) -> None:
-        """Check the loss of a batch.
-
-        Raises:
-            NotFiniteError: it is infinite or NaN.
-        """
+        """Check the loss of a batch."""
         if self.enabled:
             self.position = position
-            if not (self._immediate and math.isfinite(loss.item())):
-                self._check("the ", [("loss", loss.detach())])
+            self._check("the ", {"loss": loss.detach()})
 
     def after_backward(self) -> None:
-        """Check the gradients.
-
-        Raises:
-            NotFiniteError: one is infinite or NaN.
-        """
+        """Check the gradients."""
         if not self.enabled:
             return
         # while results are pending, reading the scale would wait for the device
         if self._scaler is None or (not self._pending and self._scaler.get_scale() < SMALLEST_SCALE):
-            gradients = [(name, parameter.grad) for name, parameter in self._parameters]
-            self._check("the gradient of ", [(name, _dense(grad)) for name, grad in gradients if grad is not None])
+            gradients = ((name, parameter.grad) for name, parameter in self._parameters.items())
+            self._check("the gradient of ", {name: _dense(grad) for name, grad in gradients if grad is not None})
 
     def settle(self) -> None:
-        """Read all pending results and check the weights, before these are validated or saved.
-
-        Raises:
-            NotFiniteError: a number is infinite or NaN.
-        """
+        """Check the weights before these are validated or saved, and read all pending results."""
         if self.enabled:
-            self._check("the weight ", [(name, parameter.detach()) for name, parameter in self._parameters])
+            self._check("the weight ", {name: parameter.detach() for name, parameter in self._parameters.items()})
             self._read()
 
-    def _check(self, kind: str, named: Named) -> None:
-        if not named:
+    def _check(self, kind: str, tensors: Mapping[str, Tensor]) -> None:
+        if not tensors:
             return
-        if self._immediate:
-            self._check_now(kind, named)
-        else:
-            largest = torch._foreach_norm([tensor for _, tensor in named], math.inf)  # private: one kernel for all
-            self._pending.append((self.position, [kind + name for name, _ in named], largest))
+        # on a CPU Euclidean norms are much faster than the largest values, but overflow earlier
+        order = 2 if self._immediate else math.inf
+        norms = torch._foreach_norm(list(tensors.values()), order)  # private: one call for all
+        if not self._immediate:
+            self._pending.append((self.position, kind, dict(zip(tensors, norms, strict=True))))
             if len(self._pending) >= MOST_PENDING:
                 self._read()
-
-    def _check_now(self, kind: str, named: Named) -> None:
-        # on a CPU Euclidean norms are much faster than the largest values, but overflow earlier
-        norms = torch._foreach_norm([tensor for _, tensor in named])  # private: one call for all
-        if all(math.isfinite(norm.item()) for norm in norms):
-            return
-        for name, tensor in named:
-            if not (finite := tensor.isfinite()).all():
-                raise self._error(f"{kind}{name} is {tensor[~finite][0].item()}", self.position)
+        elif not all(math.isfinite(norm.item()) for norm in norms):
+            for name, tensor in tensors.items():
+                for value in tensor[~tensor.isfinite()][:1].tolist():
+                    raise _error(f"{kind}{name}", value, self.position)
 
     def _read(self) -> None:
         pending, self._pending = self._pending, []
-        results = [result.float() for _, _, largest in pending for result in largest]
+        results = [norm.float() for _, _, norms in pending for norm in norms.values()]
         values = iter(torch.stack(results).tolist() if results else ())  # waits for the device
-        for position, names, _ in pending:
-            for name in names:
+        for position, kind, norms in pending:
+            for name in norms:
                 if not math.isfinite(value := next(values)):
-                    raise self._error(f"{name} is {value}", position)
-
-    def _error(self, what: str, position: Position | None) -> NotFiniteError:
-        return NotFiniteError(f"{what} {position or 'before the first batch'}", position)
+                    raise _error(f"{kind}{name}", value, position)
 
 
 def _dense(gradient: Tensor) -> Tensor:
     return gradient.coalesce().values() if gradient.is_sparse else gradient
+
+
+def _error(name: str, value: float, position: Position | None) -> NotFiniteError:
+    return NotFiniteError(f"{name} is {value} {position or 'before the first batch'}", position)
 
 
 class StopNotFinite(Callback):
@@ -144,23 +119,18 @@ class StopNotFinite(Callback):
 
     def __init__(self, check: FiniteCheck | None = None) -> None:
         self.check = check or FiniteCheck()
-        self._batch = 0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.check.begin(pl_module, getattr(trainer.precision_plugin, "scaler", None))
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        self._batch = batch_idx
-
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        lr = trainer.optimizers[0].param_groups[0]["lr"]
-        self.check.before_backward(loss, Position(trainer.current_epoch, self._batch, trainer.global_step, lr))
+        batch, lr = trainer.fit_loop.batch_idx, trainer.optimizers[0].param_groups[0]["lr"]
+        self.check.before_backward(loss, Position(trainer.current_epoch, batch, trainer.global_step, lr))
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.check.after_backward()
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Check the weights before they are validated."""
         if trainer.state.fn == TrainerFn.FITTING:
             self.check.settle()
 

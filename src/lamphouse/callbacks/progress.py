@@ -22,13 +22,13 @@ def show_progress(progress: "tqdm[Any]", metrics: Callable[[], Mapping[str, Any]
 
 def print_epoch(epoch: int, epochs: int, metrics: Mapping[str, Any]) -> None:
     """Print the line of an epoch, counted from 0, of `epochs` (0 or less if unknown), and its metrics of any names."""
-    groups: dict[str, list[str]] = {"train": ["train"], "val": ["val"], "": []}
+    groups: dict[str, list[str]] = {"train": [], "val": [], "": []}
     for name in [name for name in metrics if name not in NOT_PRINTED]:
-        part, _, rest = name.partition("/")
-        short = rest if part in groups else ""
-        groups[part if short else ""].append(f"{short or name} {float(metrics[name]):.4f}")
+        part, _, short = name.partition("/")
+        part, short = (part, short) if part in groups and short else ("", name)
+        groups[part].append(f"{short} {float(metrics[name]):.4f}")
     texts = [epoch_text(epoch, epochs, width=3)]
-    texts += [" ".join(group) for part, group in groups.items() if group != [part] and group]
+    texts += [" ".join([part, *group]).lstrip() for part, group in groups.items() if group]
     texts += [f"{float(metrics[SPEED]):,.0f} images/s"] if SPEED in metrics else []
     print("   ".join(texts), flush=True)
 
@@ -48,10 +48,9 @@ class EpochProgress(ProgressBar):
         super().__init__()
         self._enabled = True
         self._first_epoch = 0
-        self._progress: tqdm[Any] | None = None
+        self._progress: tqdm[Any] = tqdm(disable=True)
 
-    def disable(self) -> None:
-        """Show nothing; the Trainer calls this in all processes but the first."""
+    def disable(self) -> None:  # in all processes but the first
         self._enabled = False
 
     def enable(self) -> None:
@@ -69,31 +68,24 @@ class EpochProgress(ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self._progress is not None:
-            running = getattr(getattr(pl_module, "train_metrics", None), "running", None)
-            self._progress.n = batch_idx + 1
-            show_progress(self._progress, running or (lambda: trainer.progress_bar_metrics))
+        running = getattr(getattr(pl_module, "train_metrics", None), "running", None)
+        self._progress.n = batch_idx + 1
+        show_progress(self._progress, running or (lambda: trainer.progress_bar_metrics))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._close()
+        self._progress.close()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._close()
+        self._progress.close()
         self._print_previous(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self._close()
+        self._progress.close()
 
     def _open(self, trainer: Trainer) -> None:
-        if self._enabled:
-            epoch = epoch_text(trainer.current_epoch, trainer.max_epochs or 0)
-            # disable=None shows it on terminals only
-            self._progress = tqdm(desc=epoch, total=self.total_train_batches, leave=False, disable=None)
-
-    def _close(self) -> None:
-        if self._progress is not None:
-            self._progress.close()
-            self._progress = None
+        epoch = epoch_text(trainer.current_epoch, trainer.max_epochs or 0)
+        hidden = None if self._enabled else True  # None shows it on terminals only
+        self._progress = tqdm(desc=epoch, total=self.total_train_batches, leave=False, disable=hidden)
 
     def _print_previous(self, trainer: Trainer) -> None:
         if self._enabled and trainer.current_epoch > self._first_epoch:

@@ -59,5 +59,4 @@ class NoProfiler(PassThroughProfiler):
     _nothing: AbstractContextManager[None] = nullcontext()
 
     def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]  # a generator's type
-        """Measure nothing."""
         return self._nothing

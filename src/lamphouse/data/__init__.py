@@ -15,20 +15,9 @@ from lamphouse.data.folder import ImageFolderDataModule
 from lamphouse.data.images import ImageDataModule
 from lamphouse.data.samples import Batch, BatchLoader, BatchSampler, Samples
 
+# fmt: off
 __all__ = [
-    "AlternatingFlip",
-    "Augmentation",
-    "Batch",
-    "BatchLoader",
-    "BatchSampler",
-    "Cutout",
-    "ImageDataModule",
-    "ImageFolderDataModule",
-    "RandomCrop",
-    "RandomFlip",
-    "RandomResizedCrop",
-    "Samples",
-    "SmallFirst",
-    "TensorDataModule",
-    "ensure_downloaded",
+    "AlternatingFlip", "Augmentation", "Batch", "BatchLoader", "BatchSampler", "Cutout", "ImageDataModule",
+    "ImageFolderDataModule", "RandomCrop", "RandomFlip", "RandomResizedCrop", "Samples", "SmallFirst",
+    "TensorDataModule", "ensure_downloaded",
 ]

@@ -1,7 +1,6 @@
 """Augmentations of whole batches of images, on their device.
 
-Each is a pure function of the images and of random numbers drawn for each image beforehand. The result for an image
-depends on the seed, the epoch and the image alone: not on its batch, on workers or on devices.
+The result for an image depends on the seed, the epoch and the image alone: not on its batch, on workers or on devices.
 """
 
 import math
@@ -40,7 +39,7 @@ class RandomFlip(Augmentation):
         self.p = p
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        return flip(images, draws[:, 0] < self.p)
+        return flip(images, draws < self.p)
 
 
 class AlternatingFlip(Augmentation):
@@ -50,12 +49,12 @@ class AlternatingFlip(Augmentation):
     alternates = True
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        return flip(images, draws[:, 0] < 0.5)
+        return flip(images, draws < 0.5)
 
 
 def flip(images: Tensor, chosen: Tensor) -> Tensor:
-    """Flip the chosen images, bool [B], of [B, C, H, W], horizontally."""
-    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(-1), images)
+    """Flip the chosen images, bool [B, 1], horizontally."""
+    return torch.where(chosen[:, :, None, None], images.flip(-1), images)
 
 
 class RandomCrop(Augmentation):
@@ -82,8 +81,6 @@ class RandomCrop(Augmentation):
 
 class SmallFirst(Augmentation):
     """Shrink images in the first epochs (progressive learning; Tan & Le 2021, arXiv:2104.00298, section 4).
-
-    For networks that accept images of any size.
 
     Args:
         scale: factor for height and width.
@@ -115,14 +112,13 @@ class Cutout(Augmentation):
         self.size = size
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        rows, columns = (self._covered(draws[:, i], images.shape[2 + i]) for i in range(2))
+        rows, columns = (self._covered(draws[:, i : i + 1], images.shape[2 + i]) for i in range(2))  # bool [B, length]
         return images.masked_fill((rows[:, :, None] & columns[:, None, :]).unsqueeze(1), 0)
 
     def _covered(self, draws: Tensor, length: int) -> Tensor:
-        """Mark the rows or columns of the square, bool [B, length]; its center is uniform over the image."""
-        start = ((draws * length).long() - self.size // 2)[:, None]
-        position = torch.arange(length, device=draws.device)
-        covered: Tensor = (position >= start) & (position < start + self.size)
+        start = (draws * length).long() - self.size // 2  # so that the center is uniform over the image
+        offset = torch.arange(length, device=draws.device) - start
+        covered: Tensor = (offset >= 0) & (offset < self.size)
         return covered
 
 

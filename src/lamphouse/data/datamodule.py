@@ -56,11 +56,7 @@ class TensorDataModule(LightningDataModule):
         """
 
     def setup(self, stage: str) -> None:
-        """Load what the stage needs, once.
-
-        Raises:
-            InputError: something is wrong with the samples, or there are too few of them.
-        """
+        """Load what the stage needs, once; raise an `InputError` if samples are bad or too few."""
         if stage in {"fit", "validate"} and "train" not in self.parts:
             self.parts.update(self.load_train_and_val())
         if stage == "test" and "test" not in self.parts:
@@ -71,17 +67,13 @@ class TensorDataModule(LightningDataModule):
             raise InputError(f"no samples are left for {' and '.join(empty)}: add some, at least three of a class")
 
     def load_train_and_val(self) -> dict[str, Samples]:
-        """Split the official training samples."""
+        """Load the official training samples, and hold some out for validation."""
         samples = self.load(train=True)
         self.check_samples(samples)
         return dict(zip(("train", "val"), samples.split(self.val_fraction, self.seed), strict=True))
 
     def check_samples(self, samples: Samples) -> None:
-        """Check samples when they have been loaded.
-
-        Raises:
-            InputError: inputs or targets have nan or infinite values.
-        """
+        """Check samples after loading; raise an `InputError` if inputs or targets are nan or infinite."""
         for name, values in (("inputs", samples.inputs), ("targets", samples.targets)):
             if values.is_floating_point() and values.numel() and not torch.stack(values.aminmax()).isfinite().all():
                 raise InputError(f"{name}: some values are nan or infinite: replace them, or leave their samples out")
@@ -97,9 +89,9 @@ class TensorDataModule(LightningDataModule):
 
     def loader(self, part: str, alternates: Sequence[bool] | None = None) -> DataLoader[Any]:
         """Make the loader of a part; for `alternates` see `SampleBatches`."""
-        device = self.trainer.strategy.root_device if self.trainer else torch.device("cpu")
-        resident = self.is_resident(self.parts[part], device)
-        held_on = device if resident else torch.device("cpu")
+        cpu = torch.device("cpu")
+        device = self.trainer.strategy.root_device if self.trainer else cpu
+        held_on = device if self.is_resident(self.parts[part], device) else cpu
         samples = self.parts[part].to(held_on)
         shuffle = part == "train" and not getattr(self.trainer, "overfit_batches", 0)
         ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
@@ -109,13 +101,11 @@ class TensorDataModule(LightningDataModule):
             sampler=BatchSampler(len(samples), self.batch_size, self.seed, shuffle, *ranks, held_on),
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
-            pin_memory=device.type == "cuda" and not resident,
+            pin_memory=device.type == "cuda" and held_on == cpu,
             generator=torch.Generator().manual_seed(self.seed),  # without it, each epoch draws from the global one
         )
 
     def is_resident(self, part: Samples, device: torch.device) -> bool:
-        """Return whether a part is kept on the device; its batches have the same bits either way."""
         if self.on_device is None and device.type == "cuda" and not self.num_workers:
-            free, _ = torch.cuda.mem_get_info(device)
-            return part.nbytes < free / 4
+            return part.nbytes < torch.cuda.mem_get_info(device)[0] / 4
         return bool(self.on_device)

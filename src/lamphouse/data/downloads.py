@@ -13,9 +13,7 @@ from lamphouse.errors import InputError
 
 
 def ensure_downloaded(dataset: Callable[..., Any], data_dir: Path, folder: Path, md5: Mapping[str, str]) -> None:
-    """Verify the files of a data set, and have torchvision download them if any is missing.
-
-    One of several processes downloads, and the others wait for it.
+    """Verify the files of a data set, and download them if any is missing; other processes wait meanwhile.
 
     Args:
         dataset: torchvision's class.
@@ -39,32 +37,22 @@ def ensure_downloaded(dataset: Callable[..., Any], data_dir: Path, folder: Path,
 
 
 def verify_files(folder: Path, md5: Mapping[str, str]) -> bool:
-    """Return whether all files are there.
-
-    Raises:
-        InputError: one of them is damaged.
-    """
-    existing = [name for name in md5 if (folder / name).exists()]
-    for name in existing:
-        path, state = folder / name, (folder / name).stat()
-        if not has_md5(path.absolute(), md5[name], state.st_size, state.st_mtime_ns):
-            raise InputError(f"{path}: damaged (its MD5 sum is not {md5[name]}): delete it to have it downloaded again")
+    """Return whether all files exist; raise an `InputError` if one is damaged."""
+    existing = {folder / name: digest for name, digest in md5.items() if (folder / name).exists()}
+    for path, digest in existing.items():
+        if not has_md5(path.absolute(), digest, path.stat().st_mtime_ns):
+            raise InputError(f"{path}: damaged (its MD5 sum is not {digest}): delete it to have it downloaded again")
     return len(existing) == len(md5)
 
 
 @cache
-def has_md5(path: Path, digest: str, size: int, time: int) -> bool:  # noqa: ARG001  # size and time are the key
-    """Verify a file once for each size and time of change: the Trainer prepares data several times."""
+def has_md5(path: Path, digest: str, changed: int) -> bool:  # noqa: ARG001  # the time of change is part of the key
+    """Verify a file once until it changes: the Trainer prepares data several times."""
     return bool(check_integrity(str(path), digest))
 
 
 def download(dataset: Callable[..., Any], data_dir: Path, folder: Path, md5: Mapping[str, str]) -> None:
-    """Download to a temporary folder, and move the files when all of them are complete.
-
-    Raises:
-        OSError: there is no network, or no space.
-        RuntimeError: files are missing or damaged.
-    """
+    """Download to a temporary folder, and move the files when all of them are complete."""
     temporary = data_dir / f".{dataset.__name__}"
     shutil.rmtree(temporary, ignore_errors=True)  # of a process that was killed
     try:

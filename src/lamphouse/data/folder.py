@@ -63,7 +63,7 @@ class ImageFolderDataModule(ImageDataModule):
         return list(classes)
 
     def prepare_data(self) -> None:
-        """Check that every class has images, before any is read."""
+        """Check that every class has images before any is read."""
         for folder in (self._training_folder, self._own_folder("val"), self._own_folder("test")):
             if folder:
                 self._files(folder)
@@ -77,9 +77,7 @@ class ImageFolderDataModule(ImageDataModule):
         return self._read(part, files)
 
     def load_train_and_val(self) -> dict[str, Samples]:
-        """Use the `val` folder if there is one, and compute the mean and deviation of the training images."""
-        folder = self._own_folder("val")
-        if folder:
+        if folder := self._own_folder("val"):
             parts = {"train": self.load(train=True), "val": self._read("val", self._files(folder))}
         else:
             parts = super().load_train_and_val()
@@ -102,11 +100,9 @@ class ImageFolderDataModule(ImageDataModule):
         return self.root / part if split and (self.root / part).is_dir() else None
 
     def _files(self, folder: Path) -> list[tuple[str, int]]:
-        """List the image files of a folder with their labels."""
         labels = {name: label for label, name in enumerate(self.classes)}
         try:
-            unknown = set(find_classes(str(folder))[0]) - set(labels)
-            if unknown:
+            if unknown := set(find_classes(str(folder))[0]) - set(labels):
                 raise InputError(f"{folder / min(unknown)}: not a class of the training images: remove or rename it")
             return list(make_dataset(str(folder), labels, IMG_EXTENSIONS))
         except FileNotFoundError as error:

@@ -54,11 +54,7 @@ class ImageDataModule(TensorDataModule):
             raise InputError(f"--data.augment: {reason}: leave the option out")
 
     def check_augmentations(self) -> Tensor:
-        """Return an augmented and normalized training image, float32 [1, C, H, W].
-
-        Raises:
-            InputError: an augmentation cannot handle the images.
-        """
+        """Return an augmented training image, float32 [1, C, H, W]; raise an `InputError` if that fails."""
         draws = torch.zeros(1, sum(augmentation.draws for augmentation in self.augment))
         try:
             return self.normalise(self.apply_augmentations(self.parts["train"].inputs[:1], draws, epoch=0))
@@ -86,10 +82,10 @@ class ImageDataModule(TensorDataModule):
 
     def normalise(self, images: Tensor) -> Tensor:
         """Scale images 0..255, [B, C, H, W], to float32 with mean 0 and standard deviation 1 per channel."""
-        mean, std = (torch.tensor(values).view(-1, 1, 1) for values in (self.mean, self.std))
-        mean, std = (values.to(images.device, non_blocking=True) for values in (mean, std))  # without waiting for a GPU
+        statistics = torch.tensor([self.mean, self.std])[:, :, None, None]
+        mean, std = statistics.to(images.device, non_blocking=True)  # without waiting for a GPU
         return images.float().mul_(1 / (255 * std)).sub_(mean / std)
 
     def read(self, path: Path) -> Tensor:
-        """Read an image file in the mode and size of the training images, uint8 [C, H, W]."""
+        """Read an image file like the training images, uint8 [C, H, W]."""
         return torch.from_numpy(read_image(path, self.input_shape))

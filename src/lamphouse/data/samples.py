@@ -24,9 +24,7 @@ def generator(purpose: int, seed: int, epoch: int = 0) -> torch.Generator:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Inputs and targets of a data set, or of a part of one: parts share the tensors, so a split copies nothing.
-
-    `samples[indices]` are inputs and targets, `samples[:]` all of them.
+    """Inputs and targets of a data set, or of a part of one: parts share the tensors. Index them to get both.
 
     Args:
         inputs: any type and shape, [M, ...].
@@ -57,11 +55,7 @@ class Samples:
         return len(self) * sum(tensor[:1].nbytes for tensor in (self.inputs, self.targets))
 
     def split(self, fraction: float, seed: int) -> tuple["Samples", "Samples"]:
-        """Hold out a random `fraction`, of each class if the targets are labels with two samples a class on average.
-
-        Returns:
-            The larger and the smaller part, both in the original order.
-        """
+        """Hold out a random fraction, of each class if the targets are labels with two samples a class on average."""
         rows = torch.arange(len(self)) if self.rows is None else self.rows
         targets = self.targets[rows]
         stratify = is_labels(targets) and 2 * len(targets.unique()) <= len(targets)
@@ -79,11 +73,7 @@ def is_labels(targets: Tensor) -> bool:
 
 
 def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Hold out `fraction` of each class: at least one sample of it, and never all of them.
-
-    Returns:
-        Indices of the larger and of the smaller part, int64, in ascending order.
-    """
+    """Return ascending indices of all but a fraction of each class, and of that: at least one sample, never all."""
     _, classes, counts = labels.unique(return_inverse=True, return_counts=True)
     shuffled = torch.randperm(len(labels), generator=generator(SPLIT, seed))
     by_class = shuffled[classes[shuffled].argsort(stable=True)]  # in random order within a class
@@ -95,13 +85,9 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
 
 
 class SampleBatches(Dataset[tuple[Any, ...]]):
-    """A data set whose items are whole batches: a key of epoch and indices fetches one.
+    """A data set whose items are whole batches, with random numbers for augmentations unless `alternates` is None.
 
-    Args:
-        samples: on any device, where the indices then have to be too.
-        alternates: for each random number of a sample, whether it stays, plus 0.5 modulo 1 in every other epoch. With
-            None, batches have neither random numbers nor the epoch.
-        seed: of the random numbers.
+    `alternates` tells for each random number of a sample whether it stays, plus 0.5 modulo 1 in every other epoch.
     """
 
     def __init__(self, samples: Samples, alternates: Sequence[bool] | None = None, seed: int = 0) -> None:
@@ -115,14 +101,13 @@ class SampleBatches(Dataset[tuple[Any, ...]]):
         return len(self.samples)
 
     def __getitem__(self, key: Key) -> tuple[Any, ...]:
-        """Fetch inputs, targets and, for augmentations, draws, float [B, draws] in [0, 1), and the epoch."""
+        """Fetch inputs, targets and, for augmentations, draws in [0, 1), [B, draws], and the epoch."""
         epoch, indices = key
         batch = self.samples[indices]
         return (*batch, self._draw(epoch)[indices], epoch) if self.draws else batch
 
     def _draw(self, epoch: int) -> Tensor:
-        """Draw for all samples at once, so that the numbers of a sample do not depend on its batch."""
-        if epoch != self._epoch:
+        if epoch != self._epoch:  # for all samples at once, so that the numbers of one do not depend on its batch
             shape = (len(self), len(self.alternates))
             drawn = torch.rand(shape, generator=generator(AUGMENT, self.seed, epoch))
             if self.alternates.any():
@@ -139,24 +124,15 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
     In training, where every process must take the same number of steps, up to `world_size - 1` samples come twice; in
     evaluation none does. The base classes make Lightning leave the sampler in place: the first in distributed
     training, the second with `overfit_batches`.
-
-    Args:
-        size: number of samples.
-        batch_size: samples in a batch of one process.
-        seed: of the order.
-        train: shuffle anew in each epoch.
-        rank: this process, 0..world_size - 1.
-        world_size: number of processes.
-        device: of the indices, which are copied there once an epoch.
     """
 
-    size: int
-    batch_size: int
+    size: int  # of the data set
+    batch_size: int  # of one process
     seed: int = 0
-    train: bool = False
+    train: bool = False  # shuffle anew in each epoch
     rank: int = 0
     world_size: int = 1
-    device: torch.device | str = "cpu"
+    device: torch.device | str = "cpu"  # of the indices, which are copied there once an epoch
     epoch = start = 0
 
     def set_epoch(self, epoch: int) -> None:
