@@ -20,7 +20,7 @@ from lamphouse.callbacks import FiniteCheck, Position
 from lamphouse.loops import optimizer_and_schedule
 
 Metrics = dict[str, Tensor]
-OnStep = Callable[[], Any]
+Hook = Callable[..., Any]
 Batches = Callable[[int, int], Iterable[Any]]  # those of an epoch, from a number on, on the device
 
 
@@ -75,19 +75,13 @@ class Training:
         self.average: AveragedModel | None = None
         if self.ema is not None:
             self.average = AveragedModel(self.model, self.device, get_ema_avg_fn(self.ema), use_buffers=True)
+        self.evaluated = self.average.module if self.average else self.model  # and kept
         self.epoch = self.batch = self.step = 0  # epochs, batches of the current one, and steps that are done
         self.lr = torch.tensor(math.nan)  # at the beginning of the epoch
         self.best_weights: Mapping[str, Tensor] = {}
 
-    @property
-    def evaluated(self) -> Any:
-        """Return the model that is evaluated and kept: the moving average, if there is one."""
-        return self.average.module if self.average else self.model
 
-
-def fit(
-    training: Training, train: Batches, val: Batches, on_epoch_end: Callable[[Metrics, bool], Any], on_step: OnStep
-) -> None:
+def fit(training: Training, train: Batches, val: Batches, on_epoch_end: Hook, on_step: Hook) -> None:
     """Train until the last epoch or until early stopping, then restore the best weights.
 
     `on_epoch_end` gets each epoch's metrics, and whether it is the best; `on_step` is called between steps of an epoch.
@@ -110,7 +104,7 @@ def fit(
     training.model.load_state_dict(training.best_weights)
 
 
-def train_epoch(training: Training, batches: Batches, on_step: OnStep) -> Metrics:
+def train_epoch(training: Training, batches: Batches, on_step: Hook) -> Metrics:
     """Train on the rest of an epoch's batches."""
     model, optimizer, scaler, check = training.model, training.optimizer, training.scaler, training.check
     start, samples = perf_counter(), 0

@@ -6,17 +6,8 @@ from lamphouse.loops.run import batches, train_handwritten
 from lamphouse.loops.schedule import LRSchedule, optimizer_and_schedule
 from lamphouse.loops.trace import Trace, record
 
+# fmt: off
 __all__ = [
-    "Difference",
-    "LRSchedule",
-    "Outcome",
-    "Trace",
-    "batches",
-    "compare",
-    "optimizer_and_schedule",
-    "record",
-    "refuse_unsupported",
-    "table",
-    "train_handwritten",
-    "verdict",
+    "Difference", "LRSchedule", "Outcome", "Trace", "batches", "compare", "optimizer_and_schedule", "record",
+    "refuse_unsupported", "table", "train_handwritten", "verdict",
 ]

@@ -12,6 +12,7 @@ from lamphouse.errors import InputError
 from lamphouse.task import Task
 
 WAY_OUT = "use --loop automatic"
+UNSUPPORTED = f"not supported by the hand-written loop: leave it out, or {WAY_OUT}"
 SUPPORTED = {  # options, by what they are arguments of
     "trainer": "accelerator accumulate_grad_batches benchmark default_root_dir detect_anomaly deterministic devices "
     "enable_progress_bar gradient_clip_algorithm gradient_clip_val limit_test_batches limit_train_batches "
@@ -20,13 +21,8 @@ SUPPORTED = {  # options, by what they are arguments of
     "best_checkpoint": "monitor mode dirpath enable_version_counter save_on_train_epoch_end",
     "last_checkpoint": "dirpath every_n_steps minutes",
 }
-WITHOUT_EFFECT = {  # values of other options that change nothing, beside the defaults
-    "callbacks": [],
-    "enable_model_summary": False,
-    "filename": "best",
-    "num_sanity_val_steps": 0,
-    "plugins": [],
-}
+# values of other options that change nothing, beside the defaults
+UNUSED = {"callbacks": [], "enable_model_summary": False, "filename": "best", "num_sanity_val_steps": 0, "plugins": []}
 HOOKS = {name for cls in (ModelHooks, CheckpointHooks, DataHooks) for name in vars(cls) if not name.startswith("_")}
 OPTIMIZATION = {"backward", "configure_gradient_clipping", "lr_scheduler_step", "optimizer_step", "optimizer_zero_grad"}
 STEPS = {"configure_callbacks", "training_step", "validation_step", "test_step"}
@@ -36,11 +32,7 @@ OUTSIDE = {name for name in HOOKS if "predict" in name or "_dataloader" in name}
 def refuse_unsupported(
     trainer: Trainer, model: Any, data: Any, given: Mapping[str, Any], default: Mapping[str, Any]
 ) -> None:
-    """Check that a hand-written loop does everything that is asked for, or raise an InputError.
-
-    `given` are the options of "trainer", "early_stopping", "best_checkpoint" and "last_checkpoint" and perhaps
-    "logger_options"; `default` are their defaults.
-    """
+    """Raise an InputError unless a hand-written loop does everything that the options `given`, by part, ask for."""
     _refuse_options(given, default)
     precision = trainer.precision_plugin
     if trainer.world_size > 1:
@@ -61,17 +53,15 @@ def refuse_unsupported(
 
 
 def _refuse_options(given: Mapping[str, Any], default: Mapping[str, Any]) -> None:
-    refused = {
-        f"{part}.{option}": value
-        for part, supported in SUPPORTED.items()
-        for option, value in given[part].items()
-        if option not in supported.split()
-        and value not in (default[part][option], WITHOUT_EFFECT.get(option, default[part][option]))
-    }
+    for part, supported in SUPPORTED.items():
+        for option, value in given[part].items():
+            usual = default[part].get(option)
+            if option not in supported.split() and value not in (usual, UNUSED.get(option, usual)):
+                raise InputError(f"--{part}.{option} {value}: {UNSUPPORTED}")
     options = given.get("logger_options") or {}
-    refused |= {f"logger_options.{name}": options[name] for name in ("log_graph", "log_model") if options.get(name)}
-    for option, value in refused.items():
-        raise InputError(f"--{option} {value}: not supported by the hand-written loop: leave it out, or {WAY_OUT}")
+    for option in ("log_graph", "log_model"):
+        if options.get(option):
+            raise InputError(f"--logger_options.{option} {options[option]}: {UNSUPPORTED}")
 
 
 def _refuse_overrides(cls: type, base: type, hooks: Set[str]) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from lamphouse.callbacks import EMA, EpochProgress, FiniteCheck, StopNotFinite, print_epoch, show_progress
+from lamphouse.callbacks import EMA, EpochProgress, StopNotFinite, print_epoch, show_progress
 from lamphouse.checkpoints import ExactResume, load_checkpoint
 from lamphouse.checkpoints.files import read_newest, write_checkpoint
 from lamphouse.checkpoints.state import process_state, set_process_state
@@ -41,16 +41,16 @@ class NoTrainer(SimpleNamespace):
 def train_handwritten(loop: ModuleType, trainer: Trainer, model: Any, data: Any) -> None:
     """Train a `Task` by a hand-written loop, from its newest checkpoint if there is one, and test the best weights.
 
-    The loop is a module with `Training`, `Monitor`, `fit` and `evaluate`. It takes all options from the Trainer and its
-    callbacks, which do nothing themselves.
+    The loop is a module with `Training`, `Monitor`, `fit` and `evaluate`. Its options are those of the Trainer and its
+    callbacks, among them an ExactResume, a ModelCheckpoint and a StopNotFinite.
     """
     trainer.accelerator.setup_device(trainer.strategy.root_device)
     model.trainer = data.trainer = NoTrainer(strategy=trainer.strategy, overfit_batches=0)
     data.prepare_data()
     data.setup("fit")
     model.setup("fit")
-    (count, train), (_, val) = (batches_of(part, trainer, model, data) for part in ("train", "val"))
-    training = loop.Training(model, count, **options_of(loop, trainer))
+    (count, train), (_, val) = (_batches_of(part, trainer, model, data) for part in ("train", "val"))
+    training = loop.Training(model, count, **_options_of(loop, trainer))
     recorder = Recorder(trainer, training, data, resumable=hasattr(train.args[0], "load_state_dict"))
     recorder.begin()
     if recorder.resume.complete:
@@ -59,7 +59,7 @@ def train_handwritten(loop: ModuleType, trainer: Trainer, model: Any, data: Any)
         loop.fit(training, train, val, recorder.on_epoch_end, recorder.on_step)
     data.setup("test")
     model.setup("test")
-    _, test = batches_of("test", trainer, model, data)
+    _, test = _batches_of("test", trainer, model, data)
     recorder.log(loop.evaluate(model, training, test, "test"), training.epoch, training.step)
     for logger in trainer.loggers:
         logger.finalize("success")
@@ -71,28 +71,26 @@ def callback(trainer: Trainer, kind: type) -> Any:
     return next((found for found in callbacks if isinstance(found, kind)), None)
 
 
-def options_of(loop: ModuleType, trainer: Trainer) -> dict[str, Any]:
-    """Read the options of the Trainer and of its callbacks."""
+def _options_of(loop: ModuleType, trainer: Trainer) -> dict[str, Any]:
     precision: Any = trainer.precision_plugin
     ema, finite, stop, save = (callback(trainer, kind) for kind in (EMA, StopNotFinite, EarlyStopping, ModelCheckpoint))
     options = {name: getattr(trainer, name) for name in OPTIONS}
     options |= {"device": trainer.strategy.root_device, "dtype": DTYPES.get(precision.precision)}
-    options |= {"ema": ema and ema.decay, "check": finite.check if finite else FiniteCheck(enabled=False)}
+    options |= {"ema": ema and ema.decay, "check": finite.check, "saving": loop.Monitor(save.monitor, save.mode)}
     options |= {"scaler": precision.scaler} if getattr(precision, "scaler", None) else {}
-    options |= {"saving": loop.Monitor(save.monitor, save.mode)} if save else {}
     if stop:
         min_delta = abs(stop.min_delta)  # which Lightning makes negative for the mode "min"
         options["stopping"] = loop.Monitor(stop.monitor, stop.mode, min_delta, stop.patience, stop.check_finite)
     return options
 
 
-def batches_of(part: str, trainer: Trainer, model: Any, data: Any) -> tuple[int, "partial[Any]"]:
+def _batches_of(part: str, trainer: Trainer, model: Any, data: Any) -> tuple[int, "partial[Any]"]:
     """Count the batches of a part of the data, and prepare to iterate over them."""
     loader, device = getattr(data, f"{part}_dataloader")(), trainer.strategy.root_device
     resume, shown = callback(trainer, ExactResume), part == "train" and callback(trainer, EpochProgress)
 
     def prepare(batch: Any) -> Any:
-        if part != "train" and resume:
+        if part != "train":
             resume.signals.check()  # what is evaluated now will be evaluated again
         batch = data.transfer_batch_to_device(data.on_before_batch_transfer(batch, 0), device, 0)
         return data.on_after_batch_transfer(batch, 0)
@@ -112,15 +110,15 @@ def batches(
     loader: Any, count: int, prepare: Callable[[Any], Any], metrics: Any, epoch: int, start: int = 0
 ) -> Iterator[Any]:
     """Iterate over the batches of an epoch, from one on, with a progress bar if there are metrics to be shown on it."""
-    samplers: list[Any] = [getattr(owner, "sampler", None) for owner in (loader, loader.batch_sampler)]
-    for sampler in samplers:
+    for owner in (loader, loader.batch_sampler):
+        sampler: Any = getattr(owner, "sampler", None)
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(epoch)
     if start:
         loader.load_state_dict({"epoch": epoch, "batch": start})
     some = islice(loader, count - start)  # asking for one more could draw random numbers
-    hidden = None if metrics else True  # None shows a bar on a terminal only
-    progress = tqdm(some, f"epoch {epoch}", count, initial=start, leave=False, disable=hidden)
+    # disable=None shows a bar on a terminal only
+    progress = tqdm(some, f"epoch {epoch}", count, initial=start, leave=False, disable=None if metrics else True)
     for batch in progress:
         yield prepare(batch)
         show_progress(progress, metrics)
@@ -131,21 +129,19 @@ class Recorder:
 
     def __init__(self, trainer: Trainer, training: Any, data: Any, resumable: bool) -> None:
         self.trainer, self.training, self.data, self.resumable = trainer, training, data, resumable
-        self.resume, save = callback(trainer, ExactResume) or ExactResume(), callback(trainer, ModelCheckpoint)
-        self.best = Path(save.dirpath, f"{save.filename}.ckpt") if save else None
+        self.resume, save = callback(trainer, ExactResume), callback(trainer, ModelCheckpoint)
+        self.best = Path(save.dirpath, f"{save.filename}.ckpt")
 
     def begin(self) -> None:
-        """Restore the newest checkpoint, or write the first one."""
-        newest = read_newest(self.resume.path.parent) if self.resume.path else None
+        newest = read_newest(self.resume.path.parent)
         if newest is None:
             self.write()
             return
-        restore(self.training, newest.content)
-        if self.best and self.best.exists():
+        _restore(self.training, newest.content)
+        if self.best.exists():
             self.training.best_weights = load_checkpoint(self.best)["state_dict"]
 
     def on_step(self) -> None:
-        """Write a checkpoint within an epoch, if it is due or the run is to stop."""
         if self.resumable and (self.resume.signals.received or self.resume.is_due(self.training.step)):
             self.write()
         self.resume.signals.check()
@@ -156,16 +152,15 @@ class Recorder:
         for validation in (True, False):
             values = {name: value for name, value in metrics.items() if name.startswith("val/") == validation}
             self.log(values, epoch, training.step - 1)
-        if is_best and self.best:
-            write_checkpoint(checkpoint_of(training, self.data) | {"epoch": epoch}, self.best)
+        if is_best:
+            write_checkpoint(_checkpoint_of(training, self.data) | {"epoch": epoch}, self.best)
         self.write()
         if callback(self.trainer, EpochProgress):
             print_epoch(epoch, training.max_epochs, metrics)
         self.resume.signals.check()
 
     def write(self) -> None:
-        if self.resume.path:
-            write_checkpoint(checkpoint_of(self.training, self.data), self.resume.path)
+        write_checkpoint(_checkpoint_of(self.training, self.data), self.resume.path)
         self.resume.saved_at = monotonic()
 
     def log(self, metrics: Mapping[str, Tensor], epoch: int, step: int) -> None:
@@ -174,8 +169,7 @@ class Recorder:
             logger.save()
 
 
-def checkpoint_of(training: Any, data: Any) -> dict[str, Any]:
-    """Collect the state of a training under Lightning's names."""
+def _checkpoint_of(training: Any, data: Any) -> dict[str, Any]:
     training.check.settle()
     model, average, scheduler = training.model, training.average, training.schedule.scheduler
     checkpoint = {name: getattr(training, attribute) for name, attribute in COUNTERS.items()} | {
@@ -190,17 +184,12 @@ def checkpoint_of(training: Any, data: Any) -> dict[str, Any]:
         "finished": training.stopping.stop or training.epoch >= training.max_epochs,
     }
     if average:
-        checkpoint["current_model_state"] = model.state_dict()
-        checkpoint["averaging_state"] = {"n_averaged": average.n_averaged}
-    for module in (model, data) if data.hparams else (model,):
-        checkpoint[module.CHECKPOINT_HYPER_PARAMS_KEY] = dict(module.hparams)
-        # private: `load_from_checkpoint` asks how the arguments were saved
-        checkpoint[module.CHECKPOINT_HYPER_PARAMS_NAME] = getattr(module, "_hparams_name", "kwargs")
-    return checkpoint
+        checkpoint |= {"current_model_state": model.state_dict(), "averaging_state": {"n_averaged": average.n_averaged}}
+    modules = (module for module in (model, data) if module.hparams)
+    return checkpoint | {module.CHECKPOINT_HYPER_PARAMS_KEY: dict(module.hparams) for module in modules}
 
 
-def restore(training: Any, checkpoint: Mapping[str, Any]) -> None:
-    """Restore what `checkpoint_of` collected."""
+def _restore(training: Any, checkpoint: Mapping[str, Any]) -> None:
     for name, attribute in COUNTERS.items():
         setattr(training, attribute, checkpoint[name])
     training.model.load_state_dict(checkpoint.get("current_model_state", checkpoint["state_dict"]))

@@ -49,8 +49,8 @@ def optimizer_and_schedule(configured: Any) -> tuple[Optimizer, LRSchedule]:
         case [[optimizer], [scheduler]]:
             pass
         case _:
-            what = "expected one optimizer with at most one scheduler"
-            raise InputError(f"configure_optimizers: {what}: use --loop automatic")
+            expected = "expected one optimizer with at most one scheduler"
+            raise InputError(f"configure_optimizers: {expected}: use --loop automatic")
     if not isinstance(scheduler, Mapping):
         scheduler = {"scheduler": scheduler, "monitor": monitor}
     return optimizer, LRSchedule(**{name: scheduler[name] for name in LRSchedule.__match_args__ if name in scheduler})

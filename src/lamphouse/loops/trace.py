@@ -1,7 +1,7 @@
 """What a training loop computes, recorded batch by batch."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial, update_wrapper
 from hashlib import blake2b
@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning_utilities import apply_to_collection
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -34,7 +35,6 @@ class Trace:
         return self  # the only one where a model is copied, for a moving average say
 
     def follow(self, optimizer: Optimizer) -> None:
-        """Record the learning rates of an optimizer, and count its steps."""
         self.optimizers.append(optimizer)
         optimizer.register_step_post_hook(self._count)
 
@@ -43,8 +43,8 @@ class Trace:
 
     def before_batch(self, model: nn.Module, batch: Any) -> None:
         """Add an entry; the time that this takes does not count."""
-        tensors = list(found_in(batch, Tensor))
-        device = next((tensor.device for tensor in tensors), torch.device("cpu"))
+        tensors = found_in(batch, Tensor)
+        device = tensors[0].device if tensors else torch.device("cpu")
         if device.type != "cpu":
             torch.accelerator.synchronize()
         if self._recorded is not None:
@@ -60,9 +60,8 @@ class Trace:
         self._recorded = perf_counter()
 
     def after_batch(self, output: Any) -> None:
-        """Complete the last entry by its loss, which stays on the device so as not to wait for it."""
-        loss = output["loss"] if isinstance(output, Mapping) else next(found_in(output, Tensor))
-        self.entries[-1]["loss"] = loss.detach()
+        loss = output["loss"] if isinstance(output, Mapping) else found_in(output, Tensor)[0]
+        self.entries[-1]["loss"] = loss.detach()  # stays on the device so as not to wait for it
 
     def losses(self) -> list[float]:
         return [float(entry["loss"]) for entry in self.entries]
@@ -115,13 +114,11 @@ def _train(trace: Trace, model: nn.Module, name: str, batch: Any, *args: Any, **
     return output
 
 
-def found_in(value: Any, kind: type) -> Iterator[Any]:
-    """Yield the objects of a kind in nested mappings and sequences."""
-    if isinstance(value, kind):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from found_in(part, kind)
+def found_in(value: Any, kind: type) -> list[Any]:
+    """List the objects of a kind in nested mappings and sequences."""
+    found: list[Any] = []
+    apply_to_collection(value, kind, found.append)
+    return found
 
 
 def fingerprint(tensor: Tensor) -> str:
