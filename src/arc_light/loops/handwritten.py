@@ -18,34 +18,11 @@ from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 
 from lamphouse.callbacks import FiniteCheck, Position
 from lamphouse.loops import optimizer_and_schedule
+from arc_light.monitor import Monitor
 
 Metrics = dict[str, Tensor]
 Hook = Callable[..., Any]
 Batches = Callable[[int, int], Iterable[Any]]  # those of an epoch, from a number on, on the device
-
-
-@dataclass
-class Monitor:
-    """Follows a metric from epoch to epoch, to keep the best weights or to stop early."""
-
-    metric: str = "val/loss"
-    mode: Literal["min", "max"] = "min"  # whether smaller or larger values are better
-    min_delta: float = 0.0  # smallest change that counts as an improvement
-    patience: float = math.inf  # epochs without improvement after which training stops
-    check_finite: bool = False  # stop at a value that is infinite or not a number
-
-    def __post_init__(self) -> None:
-        """Start from the worst value."""
-        self.sign = 1 if self.mode == "max" else -1
-        self.best, self.waited, self.stop = torch.tensor(-math.inf) * self.sign, 0, False
-
-    def improved(self, metrics: Metrics) -> bool:
-        """Return whether this epoch is the best so far."""
-        value = metrics[self.metric]
-        better = self.sign * (value - self.sign * self.min_delta) > self.sign * self.best
-        self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
-        self.stop = self.waited >= max(self.patience, 1) or (self.check_finite and not value.isfinite())
-        return bool(better)
 
 
 @dataclass

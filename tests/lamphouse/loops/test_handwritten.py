@@ -16,7 +16,8 @@ from torch.utils.data import DataLoader, TensorDataset
 from lamphouse.loops import batches
 from lamphouse.metrics import EpochMetrics
 from arc_light.loops import handwritten
-from arc_light.loops.handwritten import Metrics, Monitor, Training, fit
+from arc_light.loops.handwritten import Metrics, Training, fit
+from arc_light.monitor import Monitor
 
 CPU = torch.device("cpu")
 
