@@ -7,10 +7,10 @@ from typing import Any
 
 from lightning.pytorch.loggers.logger import DummyLogger, Logger
 
+from lamphouse.errors import InputError
 
-def guarded(method: str) -> Callable[..., None]:
-    """Make a method that calls the wrapped logger's and catches its failure."""
 
+def _guarded(method: str) -> Callable[..., None]:
     def call(logger: "GuardedLogger", *args: Any, **kwargs: Any) -> None:
         logger.attempt(lambda: getattr(logger.wrapped, method)(*args, **kwargs))
 
@@ -20,11 +20,8 @@ def guarded(method: str) -> Callable[..., None]:
 class GuardedLogger(Logger):
     """Wraps a logger and catches its failures; everything that it does not have itself is the wrapped logger's.
 
-    `isinstance(trainer.logger, WandbLogger)` does not hold for it; `trainer.logger.wrapped` is that logger.
-
-    Args:
-        wrapped: the logger.
-        arguments: what it was made from, to make it anew.
+    `isinstance(trainer.logger, WandbLogger)` does not hold for it; `trainer.logger.wrapped` is that logger, which
+    `arguments`, if given, can make anew.
     """
 
     name: Any = property(attrgetter("wrapped.name"))
@@ -33,12 +30,12 @@ class GuardedLogger(Logger):
     root_dir: Any = property(attrgetter("wrapped.root_dir"))
     log_dir: Any = property(attrgetter("wrapped.log_dir"))
     group_separator: Any = property(attrgetter("wrapped.group_separator"))
-    after_save_checkpoint = guarded("after_save_checkpoint")
-    finalize = guarded("finalize")
-    log_graph = guarded("log_graph")
-    log_hyperparams = guarded("log_hyperparams")
-    log_metrics = guarded("log_metrics")
-    save = guarded("save")
+    after_save_checkpoint = _guarded("after_save_checkpoint")
+    finalize = _guarded("finalize")
+    log_graph = _guarded("log_graph")
+    log_hyperparams = _guarded("log_hyperparams")
+    log_metrics = _guarded("log_metrics")
+    save = _guarded("save")
 
     def __init__(self, wrapped: Logger, arguments: Mapping[str, Any] | None = None) -> None:
         super().__init__()
@@ -46,26 +43,26 @@ class GuardedLogger(Logger):
         self.failed = False
 
     def __getattr__(self, name: str) -> Any:
-        """Look up what only the wrapped logger has, such as `watch` or `log_image`.
-
-        Raises:
-            AttributeError: it does not have it either.
-        """
         if name == "wrapped" or name.startswith("__"):  # as while it is unpickled
             raise AttributeError(name)
         return getattr(self.wrapped, name)
 
     @property
     def experiment(self) -> Any:
-        """Return the wrapped logger's experiment, or one that ignores all calls after a failure."""
         found = self.attempt(lambda: getattr(self.wrapped, "experiment", None))
         return DummyLogger().experiment if found is None else found
 
     def attempt(self, action: Callable[[], Any]) -> Any:
-        """Call a function, unless the logger has failed; whatever its error is, training does not depend on it."""
+        """Call a function, unless the logger has failed; whatever its error is, training does not depend on it.
+
+        Raises:
+            InputError: the user made a mistake.
+        """
         if not self.failed:
             try:
                 return action()
+            except InputError:
+                raise
             except Exception as error:
                 self.fail(error)
         return None

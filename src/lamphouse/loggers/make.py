@@ -23,11 +23,7 @@ def make_logger(
 ) -> GuardedLogger | None:
     """Make the logger that a run has beside its own table of metrics; "csv" and "none" make none.
 
-    Args:
-        name: of the logger.
-        run_dir: the run's directory.
-        experiment: the experiment's name.
-        options: arguments of Lightning's logger, and of what it passes them to.
+    The `options` are arguments of Lightning's logger, and of what it passes them to.
 
     Raises:
         InputError: there is no such option, or the logger's settings are wrong.
@@ -55,25 +51,18 @@ def log_config(logger: Logger, config: dict[str, Any]) -> None:
     Raises:
         InputError: the logger was given an option that it refuses.
     """
-    if not isinstance(logger, GuardedLogger):
+    if isinstance(logger, GuardedLogger) and (support := _support(logger)):
+        logger.attempt(lambda: support.begin(logger, config))
+    else:
         logger.log_hyperparams(config)
-        return
-    own = support(logger)
-    try:
-        own.begin(logger, config) if own else logger.wrapped.log_hyperparams(config)
-    except InputError:
-        raise
-    except Exception as error:  # as in the guard
-        logger.fail(error)
 
 
 def close(loggers: Iterable[Logger]) -> None:
     """Close the guarded loggers that outlive their Trainer, and let them say where their record is."""
     for logger in loggers:
-        if isinstance(logger, GuardedLogger) and (own := support(logger)):
-            own.close(logger)
+        if isinstance(logger, GuardedLogger) and (support := _support(logger)):
+            support.close(logger)
 
 
-def support(logger: GuardedLogger) -> Any:
-    """Find what a logger needs by its class, or one that it inherits from; None for loggers that need nothing."""
-    return next((own for cls, own in SUPPORT.items() if isinstance(logger.wrapped, cls)), None)
+def _support(logger: GuardedLogger) -> Any:
+    return next((support for cls, support in SUPPORT.items() if isinstance(logger.wrapped, cls)), None)

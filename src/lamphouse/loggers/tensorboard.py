@@ -21,12 +21,11 @@ def arguments(run_dir: Path, experiment: str, options: Mapping[str, Any]) -> dic
 
 def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
     """Begin to log, with the whole configuration."""
-    threading.excepthook = partial(print_others, threading.excepthook)
+    threading.excepthook = partial(_print_others, threading.excepthook)
     logger.wrapped.log_hyperparams(config)
 
 
-def print_others(before: Any, raised: threading.ExceptHookArgs) -> None:
-    """Print the errors of all threads but TensorBoard's as before."""
+def _print_others(before: Any, raised: threading.ExceptHookArgs) -> None:
     if type(raised.thread).__name__ != "_AsyncWriterThread":
         before(raised)
 
@@ -34,5 +33,5 @@ def print_others(before: Any, raised: threading.ExceptHookArgs) -> None:
 def close(logger: GuardedLogger) -> None:  # noqa: ARG001  # as W&B's
     """Have all errors printed again."""
     hook: Any = threading.excepthook
-    if getattr(hook, "func", None) is print_others:
+    if getattr(hook, "func", None) is _print_others:
         (threading.excepthook,) = hook.args

@@ -29,11 +29,7 @@ def further_options() -> set[str]:
 
 
 def arguments(run_dir: Path, experiment: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Give W&B's run the name of our own, so that it is continued on resume, and the experiment as its group.
-
-    Raises:
-        InputError: W&B's settings are wrong, or would write the API key into the run's directory.
-    """
+    """Give W&B's run the name of our own, so that it is continued on resume, and the experiment as its group."""
     if re.search(r"api_key'?[=:] ?'[^']", str(options)):
         way_out = "set WANDB_API_KEY, or use `wandb login`"
         raise InputError(f"--logger_options.settings.api_key: would be written into the run's directory: {way_out}")
@@ -43,15 +39,11 @@ def arguments(run_dir: Path, experiment: str, options: Mapping[str, Any]) -> dic
 
 
 def default_mode() -> str | None:
-    """Return `WANDB_MODE`; where it is not set, None, which is online, with a key and "offline" without one.
-
-    Raises:
-        InputError: there is no such mode, or the key is malformed.
-    """
+    """Return `WANDB_MODE`; where it is not set, None, which is online, with a key and "offline" without one."""
     import wandb
 
     chosen = os.environ.get("WANDB_MODE") or None
-    if chosen is not None and chosen not in MODES:
+    if chosen and chosen not in MODES:
         raise InputError(f"WANDB_MODE={chosen}: no such mode; there are {', '.join(MODES)}")
     if wandb.env.core_debug(default="false"):
         raise InputError("WANDB_DEBUG: W&B would write its API key into the run's directory: unset it")
@@ -79,11 +71,7 @@ def set_up() -> None:
 
 
 def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
-    """Begin the W&B run, with the whole configuration: offline, and with a warning, if it cannot be online.
-
-    Raises:
-        InputError: W&B refuses an option of the logger.
-    """
+    """Begin the W&B run, with the whole configuration: offline, and with a warning, if it cannot be online."""
     import wandb
 
     try:
@@ -93,14 +81,14 @@ def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
     except Exception as error:
         if logger.arguments.get("mode") == "offline" or not logger.arguments:
             raise
-        leave()
+        _leave()
         set_up()
         logger.wrapped = WandbLogger(**{**logger.arguments, "mode": "offline"})
         logger.wrapped.log_hyperparams(config)
         logger.warn(error, "it records offline")
 
 
-def leave() -> BaseException | None:
+def _leave() -> BaseException | None:
     """Leave W&B's run and its service, which ends once everything is written; return what went wrong."""
     import wandb
     from wandb.sdk.lib.module import unset_globals
@@ -118,20 +106,18 @@ def close(logger: GuardedLogger) -> None:
     """Close the W&B run, if there is one, and say how to upload it where that is left to do."""
     import wandb
 
-    run = wandb.run
-    if run is None:
+    run, gave_up = wandb.run, logger.failed
+    failure = _leave()
+    if run is None or run.disabled:
         return
-    gave_up, offline, record = logger.failed, run.offline, Path(run.settings.sync_file)
-    failure = leave()
-    if run.disabled:
-        return
+    record = Path(run.settings.sync_file)
     is_complete = record.is_file() and EXIT in record.read_bytes()[-100:]
-    if offline and not is_complete:
+    if run.offline and not is_complete:
         failure = failure or OSError(f"{os.path.relpath(record)} is cut off, as by a full disk")
     if failure:
         logger.fail(failure)
-    if not (offline or logger.failed):
+    if not (run.offline or logger.failed):
         print(f"W&B: {run.url}")
     elif is_complete and not gave_up:
-        options = "" if offline else "--include-online "
+        options = "" if run.offline else "--include-online "
         print(f"W&B recorded offline; to upload it: wandb sync {options}{os.path.relpath(record.parent)}")

@@ -2,8 +2,9 @@
 
 import ctypes
 import re
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # in glibc's malloc.h
@@ -13,9 +14,8 @@ MESSAGES = ("out of memory", "can't allocate memory", "bad_alloc", "unable to al
 
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error means that a device, whichever it is, has not enough memory."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's own
-        return True
-    return any(message in str(error).lower() for message in MESSAGES)
+    is_named = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # torch's own
+    return is_named or any(message in str(error).lower() for message in MESSAGES)
 
 
 def advice(size: int, fitting: int) -> str:
@@ -28,14 +28,13 @@ def advice(size: int, fitting: int) -> str:
 @contextmanager
 def only_available_memory() -> Iterator[None]:
     """Let allocations fail that exceed the available memory: Linux would grant them, and kill the process later."""
-    try:
-        import resource  # noqa: PLC0415  # not on Windows
-
-        limit, (soft, hard) = _available(), resource.getrlimit(resource.RLIMIT_DATA)
-    except (ImportError, OSError):
+    if sys.platform != "linux":
         yield
         return
-    resource.setrlimit(resource.RLIMIT_DATA, (limit if soft < 0 else min(limit, soft), hard))
+    import resource  # noqa: PLC0415  # not on Windows
+
+    available, (soft, hard) = _available(), resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (available if soft < 0 else min(available, soft), hard))
     try:
         yield
     finally:
@@ -44,26 +43,23 @@ def only_available_memory() -> Iterator[None]:
 
 def _available() -> int:
     """Sum the bytes that this process uses and those that it could get, also within a container's limit."""
-    free = [_bytes("/proc/meminfo", r"MemAvailable:\s+(\d+) kB") * 1024]
-    group = Path("/sys/fs/cgroup")
-    if (group / "memory.max").is_file() and (group / "memory.max").read_text().strip() != "max":
-        free.append(_bytes(group / "memory.max", r"(\d+)") - _bytes(group / "memory.current", r"(\d+)"))
-    return _bytes("/proc/self/status", r"VmData:\s+(\d+) kB") * 1024 + max(min(free), 0)
+    free = _bytes("/proc/meminfo", "MemAvailable")
+    with suppress(OSError, ValueError):  # there is no limit
+        limit, used = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
+        free = min(free, max(limit - used, 0))
+    return _bytes("/proc/self/status", "VmData") + free
 
 
-def _bytes(path: str | Path, pattern: str) -> int:
-    found = re.search(pattern, Path(path).read_text())
-    return int(found[1]) if found else 0
+def _bytes(path: str, name: str) -> int:
+    found = re.search(rf"{name}:\s+(\d+) kB", Path(path).read_text())
+    return int(found[1]) * 1024 if found else 0
 
 
 def keep_memory() -> None:
-    """Make glibc keep freed tensors; by default it returns large ones to the system, which has to map them again.
-
-    glibc stops adapting its thresholds after this. Other C libraries have no such options and are left alone.
-    """
+    """Make glibc keep freed tensors; by default it returns large ones to the system, which has to map them again."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
+    except (AttributeError, OSError, TypeError):  # of other C libraries
         return
     for size in REUSED_BLOCKS:
         if mallopt(M_MMAP_THRESHOLD, size):

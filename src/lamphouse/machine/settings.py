@@ -38,16 +38,14 @@ class Machine:
 
     def describe(self, device: str, precision: str, channels_last: bool) -> str:
         """Summarize the settings in a line, for a type of device and the Trainer's precision."""
-        if precision.startswith("bf16") and not native_bf16(device):
-            precision = f"{precision} (emulated here, --trainer.precision null is faster)"
-        threads = torch.get_num_threads()
-        parts = [
+        threads, emulated = torch.get_num_threads(), precision.startswith("bf16") and not native_bf16(device)
+        parts = (
             f"{threads} thread{'s' if threads > 1 else ''}",
-            precision,
-            "channels last" if channels_last else "channels first",
+            precision + (" (emulated here, --trainer.precision null is faster)" if emulated else ""),
+            f"channels {'last' if channels_last else 'first'}",
             f"float32 products in {torch.get_float32_matmul_precision()} precision",
-            "freed memory is kept" if self.allocator == "keep" else "freed memory is left to the system",
-        ]
+            f"freed memory is {'kept' if self.allocator == 'keep' else 'left to the system'}",
+        )
         return ", ".join(parts)
 
 

@@ -1,7 +1,6 @@
-"""Start a program faster and end it faster: late imports, few garbage collections and a quick exit.
+"""Late imports, few garbage collections and a quick exit, for the program that calls `run` and for no other.
 
-Importing this module changes nothing. `run` switches both on for the program that calls it, unless the environment
-variable `LAMPHOUSE_PLAIN_START` is set; a program that uses single parts of this package keeps plain Python.
+The environment variable `LAMPHOUSE_PLAIN_START` switches late imports and the quick exit off.
 """
 
 import atexit
@@ -10,6 +9,7 @@ import io
 import logging
 import os
 import sys
+from abc import ABC
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial, wraps
@@ -69,54 +69,49 @@ class LateImports(Loader, MetaPathFinder):
 
     def __init__(self) -> None:
         self.disabled: list[Callable[[], None]] = []  # each tells the compiler about one function, once it is loaded
-        plots = {name: partial(self.call, PLOTS, name) for name in PLOT_FUNCTIONS}
-        supported = partial(self.call, COMPILER_UTILS, "is_compile_supported")
-        compiler = {"disable": self.disable, "graph_break": lambda: None, "OptimizedModule": optimized_module(self)}
+        functions = {name: partial(self.call, PLOTS, name) for name in PLOT_FUNCTIONS}
+        compiler = {"disable": self.disable, "graph_break": lambda: None, "OptimizedModule": OptimizedModule}
         self.contents: dict[str, dict[str, Any]] = {
-            PLOTS: {**plots, **dict.fromkeys(PLOT_TYPES, object)},
+            PLOTS: {**functions, **dict.fromkeys(PLOT_TYPES, object)},
             COMPILER: {"__path__": [], **compiler},
-            COMPILER_UTILS: {"is_compile_supported": supported},
+            COMPILER_UTILS: {"is_compile_supported": partial(self.call, COMPILER_UTILS, "is_compile_supported")},
         }
 
     def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
-        """Find a stand-in, or load the real package of a module that is in no stand-in."""
         if name in self.contents:
             return ModuleSpec(name, self, is_package="__path__" in self.contents[name])
-        if is_stand_in(name.rpartition(".")[0]):
+        if is_stand_in(name.rpartition(".")[0]):  # a module of the compiler that has no stand-in
             module = self.load(name)
             # Python puts it back; what stayed in sys.modules, it would import once more
             return ModuleSpec(name, self, loader_state=(sys.modules.pop(name), module.__spec__))
         return None
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Make a stand-in, or return the real module that has just been loaded."""
-        if spec.loader_state is None:
-            return StandIn(spec.name, self, self.contents[spec.name])
-        module: ModuleType = spec.loader_state[0]
-        return module
+    def create_module(self, spec: ModuleSpec) -> Any:
+        return spec.loader_state[0] if spec.loader_state else StandIn(spec.name, self, self.contents[spec.name])
 
     def exec_module(self, module: ModuleType) -> None:
-        """Restore the spec of a real module; one with options of its own refuses to have it changed."""
         spec = module.__spec__
-        if spec is not None and spec.loader is self and spec.loader_state is not None:
+        # a real module gets its own spec back; one with options of its own has refused another
+        if spec and spec.loader is self and spec.loader_state:
             module.__spec__ = spec.loader_state[1]
 
     def load(self, name: str) -> ModuleType:
         """Import a real module, with the rest of the compiler if it belongs to it."""
         if name == PLOTS:
-            self._import(PLOTS)
+            self._replace(PLOTS)
         elif COMPILER in self.contents:
-            self._import(COMPILER, COMPILER_UTILS)
+            compiler = self._replace(COMPILER, COMPILER_UTILS)
+            OptimizedModule.register(compiler.OptimizedModule)
             while self.disabled:
                 self.disabled.pop()()
         return import_module(name)
 
-    def _import(self, *names: str) -> None:
+    def _replace(self, *names: str) -> Any:
         for name in names:
             self.contents.pop(name, None)
             if is_stand_in(name):
                 del sys.modules[name]
-        import_module(names[0])
+        return import_module(names[0])
 
     def call(self, module: str, function: str, *args: Any, **kwargs: Any) -> Any:
         """Call a function of a real module."""
@@ -136,6 +131,10 @@ class LateImports(Loader, MetaPathFinder):
         return disabled
 
 
+class OptimizedModule(ABC):  # noqa: B024  # no class inherits from it
+    """Stands in for the compiler's: Lightning asks of every model whether it is one."""
+
+
 class StandIn(ModuleType):
     """Takes the place of a module until something is used that is not among its `contents`."""
 
@@ -145,7 +144,6 @@ class StandIn(ModuleType):
         self._imports = imports
 
     def __getattr__(self, name: str) -> Any:
-        """Look a name up in the real module."""
         if name.startswith("__"):  # Python itself looks for such names in every module
             raise AttributeError(name)
         return getattr(self._imports.load(self.__name__), name)
@@ -154,17 +152,6 @@ class StandIn(ModuleType):
 def is_stand_in(name: str) -> bool:
     """Whether a module has not been loaded, and its stand-in is used."""
     return isinstance(sys.modules.get(name), StandIn)
-
-
-def optimized_module(imports: LateImports) -> type:
-    """Make a stand-in for `OptimizedModule`: Lightning asks of every model whether it is one."""
-
-    class OptimizedModuleType(type):
-        def __instancecheck__(cls, instance: object) -> bool:
-            # before the compiler is loaded, there are no instances
-            return not is_stand_in(COMPILER) and isinstance(instance, imports.load(COMPILER).OptimizedModule)
-
-    return OptimizedModuleType("OptimizedModule", (), {})
 
 
 def exit_quickly() -> None:
