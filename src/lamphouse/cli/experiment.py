@@ -24,7 +24,7 @@ from lamphouse.callbacks import EMA, EpochProgress, FiniteCheck, NoProfiler, Sto
 from lamphouse.checkpoints import BestCheckpoint, ExactResume
 from lamphouse.checkpoints.files import WholeCheckpointIO
 from lamphouse.cli.checks.messages import first_plain_message
-from lamphouse.cli.checks.options import check_file_keys, check_options, check_values, monitor_rules, rules
+from lamphouse.cli.checks.options import check_file_keys, check_options, check_values, one_of, rules
 from lamphouse.cli.checks.yaml_files import yaml_files
 from lamphouse.cli.parser import ExperimentParser, integers_first, restrict_jsonargparse
 from lamphouse.cli.project import Project
@@ -190,20 +190,21 @@ class Experiment(LightningCLI):
             config.plugins = [*plugins, WholeCheckpointIO()]
 
     def load_data(self) -> None:
-        """Read the data, which shows what is wrong with it before a run is made."""
         if self.trainer.is_global_zero:
             self.datamodule.prepare_data()
             for stage in ("fit", "test"):
                 self.datamodule.setup(stage)
 
     def check(self) -> None:
-        """Try what would otherwise fail within the run only: the data, augmentations, the optimizer, the loop."""
+        """Try what would otherwise fail within the run only: data, augmentations, optimizer, metrics, loop."""
         self.load_data()
         if isinstance(self.datamodule, ImageDataModule) and self.trainer.is_global_zero:
             self._check_size(self.datamodule.check_augmentations())
         if isinstance(self.model, Task):
             self.model.check_optimizer(self.trainer.strategy.root_device)
-            check_options(self.config, monitor_rules(self.model.metric_names))
+            known = self.model.metric_names
+            rule = one_of([None, *known], f"no such metric; there are {', '.join(known)}")
+            check_options(self.config, {"early_stopping.monitor": rule, "best_checkpoint.monitor": rule})
         if self.config.loop == "handwritten":
             given, default = self.config.as_dict(), self.parser.get_defaults().as_dict()
             refuse_unsupported(self.trainer, self.model, self.datamodule, given, default)
@@ -220,7 +221,6 @@ class Experiment(LightningCLI):
             raise InputError(f"--data.augment: {no_size}: leave out what changes their size") from error
 
     def check_weights(self, checkpoint: Mapping[str, Any], path: Path) -> None:
-        """Load weights to see whether they fit."""
         try:
             self.model.load_state_dict(checkpoint["state_dict"])
         except RuntimeError as error:

@@ -44,11 +44,8 @@ def restrict_jsonargparse() -> None:
 
 
 def integers_first(function: Callable[..., Any]) -> None:
-    """Have arguments that may be integer or float parse 1 as an integer, as `limit_train_batches` means it.
-
-    The first type of a union that takes a value is used. `int | float` turns into `float | int` where another module
-    wrote that before, since `typing.Union` caches equal unions.
-    """
+    """Have arguments that may be integer or float parse 1 as an integer, as `limit_train_batches` means it."""
+    # a union's first type that takes a value is used, and `typing.Union` caches `float | int` as equal to `int | float`
     for name, hint in function.__annotations__.items():
         types = get_args(hint)
         if {int, float} <= set(types):
@@ -63,8 +60,8 @@ class RunParser(argparse.ArgumentParser):
         which = "directory of a run, or of several, of which the newest is used (default: runs)"
         self.add_argument("--run", type=Path, default=Path("runs"), help=which)
         if checkpoint:
-            help_ = "best, last or a file (default: best)"
-            self.add_argument("--checkpoint", type=Path, default=Path("best"), help=help_)
+            which = "best, last or a file (default: best)"
+            self.add_argument("--checkpoint", default="best", help=which)
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message.removeprefix('argument ')}; see --help for every option")
@@ -73,6 +70,7 @@ class RunParser(argparse.ArgumentParser):
         """Parse the command's own options, find its run, and return both and the remaining options."""
         options, rest = self.parse_known_args(args)
         run = find_run(options.run)
-        if str(getattr(options, "checkpoint", None)) in {"best", "last"}:
-            options.checkpoint = run.path / f"{options.checkpoint}.ckpt"
+        if "checkpoint" in options:
+            name = options.checkpoint
+            options.checkpoint = run.path / f"{name}.ckpt" if name in {"best", "last"} else Path(name)
         return options, run, rest

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from lamphouse.cli.checks.options import LOGGER_WAY_OUT
@@ -11,7 +12,7 @@ MISSING_FILE = r"Expected a path but (\S+\.ya?ml) either"
 A_CLASS = "expected the name of a class"
 REASONS = (  # jsonargparse's messages, and what they mean
     (r"does not conform to restriction v?(.+?)(?:\. Got value: .*)?$", "expected a value {}"),
-    (r"Not of type \w+: (?:invalid literal for|could not convert string to) (int|float)", "expected {}"),
+    (r"Not of type \w+: (?:invalid literal for |could not convert string to )?(int|float)\b", "expected {}"),
     (r"Option '([^']+)' is not accepted", "no such option: {}"),
     (r"unrecognized arguments?: (.+)", "no such option: {}"),
     (r"the following arguments are required: (.+)", "missing: {}"),
@@ -20,7 +21,6 @@ REASONS = (  # jsonargparse's messages, and what they mean
     (r"(?:correspond to|to be) a subclass of (?:<class ')?(\w+)", f"{A_CLASS} of {{}}s"),
     (r"(Expected a dot import path string|Not a valid subclass of|expects a function or a callable class)", A_CLASS),
     (r"(No module named|has no attribute|keyword argument 'linked_targets')", A_CLASS),  # the last: a function
-    (r"Not of type \w+: (int|float)\(\) argument", "expected {}"),
     (r"(Unable to load config)", "expected options, or a YAML file of them"),
 )
 VALUES = (  # where jsonargparse's messages have the value, the most telling first
@@ -56,18 +56,15 @@ def explain_parsing(message: str, cause: str = "") -> str:
 
 
 def _reasons(message: str, option: str) -> Iterator[str]:
-    """Translate the lines of the tree that say what was expected."""
     if missing := re.search(MISSING_FILE, message):
         yield no_such_file(Path(missing[1]))
         return
     for line in message.splitlines():
-        text, found = next(
-            ((text, match[1]) for pattern, text in REASONS if (match := re.search(pattern, line))), ("", "")
-        )
-        found = re.sub(r"<class '([\w.]+)'>", r"\1", found).replace("typing.", "")
-        found = f"{option}.{found}" if option and text.startswith("missing") else TYPES.get(found, found)
-        if text:
-            yield text.format(found)
+        matches = ((text, match[1]) for pattern, text in REASONS if (match := re.search(pattern, line)))
+        for text, found in islice(matches, 1):
+            name = re.sub(r"<class '([\w.]+)'>", r"\1", found).replace("typing.", "")
+            is_missing = option and text.startswith("missing")
+            yield text.format(f"{option}.{name}" if is_missing else TYPES.get(name, name))
 
 
 def first_plain_message(error: BaseException) -> str:

@@ -69,12 +69,6 @@ def rules() -> dict[str, Rule]:
     }
 
 
-def monitor_rules(metrics: Sequence[str]) -> dict[str, Rule]:
-    """Return the rules of what callbacks monitor, which must be one of the model's metrics."""
-    known = one_of([None, *metrics], f"no such metric; there are {', '.join(metrics)}")
-    return {"early_stopping.monitor": known, "best_checkpoint.monitor": known}
-
-
 def check_options(config: Namespace, table: Mapping[str, Rule]) -> None:
     """Compare options with a table of rules."""
     for option, (allows, way_out) in table.items():

@@ -23,7 +23,6 @@ from lamphouse.files import write_whole
 from lamphouse.machine.memory import keep_memory
 
 NOT_FOR_PREDICTION = ("optimizer", "lr_scheduler", "metrics")  # options of the model
-Prediction = list[tuple[str, float]]  # classes and probabilities, the most probable first
 
 
 def main(project: Project, args: Sequence[str]) -> None:
@@ -94,7 +93,8 @@ def _restored(checkpoint: Path, options: dict[str, Any]) -> tuple[Any, Any]:
 
 
 @torch.inference_mode()
-def _classify(model: Any, data: Any, paths: Sequence[Path], top: int) -> list[Prediction]:
+def _classify(model: Any, data: Any, paths: Sequence[Path], top: int) -> list[list[tuple[str, float]]]:
+    """Return the most probable classes of each image, with their probabilities."""
     images = torch.stack([data.read(path) for path in paths])
     probabilities, classes = model(data.normalise(images)).softmax(1).topk(min(top, data.num_classes))
     pairs = zip(classes.tolist(), probabilities.tolist(), strict=True)
