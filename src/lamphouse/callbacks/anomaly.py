@@ -26,8 +26,7 @@ class OperationFinder(TorchFunctionMode):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model = model
-        self.names = {module: name for name, module in model.named_modules()}
+        self.model, self.names = model, {module: name for name, module in model.named_modules()}
         self.entered: list[nn.Module] = []
         self.found: dict[str, str] = {}  # where each kind of number came from
 

@@ -46,15 +46,15 @@ class EpochProgress(ProgressBar):
 
     def __init__(self) -> None:
         super().__init__()
-        self._enabled = True
+        self._hidden: bool | None = None  # None shows the bar on terminals only
         self._first_epoch = 0
         self._progress: tqdm[Any] = tqdm(disable=True)
 
     def disable(self) -> None:  # in all processes but the first
-        self._enabled = False
+        self._hidden = True
 
     def enable(self) -> None:
-        self._enabled = True
+        self._hidden = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._first_epoch = trainer.current_epoch
@@ -62,7 +62,7 @@ class EpochProgress(ProgressBar):
             self._open(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._print_previous(trainer)
+        self._close(trainer)
         self._open(trainer)
 
     def on_train_batch_end(
@@ -72,21 +72,17 @@ class EpochProgress(ProgressBar):
         self._progress.n = batch_idx + 1
         show_progress(self._progress, running or (lambda: trainer.progress_bar_metrics))
 
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._progress.close()
-
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._progress.close()
-        self._print_previous(trainer)
+        self._close(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._progress.close()
 
     def _open(self, trainer: Trainer) -> None:
         epoch = epoch_text(trainer.current_epoch, trainer.max_epochs or 0)
-        hidden = None if self._enabled else True  # None shows it on terminals only
-        self._progress = tqdm(desc=epoch, total=self.total_train_batches, leave=False, disable=hidden)
+        self._progress = tqdm(desc=epoch, total=self.total_train_batches, leave=False, disable=self._hidden)
 
-    def _print_previous(self, trainer: Trainer) -> None:
-        if self._enabled and trainer.current_epoch > self._first_epoch:
+    def _close(self, trainer: Trainer) -> None:
+        self._progress.close()
+        if not self._hidden and trainer.current_epoch > self._first_epoch:
             print_epoch(trainer.current_epoch - 1, trainer.max_epochs or 0, trainer.callback_metrics)

@@ -55,12 +55,12 @@ class ImageFolderDataModule(ImageDataModule):
     def classes(self) -> list[str]:  # type: ignore[override]  # found, where other data sets know theirs
         folder = self._training_folder
         try:
-            classes, _ = find_classes(str(folder))
+            classes: list[str] = find_classes(str(folder))[0]
         except OSError as error:
             raise InputError(f"{folder}: no folder of images ({error.strerror or 'it is empty'}): {LAYOUT}") from error
         if len(classes) < 2:
             raise InputError(f"{folder}: a single class, {classes[0]!r}: {LAYOUT}, at least two")
-        return list(classes)
+        return classes
 
     def prepare_data(self) -> None:
         """Check that every class has images before any is read."""

@@ -32,11 +32,7 @@ def read_image(path: Path | str, shape: Shape) -> NDArray[np.uint8]:
     try:
         with Image.open(path, formats=FORMATS) as image:
             image.draft(MODES[channels], (width, height))  # decodes a JPEG at the nearest larger scale
-            fitted = decode(image)
-            if fitted.mode != MODES[channels]:  # without the conditions, small images would be copied twice
-                fitted = fitted.convert(MODES[channels])
-            if fitted.size != (width, height):
-                fitted = ImageOps.fit(fitted, (width, height), Image.Resampling.BILINEAR)
+            fitted = ImageOps.fit(decode(image).convert(MODES[channels]), (width, height), Image.Resampling.BILINEAR)
             values = np.asarray(fitted).reshape(height, width, channels)
     except Exception as error:  # a damaged file makes Pillow raise almost anything
         raise InputError(f"{path}: not a readable image ({error}): replace or remove it") from error

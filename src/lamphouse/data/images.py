@@ -43,9 +43,8 @@ class ImageDataModule(TensorDataModule):
         super().check_samples(samples)
         inputs, targets = samples.inputs, samples.targets
         if inputs.dtype != torch.uint8 or inputs.shape[1:] != tuple(self.input_shape):
-            expected = f"torch.uint8 {[len(inputs), *self.input_shape]}"
-            way_out = "(images * 255).round().byte() converts values 0..1"
-            raise InputError(f"inputs: {inputs.dtype} {list(inputs.shape)}: expected {expected}: {way_out}")
+            expected = f"torch.uint8 {[len(inputs), *self.input_shape]}: (images * 255).round().byte() converts 0..1"
+            raise InputError(f"inputs: {inputs.dtype} {list(inputs.shape)}: expected {expected}")
         if is_labels(targets) and len(targets) and not 0 <= targets.min() <= targets.max() < self.num_classes:
             expected = f"0..{self.num_classes - 1}, the indices of the classes"
             raise InputError(f"targets: {targets.min()}..{targets.max()}: expected {expected}: correct the labels")

@@ -63,7 +63,7 @@ class Samples:
         return Samples(self.inputs, self.targets, rows[larger]), Samples(self.inputs, self.targets, rows[smaller])
 
     def to(self, device: torch.device) -> "Samples":
-        """Copy the part's own samples to a device, unless they are there already."""
+        """Copy the part's own samples, unless they are there already."""
         return self if self.inputs.device == device else Samples(*(tensor.to(device) for tensor in self[:]))
 
 
@@ -158,10 +158,7 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
 
 
 class BatchLoader(DataLoader[Any]):
-    """A DataLoader with a `BatchSampler` that can save its position in an epoch and continue from it.
-
-    The position is that of the batch in use, not of those that workers have fetched ahead.
-    """
+    """A DataLoader that can save the position of the batch in use, not of those fetched ahead, and continue from it."""
 
     sampler: BatchSampler
     batch = 0
