@@ -1,6 +1,7 @@
 """Make the logger of a run by its name, begin it with the run's configuration, and close it."""
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
@@ -9,12 +10,10 @@ from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import Logger
 
 from lamphouse.errors import InputError
-from lamphouse.loggers import tensorboard, wandb
 from lamphouse.loggers.guard import GuardedLogger
 
 LoggerName = Literal["wandb", "tensorboard", "csv", "none"]
-CLASSES: dict[str, type[Logger]] = {"tensorboard": TensorBoardLogger, "wandb": WandbLogger}
-SUPPORT: dict[type[Logger], Any] = {TensorBoardLogger: tensorboard, WandbLogger: wandb}  # what each of them needs
+CLASSES: dict[str, type[Logger]] = {"tensorboard": TensorBoardLogger, "wandb": WandbLogger}  # also names of modules
 RUN_DECIDES = ("dir", "experiment", "id", "name", "save_dir", "version")
 
 
@@ -29,7 +28,8 @@ def make_logger(
         InputError: there is no such option, or the logger's settings are wrong.
     """
     options, cls = options or {}, CLASSES.get(name)
-    known = {*signature(cls).parameters, *SUPPORT[cls].further_options()} - {"kwargs", *RUN_DECIDES} if cls else set()
+    support: Any = _support(cls) if cls else None
+    known = {*signature(cls).parameters, *support.further_options()} - {"kwargs", *RUN_DECIDES} if cls else set()
     for option, value in options.items():
         if option in RUN_DECIDES:
             raise InputError(f"--logger_options.{option} {value}: comes from the run's directory: leave it out")
@@ -38,7 +38,7 @@ def make_logger(
             raise InputError(f"--logger_options.{option}: no such option; {choice}")
     if cls is None:
         return None
-    arguments = SUPPORT[cls].arguments(run_dir, experiment, options)
+    arguments = support.arguments(run_dir, experiment, options)
     try:
         return GuardedLogger(cls(**arguments), arguments)
     except (ImportError, TypeError, ValueError) as error:
@@ -51,7 +51,7 @@ def log_config(logger: Logger, config: dict[str, Any]) -> None:
     Raises:
         InputError: the logger was given an option that it refuses.
     """
-    if isinstance(logger, GuardedLogger) and (support := _support(logger)):
+    if isinstance(logger, GuardedLogger) and (support := _support(type(logger.wrapped))):
         logger.attempt(lambda: support.begin(logger, config))
     else:
         logger.log_hyperparams(config)
@@ -60,9 +60,10 @@ def log_config(logger: Logger, config: dict[str, Any]) -> None:
 def close(loggers: Iterable[Logger]) -> None:
     """Close the guarded loggers that outlive their Trainer, and let them say where their record is."""
     for logger in loggers:
-        if isinstance(logger, GuardedLogger) and (support := _support(logger)):
+        if isinstance(logger, GuardedLogger) and (support := _support(type(logger.wrapped))):
             support.close(logger)
 
 
-def _support(logger: GuardedLogger) -> Any:
-    return next((support for cls, support in SUPPORT.items() if isinstance(logger.wrapped, cls)), None)
+def _support(cls: type[Logger]) -> Any:
+    name = next((name for name, known in CLASSES.items() if issubclass(cls, known)), None)
+    return name and import_module(f"lamphouse.loggers.{name}")

@@ -1,4 +1,7 @@
-"""Weights & Biases: a run of the same name, and no network where there is no key or no server."""
+"""Weights & Biases: a run of the same name, and no network where there is no key or no server.
+
+wandb takes half a second to import; this module does, which is therefore imported only for those who use it.
+"""
 
 import os
 import re
@@ -8,7 +11,9 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import wandb
 from lightning.pytorch.loggers import WandbLogger
+from wandb.sdk.lib.module import unset_globals
 
 from lamphouse.errors import InputError
 from lamphouse.loggers.guard import GuardedLogger
@@ -17,14 +22,9 @@ MODES = ("online", "offline", "shared", "disabled")
 PATIENCE = {"init_timeout": 20.0, "finish_timeout": 120.0}  # seconds to wait for the server, by default
 EXIT = b"\x92\x01"  # the field `exit` in wandb_internal.proto: the last record of a complete file has it
 
-# wandb takes half a second to import, so that only those who use it do
-# ruff: noqa: PLC0415
-
 
 def further_options() -> set[str]:
     """Name the options that WandbLogger passes on."""
-    import wandb
-
     return set(signature(wandb.init).parameters)
 
 
@@ -40,8 +40,6 @@ def arguments(run_dir: Path, experiment: str, options: Mapping[str, Any]) -> dic
 
 def default_mode() -> str | None:
     """Return `WANDB_MODE`; where it is not set, None, which is online, with a key and "offline" without one."""
-    import wandb
-
     chosen = os.environ.get("WANDB_MODE") or None
     if chosen and chosen not in MODES:
         raise InputError(f"WANDB_MODE={chosen}: no such mode; there are {', '.join(MODES)}")
@@ -58,10 +56,8 @@ def default_mode() -> str | None:
 
 def set_up() -> None:
     """Keep W&B quiet, and limit how long it waits for its server, unless the user has."""
-    import wandb
-
     with suppress(AttributeError, ImportError):  # of other versions
-        from wandb.analytics.opentelemetry import opentelemetry_proxy
+        from wandb.analytics.opentelemetry import opentelemetry_proxy  # noqa: PLC0415
 
         # its reports on itself are refused with the key, and never end where its service cannot be started
         opentelemetry_proxy.disable()
@@ -72,8 +68,6 @@ def set_up() -> None:
 
 def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
     """Begin the W&B run, with the whole configuration: offline, and with a warning, if it cannot be online."""
-    import wandb
-
     try:
         logger.wrapped.log_hyperparams(config)
     except wandb.errors.UsageError as error:
@@ -90,9 +84,6 @@ def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
 
 def _leave() -> BaseException | None:
     """Leave W&B's run and its service, which ends once everything is written; return what went wrong."""
-    import wandb
-    from wandb.sdk.lib.module import unset_globals
-
     failure: BaseException | None = None
     for step in (wandb.finish, wandb.teardown, unset_globals):  # the third as the first may fail before it
         try:
@@ -104,8 +95,6 @@ def _leave() -> BaseException | None:
 
 def close(logger: GuardedLogger) -> None:
     """Close the W&B run, if there is one, and say how to upload it where that is left to do."""
-    import wandb
-
     run, gave_up = wandb.run, logger.failed
     failure = _leave()
     if run is None or run.disabled:
