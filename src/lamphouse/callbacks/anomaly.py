@@ -35,10 +35,13 @@ class OperationFinder(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         results, inputs = func(*args, **(kwargs or {})), [args, *(kwargs or {}).values()]
-        if torch.is_grad_enabled():
-            for result in tensors(results):
-                if self.entered or result.requires_grad:
-                    self._follow(f"{func.__name__}{self._location()}", result, inputs)
+        for result in tensors(results) if torch.is_grad_enabled() else ():
+            if self.entered or result.requires_grad:
+                where = f"{func.__name__}{self._location()}"
+                self._check(NUMBERS, where, result, inputs)
+                if result.grad_fn is not None:
+                    check = partial(self._check, GRADIENTS, f"{result.grad_fn.name()} of {where}")
+                    result.grad_fn.register_hook(check)
         return results
 
     def enter(self, module: nn.Module, args: Any) -> None:
@@ -60,12 +63,6 @@ class OperationFinder(TorchFunctionMode):
         module = self.entered[-1] if self.entered else None
         part = f" in {self.names.get(module) or 'the model'} ({type(module).__name__})" if module else ""
         return f"{part}, {Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
-
-    def _follow(self, where: str, result: Tensor, inputs: Any) -> None:
-        self._check(NUMBERS, where, result, inputs)
-        if result.grad_fn is not None:
-            backward = f"{result.grad_fn.name()} of {where}"
-            result.grad_fn.register_hook(partial(self._check, GRADIENTS, backward))
 
     def _check(self, kinds: tuple[str, str], where: str, results: Any, inputs: Any = ()) -> None:
         for result in tensors(results):

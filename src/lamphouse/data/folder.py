@@ -64,9 +64,8 @@ class ImageFolderDataModule(ImageDataModule):
 
     def prepare_data(self) -> None:
         """Check that every class has images before any is read."""
-        for folder in (self._training_folder, self._own_folder("val"), self._own_folder("test")):
-            if folder:
-                self._files(folder)
+        for folder in filter(None, (self._training_folder, self._own_folder("val"), self._own_folder("test"))):
+            self._files(folder)
 
     def load(self, train: bool) -> Samples:
         part, test_folder = "train" if train else "test", self._own_folder("test")
