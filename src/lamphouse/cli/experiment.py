@@ -19,6 +19,7 @@ from lightning.pytorch.cli import (
     _InstantiatorFn,  # private: has a module know the options that it was made with
 )
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from lamphouse.callbacks import EMA, EpochProgress, FiniteCheck, NoProfiler, StopNotFinite, Throughput
 from lamphouse.checkpoints import BestCheckpoint, ExactResume
@@ -54,6 +55,7 @@ class Experiment(LightningCLI):
         integers_first(Trainer.__init__)
         project.import_parts()
         usage = {"prog": f"{project.program} {command}", "usage": "%(prog)s [-c FILE ...] [--OPTION VALUE ...]"}
+        usage["description"] = "Options of the experiment, in YAML files and on the command line."
         super().__init__(
             LightningModule,
             LightningDataModule,
@@ -198,6 +200,8 @@ class Experiment(LightningCLI):
     def check(self) -> None:
         """Try what would otherwise fail within the run only: data, augmentations, optimizer, metrics, loop."""
         self.load_data()
+        if any(is_lazy(parameter) for parameter in self.model.parameters()):
+            raise InputError(f"--model {type(self.model).__name__}: has lazy parameters: give every layer its sizes")
         if isinstance(self.datamodule, ImageDataModule) and self.trainer.is_global_zero:
             self._check_size(self.datamodule.check_augmentations())
         if isinstance(self.model, Task):

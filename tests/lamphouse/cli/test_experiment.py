@@ -127,3 +127,22 @@ def test_pretrained_weights_from_the_command_line(monkeypatch: pytest.MonkeyPatc
     made = experiment("--model.weights=DEFAULT", name="folder_resnet")
     assert torch.equal(made.model.network.conv1.weight, state["conv1.weight"])
     assert made.model.network.fc.out_features == 2
+
+
+LAZY = """
+from torch import nn
+
+from arc_light.classification import Classifier
+
+
+class Mine(Classifier):
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.network = nn.Sequential(nn.Flatten(), nn.LazyLinear(self.num_classes))
+"""
+
+
+def test_lazy_parameters_are_one_line(fit: Command, own: Callable[[str], str]) -> None:
+    outcome = fit(f"--model={own(LAZY)}")
+    assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+    assert "--model Mine: has lazy parameters: give every layer its sizes" in outcome.err
