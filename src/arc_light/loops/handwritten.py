@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
 
-from lamphouse.callbacks import FiniteCheck, Position
+from lamphouse.callbacks import FiniteCheck, Position, samples_of
 from lamphouse.loops import optimizer_and_schedule
 from arc_light.monitor import Monitor
 
@@ -95,7 +95,7 @@ def train_epoch(training: Training, batches: Batches, on_step: Hook) -> Metrics:
         check.before_backward(loss, position)
         scaler.scale(loss / training.accumulate_grad_batches).backward()
         check.after_backward()
-        samples += len(batch[0])
+        samples += samples_of(batch)
         if number % training.accumulate_grad_batches == 0 or number == training.batches:
             clip_gradients(training)
             scaler.step(optimizer)  # not taken if a gradient is infinite or not a number

@@ -4,10 +4,10 @@ from lamphouse.callbacks.anomaly import find_operation
 from lamphouse.callbacks.ema import EMA
 from lamphouse.callbacks.finite import FiniteCheck, Position, StopNotFinite
 from lamphouse.callbacks.progress import EpochProgress, print_epoch, show_progress
-from lamphouse.callbacks.throughput import NoProfiler, Throughput
+from lamphouse.callbacks.throughput import NoProfiler, Throughput, samples_of
 
 # fmt: off
 __all__ = [
     "EMA", "EpochProgress", "FiniteCheck", "NoProfiler", "Position", "StopNotFinite", "Throughput", "find_operation",
-    "print_epoch", "show_progress",
+    "print_epoch", "samples_of", "show_progress",
 ]

@@ -140,6 +140,6 @@ def raised_restoring(error: Exception) -> bool:
 
 
 def saved_steps(directory: Path) -> int:
-    """Count the optimizer steps in the run's last checkpoint."""
-    path = directory / LAST
-    return int(load_checkpoint(path)["global_step"]) if path.exists() else 0
+    """Count the optimizer steps in the run's newest checkpoint."""
+    newest = read_newest(directory)
+    return int(newest.content["global_step"]) if newest else 0

@@ -57,6 +57,8 @@ def _named_samples(experiment: Experiment, position: Position) -> str:
         return ""  # another DataLoader, whose order is not known
     sampler.set_epoch(position.epoch)
     _, batch = next(islice(sampler, position.batch, None))
+    rows = data.parts["train"].rows
+    batch = batch.cpu() if rows is None else rows[batch.cpu()]  # indices of what `load` returned
     text = f"training samples {', '.join(map(str, batch[:MOST_NAMED].tolist()))}"
     if len(batch) <= MOST_NAMED:
         return text

@@ -57,7 +57,7 @@ def main(package: str, args: Sequence[str] | None = None) -> dict[str, float]:
 def _message_and_status(error: BaseException) -> tuple[str | None, int]:
     match error:
         case StoppedError():
-            return "; ".join([str(error), *error.__notes__]), error.status
+            return "; ".join([str(error), *getattr(error, "__notes__", ())]), error.status
         case KeyboardInterrupt():
             return "interrupted", 130
         case InputError() | NotFiniteError():

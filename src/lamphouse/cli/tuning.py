@@ -19,7 +19,7 @@ from lamphouse.cli.checks.messages import first_plain_message
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from lamphouse.data import TensorDataModule
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, StoppedError
 from lamphouse.machine.memory import advice, only_available_memory, out_of_memory
 from lamphouse.runs.directory import Run
 
@@ -96,7 +96,7 @@ def find_lr(project: Project, args: Sequence[str]) -> tuple[float, Any]:
     lrs, losses = lrs[losses.isfinite()], losses[losses.isfinite()]
     if len(lrs) < FIRST_STEPS + 3:
         way_out = "check the data and the loss"
-        raise InputError(f"no learning rate from {LOWEST_LR} to {HIGHEST_LR} lets the loss fall: {way_out}")
+        raise InputError(f"no learning rate from {LOWEST_LR} to {HIGHEST_LR} decreases the loss: {way_out}")
     slopes = torch.gradient(losses, spacing=(lrs.log(),))[0][FIRST_STEPS:-1]
     return float(lrs[FIRST_STEPS:-1][slopes.argmin()]), finder
 
@@ -112,5 +112,5 @@ def _temporary(project: Project, args: Sequence[str]) -> Iterator[Experiment]:
             yield experiment
         except MisconfigurationException as error:
             raise InputError(first_plain_message(error)) from error
-        except SystemExit as stop:  # Lightning's answer to Ctrl-C
+        except (StoppedError, SystemExit) as stop:  # the second is Lightning's answer to Ctrl-C
             raise KeyboardInterrupt from stop

@@ -67,6 +67,11 @@ class ImageFolderDataModule(ImageDataModule):
         for folder in filter(None, (self._training_folder, self._own_folder("val"), self._own_folder("test"))):
             self._files(folder)
 
+    def setup(self, stage: str) -> None:
+        if not hasattr(self, "mean"):
+            super().setup("fit")  # which measures the training images
+        super().setup(stage)
+
     def load(self, train: bool) -> Samples:
         part, test_folder = "train" if train else "test", self._own_folder("test")
         files = self._files(self._training_folder if train or not test_folder else test_folder)

@@ -89,8 +89,8 @@ def test_the_images_of_the_batch_are_listed(fit: Command) -> None:
     data = DigitsDataModule(batch_size=64, seed=42)
     data.setup("fit")
     _, indices = next(islice(data.train_dataloader().sampler, BAD_BATCH, None))  # type: ignore[call-overload]  # whole batches, not single images
-    images = indices.tolist()
-    assert listed["training_samples"] == images
+    images = listed["training_samples"]  # indices of what `load` returns
+    assert torch.equal(data.load(train=True).inputs[images], data.parts["train"][indices][0])
     assert (listed["epoch"], listed["batch"], listed["step"]) == (0, BAD_BATCH, BAD_BATCH)
     assert f"samples {', '.join(map(str, images[:4]))} … (all in {only_run()}/not_finite.json)" in outcome.err
 

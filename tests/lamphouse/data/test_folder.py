@@ -173,3 +173,10 @@ def test_what_is_wrong_is_named_in_one_line(make: object, message: str) -> None:
 def test_too_few_images_for_all_parts() -> None:
     with pytest.raises(InputError, match="no samples are left for test"):
         fitted(write_folder(Path("images"), per_class=1))
+
+
+def test_images_are_measured_for_a_test_alone(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    data = ImageFolderDataModule(tmp_path, image_size=8, cache_dir=None)
+    data.setup("test")
+    assert len(data.mean) == len(data.std) == 3

@@ -95,7 +95,7 @@ def test_a_run_is_resumed_by_its_own_loop(fit: Fit, arc: Fit) -> None:
     done = arc("resume", "--run", "runs", "--trainer.max_epochs=2", "--loop=automatic")
     assert done.status == 2
     _, message = done.err.split(": ", 1)
-    assert message == "--loop: a run is resumed as it was begun: use fit for a new one\n"
+    assert message == "--loop: cannot be changed when a run is resumed: start a new one with fit\n"
 
 
 def test_checkpoints_load_into_the_model_and_back(fit: Fit) -> None:

@@ -9,7 +9,7 @@ from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.cli.commands.fit import run_loop
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, StoppedError
 from lamphouse.loops import Outcome, record, table, verdict
 from lamphouse.runs.directory import Run
 
@@ -19,12 +19,14 @@ QUIET = ("--trainer.logger", "false", "--trainer.enable_progress_bar", "false")
 
 def main(project: Project, args: Sequence[str]) -> None:
     """Train the experiment by each loop, from the same seed, and print a table; exit with 1 where the loops differ."""
+    if not project.loops:
+        raise InputError(f"{project.package}.loops: there is no other loop to compare with Trainer.fit")
     for option in args:
         if option.partition("=")[0] == "--loop":
             raise InputError(f"{option}: parity runs every loop: leave it out")
     outcomes = []
     for loop in [*project.loops, "automatic"]:
-        print(f"training by the {loop} loop", file=sys.stderr, flush=True)
+        print(f"training with the {loop} loop", file=sys.stderr, flush=True)
         with TemporaryDirectory() as folder:
             outcomes.append(_outcome(project, loop, args, Run(Path(folder))))
     same, text = verdict(outcomes)
@@ -37,6 +39,9 @@ def _outcome(project: Project, loop: str, args: Sequence[str], run: Run) -> Outc
     experiment = Experiment(project, "parity", [*DETERMINISTIC, *args, *QUIET, "--loop", loop], where=lambda _: run)
     experiment.check()
     trace = record(experiment.model)
-    run_loop(experiment)
+    try:
+        run_loop(experiment)
+    except StoppedError as stop:  # nothing is kept that could be resumed
+        raise KeyboardInterrupt from stop
     last, best = (load_checkpoint(path)["state_dict"] for path in (run.last, run.best))
     return Outcome(loop, trace, last, best, experiment.table.rows)

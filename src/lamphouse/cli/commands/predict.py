@@ -28,7 +28,7 @@ NOT_FOR_PREDICTION = ("optimizer", "lr_scheduler", "metrics")  # options of the 
 def main(project: Project, args: Sequence[str]) -> None:
     """Print the most probable classes of each image, and write them to the run's predictions.csv."""
     parser = RunParser(project, "predict", "Classify images, read as in training.", checkpoint=True)
-    parser.add_argument("--input", type=Path, required=True, help="an image file, or a folder of them")
+    parser.add_argument("--input", type=_path, required=True, help="an image file, or a folder of them")
     parser.add_argument("--top", type=_count, default=3, help="number of classes to print (default: 3)")
     parser.add_argument("--data.batch_size", type=_count, dest="size", help="images at once (default: as in training)")
     options, run, rest = parser.parse_run(args)
@@ -49,6 +49,12 @@ def main(project: Project, args: Sequence[str]) -> None:
     for path, classes in zip(paths, predictions, strict=True):
         print(f"{path}   " + "   ".join(f"{name} {probability:.4f}" for name, probability in classes))
     print(f"written to {os.path.relpath(output)}")
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise ArgumentTypeError("name an image file, or a folder of them")
+    return Path(text)
 
 
 def _count(text: str) -> int:

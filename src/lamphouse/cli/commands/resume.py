@@ -12,6 +12,7 @@ from lamphouse.cli.parser import RunParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
 
+PLACES = ("data_dir", "root", "cache_dir", "num_workers", "on_device")  # of data, which change no bit
 UNCHANGED = ("model", "data", "seed_everything", "ema", "loop")  # options that a resumed run keeps
 GOALS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")  # of the Trainer
 
@@ -22,9 +23,11 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     _, run, rest = RunParser(project, "resume", description).parse_run(args)
     experiment = Experiment(project, "resume", ["-c", str(run.config), *rest], where=lambda _: run)
     before, after = read_yaml(run.config.read_text()), read_yaml(experiment.resolved())
+    for data in (before["data"], after["data"]):
+        data["init_args"] = {k: v for k, v in (data.get("init_args") or {}).items() if k not in PLACES}
     for option in UNCHANGED:
         if after.get(option) != before.get(option):
-            raise InputError(f"--{option}: a run is resumed as it was begun: use fit for a new one")
+            raise InputError(f"--{option}: cannot be changed when a run is resumed: start a new one with fit")
     newest = read_newest(run.path)
     if newest is None and experiment.table.rows:
         raise InputError(f"{run.last}: no such checkpoint: use fit for a new run")

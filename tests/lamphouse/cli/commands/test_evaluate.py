@@ -1,12 +1,17 @@
 """`evaluate`: a run's directory is enough."""
 
 import csv
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Outcome
+
+from arc_light.classification import Classifier
 
 Command = Callable[..., Outcome]
 
@@ -55,3 +60,15 @@ def test_any_checkpoint(arc: Command, trained: Path, checkpoint: str) -> None:
 def test_options_of_the_experiment_can_be_given(arc: Command, trained: Path) -> None:
     outcome = arc("evaluate", "--run", trained, "--data.batch_size=7", "--trainer.accelerator=cpu")
     assert table(outcome)["test"][1] == as_measured(trained)[1]
+
+
+def test_a_signal_stops_it_in_one_line(arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loss = Classifier.loss
+
+    def terminated(model: Classifier, batch: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return loss(model, batch)
+
+    monkeypatch.setattr(Classifier, "loss", terminated)
+    outcome = arc("evaluate", "--run", trained)
+    assert (outcome.status, outcome.err) == (75, "arc_light evaluate: stopped by SIGTERM\n")

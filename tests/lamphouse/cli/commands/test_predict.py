@@ -130,3 +130,9 @@ def test_a_model_that_cannot_be_imported(arc: Command, trained: Path, digits: di
     }
     assert outcome.err == f"arc_light predict: {refused[module]}"
     assert "antigravity" not in sys.modules
+
+
+def test_no_input_is_no_folder(arc: Command, trained: Path) -> None:
+    outcome = arc("predict", "--run", trained, "--input", "")
+    assert outcome.status == 2
+    assert "--input: name an image file, or a folder of them" in outcome.err

@@ -117,3 +117,8 @@ def test_an_interrupted_run_goes_on_without_options(
     assert arc("resume").status == 0
     assert [row["epoch"] for row in rows(run_in("runs"))[:4]] == ["0", "1", "2", "3"]
     assert torch.load(run_in("runs") / "last.ckpt", weights_only=True)["epoch"] == 4
+
+
+def test_where_data_is_may_change(arc: Command, trained: Path) -> None:
+    assert arc("resume", "--run", trained, "--trainer.max_epochs=3", "--data.num_workers=1").status == 0
+    assert arc("resume", "--run", trained, "--trainer.max_epochs=4", "--data.batch_size=32").status == 2
