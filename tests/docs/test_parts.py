@@ -28,6 +28,11 @@ class Model(BoringModel):
     def step(self, batch: Any) -> Tensor:
         return super().step(batch if isinstance(batch, Tensor) else batch[0])
 
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        output: Any = super().validation_step(batch, batch_idx)
+        self.log("val_loss", output["x"])
+        return output
+
 
 class Data(LightningDataModule):
     """Inputs and targets from a stock loader."""
