@@ -5,7 +5,7 @@ from typing import Any
 
 
 class InputError(Exception):
-    """Invalid input: one line that names the option or file, what is wrong with it, and the way out."""
+    """Invalid input: one line that names the option or file, the problem, and the way out."""
 
 
 class NotFiniteError(Exception):

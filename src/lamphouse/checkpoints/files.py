@@ -75,7 +75,7 @@ def damaged_record(file: BinaryIO) -> str | None:
 
 
 def is_lightnings(checkpoint: Any) -> bool:
-    """Tell whether a file's content has the parts of a Lightning checkpoint."""
+    """Return whether a file's content has the parts of a Lightning checkpoint."""
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("state_dict"), dict):
         return False
     counts = all(isinstance(checkpoint.get(name), int) for name in ("epoch", "global_step"))
@@ -131,7 +131,7 @@ def loading(path: Path | str | None) -> Iterator[None]:
 
 
 def raised_restoring(error: Exception) -> bool:
-    """Tell whether an error was raised while Lightning restored a checkpoint, or counted on from what it restored."""
+    """Return whether an error was raised while Lightning restored a checkpoint, or counted on from what it restored."""
     return any(
         frame.filename == progress.__file__
         or (frame.filename == checkpoint_connector.__file__ and frame.name.startswith(READERS))

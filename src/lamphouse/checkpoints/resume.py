@@ -114,7 +114,7 @@ class ExactResume(Checkpoint):
                 self.signals.stop()
 
     def is_due(self, step: int) -> bool:
-        """Tell whether to save after this many optimizer steps, within an epoch."""
+        """Return whether to save after this many optimizer steps, within an epoch."""
         in_steps = self.every_n_steps is not None and step % self.every_n_steps == 0
         return in_steps or (self.minutes is not None and monotonic() - self.saved_at > 60 * self.minutes)
 
@@ -181,7 +181,7 @@ def goals(trainer: Trainer) -> dict[str, Any]:
 
 
 def any_process(trainer: Trainer, wanted: bool) -> bool:
-    """Tell whether this or another process wants something."""
+    """Return whether this or another process wants something."""
     return wanted if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(wanted, all=False)
 
 
@@ -200,7 +200,7 @@ def loader_generators(trainer: Trainer) -> list[Generator]:
 
 
 def can_resume_here(trainer: Trainer) -> bool:
-    """Tell whether Lightning, and the loaders, can continue exactly after this batch."""
+    """Return whether Lightning, and the loaders, can continue exactly after this batch."""
     loop: Any = trainer.fit_loop
     resumable = all(hasattr(loader, "load_state_dict") for loader in train_loaders(trainer))
     validates = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # private: Lightning says it nowhere else

@@ -124,7 +124,7 @@ def _last_values(outcome: Outcome) -> dict[str, float]:
 
 
 def verdict(outcomes: Sequence[Outcome]) -> tuple[bool, str]:
-    """Tell whether all loops computed the same bits and, if not, where to look."""
+    """Return whether all loops computed the same bits and, if not, where to look."""
     reference, *others = outcomes
     differences = {outcome.loop: first_difference(reference, outcome) for outcome in others}
     found = {loop: difference for loop, difference in differences.items() if difference}

@@ -19,7 +19,7 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def advice(size: int, fitting: int) -> str:
-    """Tell which batch size fits into memory when `size` does not; `fitting` is 0 if none does."""
+    """Say which batch size fits into memory when `size` does not; `fitting` is 0 if none does."""
     if not fitting:
         return "out of memory even with a batch of one image: use a smaller model"
     return f"out of memory with batches of {size} images, but not with {fitting}: --data.batch_size {fitting}"
