@@ -87,7 +87,8 @@ def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor
 class SampleBatches(Dataset[tuple[Any, ...]]):
     """A data set whose items are whole batches, with random numbers for augmentations unless `alternates` is None.
 
-    `alternates` tells for each random number of a sample whether it stays, plus 0.5 modulo 1 in every other epoch.
+    `alternates` states for each random number of a sample whether it is drawn once, and shifted by 0.5 (modulo 1) in
+    every other epoch.
     """
 
     def __init__(self, samples: Samples, alternates: Sequence[bool] | None = None, seed: int = 0) -> None:

@@ -145,7 +145,9 @@ def test_large_values_are_finite() -> None:
         def load(self, train: bool) -> Samples:
             return Samples(torch.full((8, 1), 6e4, dtype=torch.half), torch.full((8,), -3e38))
 
-    Large().setup("fit")
+    data = Large()
+    data.setup("fit")
+    assert sum(len(part) for part in data.parts.values()) == 8
 
 
 def on(device: str) -> Any:

@@ -178,8 +178,10 @@ def test_bad_images_and_targets_are_refused_in_one_line(images: Tensor, targets:
 
 
 def test_masks_and_values_are_targets() -> None:
-    of(IMAGES, IMAGES[:, 0].long()).setup("fit")
-    of(IMAGES, LABELS / 3, augment=EVERYTHING).setup("fit")
+    masks, values = of(IMAGES, IMAGES[:, 0].long()), of(IMAGES, LABELS / 3, augment=EVERYTHING)
+    for data in (masks, values):
+        data.setup("fit")
+        assert sum(len(part) for part in data.parts.values()) == len(IMAGES)
 
 
 def test_an_augmentation_that_fails_is_named() -> None:
