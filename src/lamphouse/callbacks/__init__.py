@@ -1,6 +1,5 @@
 """Callbacks and checks for any Lightning Trainer."""
 
-from lamphouse.callbacks.anomaly import find_operation
 from lamphouse.callbacks.ema import EMA
 from lamphouse.callbacks.finite import FiniteCheck, Position, StopNotFinite
 from lamphouse.callbacks.progress import EpochProgress, print_epoch, show_progress
@@ -8,6 +7,6 @@ from lamphouse.callbacks.throughput import NoProfiler, Throughput, samples_of
 
 # fmt: off
 __all__ = [
-    "EMA", "EpochProgress", "FiniteCheck", "NoProfiler", "Position", "StopNotFinite", "Throughput", "find_operation",
+    "EMA", "EpochProgress", "FiniteCheck", "NoProfiler", "Position", "StopNotFinite", "Throughput",
     "print_epoch", "samples_of", "show_progress",
 ]

@@ -45,6 +45,7 @@ class FiniteCheck:
         self.position: Position | None = None
         self._parameters: dict[str, nn.Parameter] = {}
         self._scaler: GradScaler | None = None
+        self._loss: dict[str, Tensor] = {}
         self._immediate = True
         self._pending: list[tuple[Position | None, str, Mapping[str, Tensor]]] = []
 
@@ -57,15 +58,17 @@ class FiniteCheck:
         self._immediate = not deferred or torch.is_anomaly_enabled()
 
     def before_backward(self, loss: Tensor, position: Position) -> None:
-        """Check the loss of a batch."""
-        if self.enabled:
-            self.position = position
-            self._check("the ", {"loss": loss.detach()})
+        """Check the loss of a batch; PyTorch's anomaly mode, if it is on, comes first and names the operation."""
+        self.position, self._loss = position, {"loss": loss.detach()}
+        if self.enabled and not torch.is_anomaly_enabled():
+            self._check("the ", self._loss)
 
     def after_backward(self) -> None:
         """Check the gradients."""
         if not self.enabled:
             return
+        if torch.is_anomaly_enabled():
+            self._check("the ", self._loss)
         # while results are pending, reading the scale would wait for the device
         if self._scaler is None or (not self._pending and self._scaler.get_scale() < SMALLEST_SCALE):
             gradients = ((name, parameter.grad) for name, parameter in self._parameters.items())

@@ -3,10 +3,12 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from itertools import islice
 
-from lamphouse.callbacks import Position, find_operation
+import torch
+
+from lamphouse.callbacks import Position
 from lamphouse.checkpoints.files import saved_steps
 from lamphouse.cli.experiment import Experiment
 from lamphouse.data import BatchSampler, TensorDataModule
@@ -18,14 +20,14 @@ ADVICE = (
     "try a smaller learning rate, check the preprocessing and the loss, clip gradients (--trainer.gradient_clip_val 1) "
     "or use --trainer.precision 32-true"
 )
-FINDER = "-c configs/debug/anomaly.yaml finds the operation"
+FINDER = "-c configs/debug/anomaly.yaml names the operation"
 
 
 @contextmanager
 def explaining_not_finite(experiment: Experiment) -> Iterator[None]:
     """Add to a `NotFiniteError` the samples of the batch, what to try, and the checkpoint to continue from."""
     try:
-        with _naming_operation(experiment) if experiment.config.trainer.detect_anomaly else nullcontext():
+        with _naming_operation(experiment):
             yield
     except NotFiniteError as error:
         parts = [str(error), _named_samples(experiment, error.position) if error.position else ""]
@@ -38,16 +40,15 @@ def explaining_not_finite(experiment: Experiment) -> Iterator[None]:
 
 @contextmanager
 def _naming_operation(experiment: Experiment) -> Iterator[None]:
-    with find_operation(experiment.model) as finder:
-        try:
+    mode = torch.autograd.set_detect_anomaly(experiment.config.trainer.detect_anomaly)  # of any loop
+    try:
+        with mode:
             yield
-        except NotFiniteError as error:
-            raise NotFiniteError(f"{error}: {finder}", error.position) from error
-        except RuntimeError as error:  # torch's own check of every backward step
-            if "returned nan values" not in str(error):
-                raise
-            position = experiment.finite.position
-            raise NotFiniteError(f"a gradient is nan {position}: {finder}: {error}", position) from error
+    except RuntimeError as error:  # torch has printed where the operation was called
+        if "returned nan values" not in str(error):
+            raise
+        position = experiment.finite.position
+        raise NotFiniteError(f"a gradient is nan {position}: {error}", position) from error
 
 
 def _named_samples(experiment: Experiment, position: Position) -> str:

@@ -3,7 +3,6 @@
 from lamphouse.data.augment import (
     AlternatingFlip,
     Augmentation,
-    Cutout,
     RandomCrop,
     RandomFlip,
     RandomResizedCrop,
@@ -17,7 +16,7 @@ from lamphouse.data.samples import Batch, BatchLoader, BatchSampler, Samples
 
 # fmt: off
 __all__ = [
-    "AlternatingFlip", "Augmentation", "Batch", "BatchLoader", "BatchSampler", "Cutout", "ImageDataModule",
+    "AlternatingFlip", "Augmentation", "Batch", "BatchLoader", "BatchSampler", "ImageDataModule",
     "ImageFolderDataModule", "RandomCrop", "RandomFlip", "RandomResizedCrop", "Samples", "SmallFirst",
     "TensorDataModule", "ensure_downloaded",
 ]

@@ -7,7 +7,7 @@ import math
 from abc import ABC, abstractmethod
 
 import torch
-from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveInt
+from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -97,29 +97,6 @@ class SmallFirst(Augmentation):
             return images
         size = [max(1, round(self.scale * side)) for side in images.shape[-2:]]
         return F.interpolate(images.float(), size, mode="bilinear", antialias=True)
-
-
-class Cutout(Augmentation):
-    """Black out a square at a random position, also across the border (DeVries & Taylor 2017, arXiv:1708.04552).
-
-    Args:
-        size: side of the square in pixels.
-    """
-
-    draws = 2
-
-    def __init__(self, size: PositiveInt = 8) -> None:
-        self.size = size
-
-    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
-        rows, columns = (self._covered(draws[:, i : i + 1], images.shape[2 + i]) for i in range(2))  # bool [B, length]
-        return images.masked_fill((rows[:, :, None] & columns[:, None, :]).unsqueeze(1), 0)
-
-    def _covered(self, draws: Tensor, length: int) -> Tensor:
-        start = (draws * length).long() - self.size // 2  # so that the center is uniform over the image
-        offset = torch.arange(length, device=draws.device) - start
-        covered: Tensor = (offset >= 0) & (offset < self.size)
-        return covered
 
 
 class RandomResizedCrop(Augmentation):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Outcome
+from conftest import CONFIGS, Outcome
 from lightning.pytorch import LightningDataModule, Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 from stock import QUIET, UnstableModel
@@ -81,6 +81,18 @@ def test_a_run_stops_at_that_step_and_explains(fit: Command, loop: list[str], mo
         assert word in outcome.err.split(";", 2)[2]
     assert "nothing was learned yet" in outcome.err
     assert (only_run() / "config.yaml").is_file()
+
+
+@pytest.mark.parametrize("loop", LOOPS[::2])
+@pytest.mark.parametrize(("model", "words"), {"NanLoss": "MulBackward0", "NanGradient": "PowBackward0"}.items())
+@pytest.mark.filterwarnings("ignore:Error detected in:UserWarning")  # with the lines that called it
+def test_the_anomaly_mode_names_the_operation(fit: Command, loop: list[str], model: str, words: str) -> None:
+    outcome = fit("-c", str(CONFIGS / "debug" / "anomaly.yaml"), *loop, f"--model=unstable.{model}", ALL)
+    assert outcome.status == 2
+    assert f"arc_light fit: a gradient is nan in epoch 0, batch {BAD_BATCH} " in outcome.err
+    assert f"Function '{words}' returned nan values" in outcome.err
+    assert "anomaly.yaml" not in outcome.err
+    assert not torch.is_anomaly_enabled()
 
 
 def test_the_images_of_the_batch_are_listed(fit: Command) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lamphouse.data import AlternatingFlip, Augmentation, Cutout, RandomCrop, RandomFlip, RandomResizedCrop, SmallFirst
+from lamphouse.data import AlternatingFlip, Augmentation, RandomCrop, RandomFlip, RandomResizedCrop, SmallFirst
 
 Reference = Callable[[Tensor, list[float]], Tensor]
 
@@ -38,19 +38,6 @@ def crop(padding: int, reflect: bool) -> Reference:
                 row, column = source(y + down, height), source(x + right, width)
                 if row is not None and column is not None:
                     result[:, y, x] = image[:, row, column]
-        return result
-
-    return one
-
-
-def cutout(size: int) -> Reference:
-    def one(image: Tensor, draws: list[float]) -> Tensor:
-        _, height, width = image.shape
-        top, left = math.floor(draws[0] * height) - size // 2, math.floor(draws[1] * width) - size // 2
-        result = image.clone()
-        for y in range(max(top, 0), min(top + size, height)):
-            for x in range(max(left, 0), min(left + size, width)):
-                result[:, y, x] = 0
         return result
 
     return one
@@ -107,9 +94,6 @@ CASES = {
     "crop by more than the image": (RandomCrop(padding=9), crop(9, reflect=False)),
     "crop by nothing": (RandomCrop(padding=0), crop(0, reflect=False)),
     "crop mirrored": (RandomCrop(padding=3, reflect=True), crop(3, reflect=True)),
-    "cutout even": (Cutout(size=4), cutout(4)),
-    "cutout odd": (Cutout(size=3), cutout(3)),
-    "cutout of everything": (Cutout(size=40), cutout(40)),
     "resized crop": (RandomResizedCrop(), resized_crop(0.35, 4 / 3)),
     "resized crop, small and long": (RandomResizedCrop(0.08, 2.0), resized_crop(0.08, 2.0)),
     "small": (SmallFirst(scale=0.7), shrunken(0.7)),
@@ -153,7 +137,7 @@ def test_the_images_in_memory_stay_as_they_are(images: Tensor, augmentation: Aug
     assert torch.equal(images, before)
 
 
-@pytest.mark.parametrize("augmentation", [RandomCrop(2), RandomCrop(2, reflect=True), Cutout(3), RandomResizedCrop()])
+@pytest.mark.parametrize("augmentation", [RandomCrop(2), RandomCrop(2, reflect=True), RandomResizedCrop()])
 def test_extreme_draws_stay_within_the_image(images: Tensor, augmentation: Augmentation) -> None:
     highest = 1 - 2**-24  # the largest number that a uniform draw takes
     for value in (0.0, highest):

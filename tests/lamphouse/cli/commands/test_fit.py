@@ -198,7 +198,7 @@ def test_optimizers_by_short_name(fit: Command, name: str) -> None:
         ["--trainer.accumulate_grad_batches=2"],
         ["--trainer.gradient_clip_val=0.5"],
         ["--data.num_workers=1"],
-        ["--data.augment+=RandomFlip", "--data.augment+=Cutout", "--data.augment.size=2"],
+        ["--data.augment+=RandomFlip", "--data.augment+=RandomCrop", "--data.augment.padding=2"],
         ["--model.num_classes=10", "--model.input_shape=[1,8,8]"],  # by hand, and right
         ["--model.hidden_sizes=[]"],
         ["--trainer.enable_progress_bar=false"],
