@@ -91,8 +91,7 @@ class Experiment(LightningCLI):
         parser.add_lightning_class_args(ExactResume, "last_checkpoint")
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        # the data's own sampler knows the processes, and the run's commands know the file
-        parser.set_defaults({"trainer.use_distributed_sampler": False, "best_checkpoint.filename": "best"})
+        parser.set_defaults({"best_checkpoint.filename": "best"})  # the run's commands know the file
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.files = yaml_files(args)

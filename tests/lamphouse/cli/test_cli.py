@@ -58,7 +58,7 @@ def call(*args: object) -> Outcome:
 
 
 def own_source() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT / "src"), "."))}
 
 
 @pytest.mark.slow
@@ -83,6 +83,35 @@ def test_two_processes_write_one_run_and_test_its_best_checkpoint() -> None:
     assert done.out.count("best epoch  0") == 1
     alone = call("evaluate", "--run", run, "--trainer.devices=1", "--trainer.strategy=auto")
     assert f"{float(test[6]):.4f}    {float(test[7]):.4f}" in alone.out
+
+
+STOCK = """
+from lightning.pytorch.demos.boring_classes import BoringDataModule, BoringModel
+from torch.utils.data import DataLoader
+class Data(BoringDataModule):
+    def train_dataloader(self):
+        return DataLoader([(i / 100,) * 32 for i in range(20)], shuffle=True, collate_fn=torch.tensor)
+class Model(BoringModel):
+    def training_step(self, batch, batch_idx):
+        with open(f"seen-{self.global_rank}.txt", "a") as file:
+            print(round(100 * float(batch[0, 0])), file=file)
+        return super().training_step(batch, batch_idx)
+    def validation_step(self, batch, batch_idx):
+        self.log("val/loss", super().validation_step(batch, batch_idx)["x"])
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_share_out_the_samples_of_a_stock_loader() -> None:
+    Path("mine.py").write_text(f"import torch{STOCK}")
+    parts, least = ("best_checkpoint", "early_stopping"), ("monitor=val/loss", "mode=min")
+    loss = [f"--{part}.{option}" for part in parts for option in least]
+    options = ["--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.max_epochs=1", "--logger=none"]
+    done = call("fit", "--model=mine.Model", "--data=mine.Data", *options, *loss)
+    assert done.status == 0, done.err
+    seen = [Path(f"seen-{rank}.txt").read_text().split() for rank in range(2)]
+    assert [len(part) for part in seen] == [10, 10]
+    assert len({*seen[0], *seen[1]}) == 20
 
 
 @pytest.mark.slow

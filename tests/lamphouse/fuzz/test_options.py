@@ -155,7 +155,6 @@ def test_processes_that_would_exhaust_the_machine(parsed: Parsed, option: str) -
     [
         "--trainer.default_root_dir=elsewhere",
         "--trainer.logger=true",
-        "--trainer.use_distributed_sampler=true",
         "--best_checkpoint.dirpath=elsewhere",
         "--last_checkpoint.dirpath=elsewhere",
         "--best_checkpoint.filename=elsewhere",

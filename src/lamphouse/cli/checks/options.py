@@ -63,7 +63,6 @@ def rules() -> dict[str, Rule]:
         "trainer.val_check_interval": _at_least(0.001),  # of an epoch
         "trainer.logger": one_of([None, False], LOGGER_WAY_OUT),
         **dict.fromkeys(directories, one_of([None])),
-        "trainer.use_distributed_sampler": one_of([False]),
         "best_checkpoint.filename": one_of(["best"]),
         "best_checkpoint.save_top_k": one_of([1]),
     }
