@@ -14,6 +14,12 @@ def write_whole(path: Path, text: str) -> None:
         file.write(text.encode())
 
 
+def printable(text: str) -> str:
+    """Escape control characters and, in the names of files, bytes that are not UTF-8."""
+    text = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 @contextmanager
 def written_whole(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
     """Write a temporary file, and rename it to `path` at the end; what was there before is kept as `previous`."""

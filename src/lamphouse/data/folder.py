@@ -1,26 +1,36 @@
 """A data module for the user's own images, one folder per class."""
 
 import os
-from collections.abc import Sequence
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from jsonargparse.typing import OpenUnitInterval, PositiveInt
-from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes, make_dataset
 
-from lamphouse.data.image_files import read_images
+from lamphouse.data.image_files import FoundImages, find_images, kind_of, read_images, refuse_unreadable, sorted_entries
 from lamphouse.data.images import ImageDataModule
 from lamphouse.data.samples import Samples, stratified_split
 from lamphouse.errors import InputError
+from lamphouse.files import printable
 
 LAYOUT = "expected one folder of images per class, or train/ (and val/, test/) with one folder per class each"
+PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+OUTSIDE = {"image": "images outside the folders of classes", "folder": "other folders"}
+TITLES = {"train": "training", "val": "validation", "test": "test"}
+MOST_NAMES = 20  # in a line
 
 
 class ImageFolderDataModule(ImageDataModule):
     """Images in `root/<class>/` or `root/{train,val,test}/<class>/`, scaled once and kept in memory as bytes.
+
+    `training`, `valid` and `validation` are names of these folders, too, in any case. Images in folders below those of
+    the classes are taken, and hidden files are not. Of an animation, the first frame is read.
 
     Without `val` or `test` folders, those images are held out from the training images, class by class; the test
     images are the same for every seed.
@@ -52,20 +62,53 @@ class ImageFolderDataModule(ImageDataModule):
         self.input_shape = (channels, int(image_size), int(image_size))  # plain integers, for YAML
 
     @cached_property
+    def folders(self) -> dict[str, Path]:
+        """The folders of the parts: the root alone is "train" unless it has a folder of that name."""
+        if not self.root.is_dir():
+            raise InputError(f"--data.root {self.root}: no folder of images: {LAYOUT}")
+        found: dict[str, list[Path]] = {}
+        inside = class_folders(self.root)
+        for name in inside:
+            found.setdefault(PARTS.get(name.lower(), ""), []).append(self.root / name)
+        split = any(class_folders(path) for path in found.get("train", []))
+        if not split and len(inside) > 1 and "" not in found:
+            raise InputError(f"{self.root}: {' and '.join(inside)} have no folders of classes: {LAYOUT}")
+        if not split:
+            return {"train": self.root}
+        for part, (_, *others) in found.items():
+            if part and others:
+                raise InputError(f"{others[0]}: a second folder of {part} images: merge it with {found[part][0]}")
+        return {part: found[part][0] for part in TITLES if part in found}
+
+    @cached_property
     def classes(self) -> list[str]:  # type: ignore[override]  # found, where other data sets know theirs
-        folder = self._training_folder
-        try:
-            classes: list[str] = find_classes(str(folder))[0]
-        except OSError as error:
-            raise InputError(f"{folder}: no folder of images ({error.strerror or 'it is empty'}): {LAYOUT}") from error
+        folder = self.folders["train"]
+        classes = class_folders(folder)
+        if not classes:
+            raise InputError(f"{folder}: no folder of images (it is empty): {LAYOUT}")
         if len(classes) < 2:
             raise InputError(f"{folder}: a single class, {classes[0]!r}: {LAYOUT}, at least two")
         return classes
 
+    @cached_property
+    def found(self) -> dict[str, dict[str, FoundImages]]:
+        """The image files of each class of each part that has a folder."""
+        for folder in self.folders.values():
+            if unknown := set(class_folders(folder)) - set(self.classes):
+                raise InputError(f"{folder / min(unknown)}: not a class of the training images: remove or rename it")
+        found = {part: {name: find_images(path / name) for name in self.classes} for part, path in self.folders.items()}
+        for part, by_class in found.items():
+            if empty := [name for name, images in by_class.items() if not images.files]:
+                raise InputError(f"{self.folders[part]}: no images of {', '.join(empty)}: {LAYOUT}")
+        return found
+
     def prepare_data(self) -> None:
-        """Check that every class has images before any is read."""
-        for folder in filter(None, (self._training_folder, self._own_folder("val"), self._own_folder("test"))):
-            self._files(folder)
+        """Check that every class has images before any is read, and print what was found, once."""
+        if "found" not in vars(self):
+            for line in describe(self.folders, self.found):
+                print(printable(line))
+            for line in notes(self.folders, self.found, self.root):
+                print(printable(line), file=sys.stderr)
 
     def setup(self, stage: str) -> None:
         if not hasattr(self, "mean"):
@@ -73,16 +116,16 @@ class ImageFolderDataModule(ImageDataModule):
         super().setup(stage)
 
     def load(self, train: bool) -> Samples:
-        part, test_folder = "train" if train else "test", self._own_folder("test")
-        files = self._files(self._training_folder if train or not test_folder else test_folder)
-        if not test_folder:
+        part = "train" if train else "test"
+        files = self._files(part if part in self.folders else "train")
+        if "test" not in self.folders:
             split = stratified_split(torch.tensor([label for _, label in files]), self.test_fraction, seed=0)
             files = [files[i] for i in split[0 if train else 1]]
         return self._read(part, files)
 
     def load_train_and_val(self) -> dict[str, Samples]:
-        if folder := self._own_folder("val"):
-            parts = {"train": self.load(train=True), "val": self._read("val", self._files(folder))}
+        if "val" in self.folders:
+            parts = {"train": self.load(train=True), "val": self._read("val", self._files("val"))}
         else:
             parts = super().load_train_and_val()
         self.mean, self.std = channel_statistics(parts["train"])
@@ -95,28 +138,54 @@ class ImageFolderDataModule(ImageDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.classes, self.mean, self.std = state_dict["classes"], state_dict["mean"], state_dict["std"]
 
-    @property
-    def _training_folder(self) -> Path:
-        return self._own_folder("train") or self.root
-
-    def _own_folder(self, part: str) -> Path | None:
-        split = any(path.is_dir() for path in (self.root / "train").glob("*"))
-        return self.root / part if split and (self.root / part).is_dir() else None
-
-    def _files(self, folder: Path) -> list[tuple[str, int]]:
-        labels = {name: label for label, name in enumerate(self.classes)}
-        try:
-            if unknown := set(find_classes(str(folder))[0]) - set(labels):
-                raise InputError(f"{folder / min(unknown)}: not a class of the training images: remove or rename it")
-            return list(make_dataset(str(folder), labels, IMG_EXTENSIONS))
-        except FileNotFoundError as error:
-            raise InputError(f"{folder}: {str(error).splitlines()[0].rstrip('. ')}: {LAYOUT}") from error
+    def _files(self, part: str) -> list[tuple[str, int]]:
+        return [(file, i) for i, name in enumerate(self.classes) for file in self.found[part][name].files]
 
     def _read(self, part: str, files: Sequence[tuple[str, int]]) -> Samples:
         name = blake2b(os.fsencode(f"{self.root.absolute()}\0{part}\0{self.input_shape}"), digest_size=16).hexdigest()
         cache = self.cache_dir / f"{name}.images" if self.cache_dir else None
-        images = read_images([path for path, _ in files], self.input_shape, cache)
+        try:
+            images = read_images([path for path, _ in files], self.input_shape, cache)
+        except InputError:
+            every = [path for part in self.folders for path, _ in self._files(part)]
+            refuse_unreadable(every, self.input_shape)  # all of them at once
+            raise
         return Samples(images, torch.tensor([label for _, label in files]))
+
+
+def class_folders(folder: Path) -> list[str]:
+    """List the folders in a folder that are not hidden."""
+    return [entry.name for entry in sorted_entries(folder) if kind_of(entry) == "folder"]
+
+
+def describe(folders: Mapping[str, Path], found: Mapping[str, Mapping[str, FoundImages]]) -> Iterator[str]:
+    """Count the images of each folder and class."""
+    for part, by_class in found.items():
+        counts = {name: len(images.files) for name, images in by_class.items()}
+        nested = sum(images.nested for images in by_class.values())
+        below = f", {nested:,} of them in folders within" if nested else ""
+        yield f"{folders[part]}: {sum(counts.values()):,} images{below}; classes: {listed(counts)}"
+
+
+def notes(folders: Mapping[str, Path], found: Mapping[str, Mapping[str, FoundImages]], root: Path) -> Iterator[str]:
+    """Say what was skipped, and which classes have too few images for every part."""
+    taken, skipped = {*folders.values()}, Counter[str]()
+    for part, by_class in found.items():
+        taken |= {folders[part] / name for name in by_class}
+        skipped.update(sum((images.skipped for images in by_class.values()), Counter()))
+    for folder in {root, *folders.values()}:
+        skipped.update(kind_of(entry) for entry in sorted_entries(folder) if Path(entry.path) not in taken)
+    if skipped:
+        yield f"note: {root}: skipped: {listed({OUTSIDE.get(kind, kind): n for kind, n in sorted(skipped.items())})}"
+    parts = [title for part, title in TITLES.items() if part == "train" or part not in folders]
+    if few := {name: len(i.files) for name, i in found["train"].items() if len(i.files) < len(parts)}:
+        yield f"note: {root}: too few images to be in each of {', '.join(parts)}: {listed(few)}"
+
+
+def listed(counts: Mapping[str, int]) -> str:
+    """List counts by name, the first of many."""
+    some = ", ".join(f"{name} {count:,}" for name, count in islice(counts.items(), MOST_NAMES))
+    return some + (f", and {len(counts) - MOST_NAMES:,} more" if len(counts) > MOST_NAMES else "")
 
 
 def channel_statistics(part: Samples, chunk: int = 256) -> tuple[list[float], list[float]]:

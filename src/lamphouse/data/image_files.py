@@ -1,10 +1,13 @@
-"""Image files, read to a given number of channels, height and width, and a cache of what was read."""
+"""Image files: found, read to a given number of channels, height and width, and a cache of what was read."""
 
 import math
 import os
+import sys
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -18,12 +21,70 @@ from PIL import __version__ as pillow_version
 from torch import Tensor
 
 from lamphouse.errors import InputError
-from lamphouse.files import written_whole
+from lamphouse.files import printable, written_whole
 
 MODES = {1: "L", 3: "RGB"}  # by number of channels
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # others start programs (EPS) or are no photographs
+EXTENSIONS = {
+    *(".apng", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm"),
+    *(".tif", ".tiff", ".webp"),
+}
+HIDDEN = (".", "__MACOSX")  # beginnings of names
 MAX_PIXELS = 2**26  # to decode: 256 MiB of memory
 Shape = tuple[int, int, int]  # channels, height, width
+
+
+@dataclass
+class FoundImages:
+    """Image files in and below a folder, and how many other entries were skipped, by what they are."""
+
+    files: list[str] = field(default_factory=list)
+    nested: int = 0  # of the files, in folders within
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+def find_images(folder: Path | str) -> FoundImages:
+    """Find image files in and below a folder in torchvision's order; links are followed, to each folder once.
+
+    Raises:
+        InputError: a folder cannot be read.
+    """
+    found, seen = FoundImages(), set()
+    folders = [str(folder)] if Path(folder).exists() else []
+    for path in folders:  # to which those below are added
+        if (real := os.path.realpath(path)) in seen:
+            continue
+        seen.add(real)
+        for entry in sorted_entries(path):
+            match kind_of(entry):
+                case "folder":
+                    folders.append(entry.path)
+                case "image":
+                    found.files.append(entry.path)
+                    found.nested += path != str(folder)
+                case kind:
+                    found.skipped[kind] += 1
+    found.files.sort(key=os.path.split)
+    return found
+
+
+def kind_of(entry: os.DirEntry[str]) -> str:
+    """Return "hidden", "folder", "image", or the extension of another file."""
+    if entry.name.startswith(HIDDEN):
+        return "hidden"
+    if entry.is_dir():
+        return "folder"
+    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122  # there may be a million of them
+    return "image" if suffix in EXTENSIONS else suffix or "no extension"
+
+
+def sorted_entries(folder: Path | str) -> list[os.DirEntry[str]]:
+    """List what is in a folder; raise an `InputError` if it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise InputError(f"{folder}: no folder of images ({error.strerror}): give another one") from error
 
 
 def read_image(path: Path | str, shape: Shape) -> NDArray[np.uint8]:
@@ -40,11 +101,19 @@ def read_image(path: Path | str, shape: Shape) -> NDArray[np.uint8]:
 
 
 def decode(image: Image.Image) -> Image.Image:
-    """Decode an image, upright, with 16-bit gray levels scaled to 8 bits: Pillow would turn all above 255 white."""
+    """Decode an image, upright, with 16-bit gray levels scaled to 8 bits: Pillow would turn all above 255 white.
+
+    Raises:
+        ValueError: too many pixels, or pixels of 32 bits, whose range is not known.
+    """
     if math.prod(image.size) > MAX_PIXELS:
         raise ValueError(f"{image.width} by {image.height}: expected up to {MAX_PIXELS:,} pixels")
     ImageOps.exif_transpose(image, in_place=True)
-    return Image.fromarray((np.array(image) >> 8).astype(np.uint8)) if image.mode.startswith("I;16") else image
+    if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):  # 0..65535
+        return Image.fromarray((np.array(image) >> 8).astype(np.uint8))
+    if image.mode in {"I", "F"}:
+        raise ValueError("32 bits a pixel: expected 8 or 16")
+    return image
 
 
 def read_images(files: Sequence[str], shape: Shape, cache: Path | None) -> Tensor:
@@ -65,6 +134,27 @@ def read_images(files: Sequence[str], shape: Shape, cache: Path | None) -> Tenso
                 for array in (state, crc32(images.data), images):
                     np.save(file, array)
     return torch.from_numpy(images)
+
+
+def refuse_unreadable(files: Sequence[str], shape: Shape) -> None:
+    """Print every file that is not a readable image, and raise an `InputError`; for a single one, only raise it."""
+    with ThreadPoolExecutor() as threads:
+        errors = [*filter(None, threads.map(partial(error_of, shape=shape), files))]
+    if len(errors) > 1:
+        for error in errors:
+            print(printable(str(error)), file=sys.stderr)
+        raise InputError(f"{len(errors)} files are not readable images, listed above: replace or remove them")
+    if errors:
+        raise errors[0]
+
+
+def error_of(path: str, shape: Shape) -> InputError | None:
+    """Return what is wrong with an image file, if anything."""
+    try:
+        read_image(path, shape)
+    except InputError as error:
+        return error
+    return None
 
 
 def digest_of(files: Sequence[str], shape: Shape) -> str:

@@ -31,7 +31,7 @@ def split_layout(root: Path, parts: dict[str, int]) -> Path:
     return root
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "jpeg", "bmp", "webp", "PNG", "tif", "ppm"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "jpeg", "bmp", "webp", "PNG", "tif", "ppm", "gif"])
 def test_one_folder_a_class(suffix: str) -> None:
     data = fitted(write_folder(Path("images"), suffix=suffix), test_fraction=0.2, val_fraction=0.25)
     assert list(data.classes) == ["cat", "dog"]
@@ -92,11 +92,42 @@ def test_grey_images() -> None:
     assert data.parts["train"][:][0].shape[1:] == (1, 8, 8)
 
 
-def test_files_that_are_no_images_are_passed_over() -> None:
+def test_what_was_found_and_skipped_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
     root = write_folder(Path("images"))
-    (root / "cat" / "notes.txt").write_text("a cat")
-    (root / "README").write_text("cats and dogs")
-    assert sum(len(part) for part in fitted(root).parts.values()) == 20
+    for name in ("dog/below/1.gif", ".thumbnails/1.png", "cat/._1.png", "loose.png", "emu/1.png", "emu/2.png"):
+        write_image(root / "image.png").rename(write_image(root / name))
+    for name in ("cat/notes.txt", "cat/photo.heic", "README"):
+        (root / name).write_text("no image")
+    (root / "dog" / "below" / "back").symlink_to("..", target_is_directory=True)
+    data = fitted(root)
+    data.prepare_data()
+    assert data.classes == ["cat", "dog", "emu"]
+    assert sum(len(part) for part in data.parts.values()) == 10 + 11 + 2
+    out, err = capsys.readouterr()
+    assert out == "images: 23 images, 1 of them in folders within; classes: cat 10, dog 11, emu 2\n"
+    assert err.splitlines() == [
+        "note: images: skipped: .heic 1, .txt 1, hidden 2, images outside the folders of classes 1, no extension 1",
+        "note: images: too few images to be in each of training, validation, test: emu 2",
+    ]
+
+
+@pytest.mark.parametrize("names", [("train", "valid", "test"), ("Training", "validation", "TEST")])
+def test_parts_have_other_names(names: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    data = fitted(split_layout(Path("images"), dict(zip((*names, "more"), (8, 3, 2, 2), strict=True))))
+    assert {part: len(images) for part, images in data.parts.items()} == {"train": 16, "val": 6, "test": 4}
+    assert "note: images: skipped: other folders 1\n" in capsys.readouterr().err
+
+
+def test_all_bad_files_of_all_parts_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    root = split_layout(Path("images"), {"train": 3, "val": 2, "test": 2})
+    bad = [root / name for name in ("train/cat/1.png", "train/dog/bad\udcff.png", "val/dog/0.png", "test/cat/1.png")]
+    for path in bad:
+        path.write_bytes(b"junk")
+    with pytest.raises(InputError, match=r"\A4 files are not readable images, listed above: replace or remove them\Z"):
+        fitted(root)
+    listed = [line for line in capsys.readouterr().err.splitlines() if "not a readable image" in line]
+    names = {line.partition(": ")[0] for line in listed}
+    assert names == {str(path).replace("\udcff", "\\xff") for path in bad}
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "1"])
@@ -108,6 +139,20 @@ def test_every_mode_is_read(mode: str) -> None:
         image = read_image(f"image.{suffix}", (channels, 8, 8))
         assert image.shape == (channels, 8, 8)
         assert image.min() > 250
+
+
+@pytest.mark.parametrize(("most", "level"), [(65535, 0x1234), (1023, 0x123), (255, 0x12)])
+def test_a_pgm_of_any_depth_is_scaled(most: int, level: int) -> None:
+    values = np.full(64, level, ">u2" if most > 255 else "u1")
+    Path("image.pgm").write_bytes(f"P5 8 8 {most}\n".encode() + values.tobytes())
+    assert np.abs(read_image("image.pgm", (3, 8, 8)) - 255 * level / most).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_pixels_of_32_bits_are_refused(mode: str) -> None:
+    Image.new(mode, (8, 8), 300).save("image.tif")
+    with pytest.raises(InputError, match=r"image.tif: not a readable image \(32 bits a pixel: expected 8 or 16\)"):
+        read_image("image.tif", SHAPE)
 
 
 def test_an_image_is_scaled_to_cover_and_cropped_at_the_centre() -> None:
@@ -146,6 +191,14 @@ WRONG = {
     "unknown class": (
         lambda root: write_folder(split_layout(root, {"train": 4}) / "val", ["emu"]),
         "val/emu: not a class",
+    ),
+    "parts without classes": (
+        lambda root: [write_image(root / part / "1.png") for part in ("train", "val")],
+        "images: train and val have no folders of classes: expected",
+    ),
+    "a part twice": (
+        lambda root: split_layout(root, {"train": 4, "val": 2, "valid": 2}),
+        "valid: a second folder of val images: merge it with images/val",
     ),
     "empty test class": (
         lambda root: shutil.rmtree(split_layout(root, {"train": 4, "test": 4}) / "test" / "dog"),
