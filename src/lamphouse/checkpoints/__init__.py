@@ -1,7 +1,8 @@
 """Checkpoints and exact resume."""
 
+from lamphouse.checkpoints.best import BestCheckpoint
 from lamphouse.checkpoints.files import WholeCheckpointIO, load_checkpoint
-from lamphouse.checkpoints.resume import BestCheckpoint, ExactResume
+from lamphouse.checkpoints.resume import ExactResume
 from lamphouse.checkpoints.signals import StopSignals
 
 __all__ = ["BestCheckpoint", "ExactResume", "StopSignals", "WholeCheckpointIO", "load_checkpoint"]

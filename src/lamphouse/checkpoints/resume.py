@@ -1,24 +1,27 @@
 """Callbacks that resume: a run that was killed ends with the bits of one that was not."""
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 from jsonargparse.typing import PositiveFloat, PositiveInt
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint, Timer
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from torch import Generator
 
 from lamphouse.checkpoints.files import LAST, read_newest
+from lamphouse.checkpoints.lock import only_writer
 from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.checkpoints.state import gather, process_state, set_process_state
+from lamphouse.checkpoints.stopping import ends_here, go_on, goals, why_ended
 from lamphouse.errors import StoppedError
 
-STOPPING = ("monitor", "mode", "patience", "min_delta", "stopping_threshold", "divergence_threshold")  # EarlyStopping's
+LEFT_OUT = "; if it goes on, it leaves out the rest of the epoch, as its loader has no state_dict"
 
 
 class ExactResume(Checkpoint):
@@ -44,7 +47,9 @@ class ExactResume(Checkpoint):
         self.saved_at = monotonic()
         self.signals = StopSignals()
         self.complete = False  # there is nothing left to train
-        self._between_epochs = self._finished = False
+        self.ended: str | None = None  # when and why training ended
+        self._between_epochs = self._validated = self._finished = False
+        self._lock = ExitStack()
         self._goals: dict[str, Any] = {}
         self._loaded: dict[str, Any] | None = None
         self._positions: list[dict[str, Any]] = []
@@ -55,6 +60,8 @@ class ExactResume(Checkpoint):
             return
         self._goals = goals(trainer)
         if self.path is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
+            if trainer.is_global_zero:
+                self._lock.enter_context(only_writer(self.path.parent))
             connector = trainer._checkpoint_connector  # private: callbacks have no other way to choose the checkpoint
             newest = read_newest(self.path.parent, lambda path: connector.resume_start(path, weights_only=True))
             if newest is not None and newest.damaged is not None:
@@ -67,10 +74,15 @@ class ExactResume(Checkpoint):
         if trainer.global_rank < len(checkpoint.get("processes", [])):
             self._loaded = checkpoint["processes"][trainer.global_rank]
             self._positions = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
-        self.complete |= bool(checkpoint.get("finished")) and checkpoint.get("goals") == self._goals
+        finished, callbacks = bool(checkpoint.get("finished")), checkpoint["callbacks"]
+        self.complete |= finished and checkpoint.get("goals") == self._goals
+        self.ended = checkpoint.get("ended") if self.complete else None
+        for stop in trainer.early_stopping_callbacks:
+            if stop.state_key in callbacks:
+                go_on(stop, callbacks[stop.state_key], finished and not self.complete)
         for callback in trainer.checkpoint_callbacks:
             if isinstance(callback, ModelCheckpoint):  # which saves its score, but does not load it
-                callback.current_score = checkpoint["callbacks"].get(callback.state_key, {}).get("current_score")
+                callback.current_score = callbacks.get(callback.state_key, {}).get("current_score")
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self.complete:
@@ -103,13 +115,15 @@ class ExactResume(Checkpoint):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save within an epoch, if that is due or the run is to stop."""
-        if (batch_idx + 1) % trainer.accumulate_grad_batches and not trainer.is_last_batch:
+        """Save within an epoch, if that is due, or training ends or is to stop here."""
+        if accumulates(trainer):
             return  # gradients are not saved
-        stop = self.signals.received is not None
-        if any_process(trainer, stop or self.is_due(trainer.global_step)):
+        stop, ends = self.signals.received is not None, ends_here(trainer)
+        if ends and lacks_best(trainer):
+            trainer.should_stop = True  # has the Trainer validate, as it has not before
+        if ends or any_process(trainer, stop or self.is_due(trainer.global_step)):
             if can_resume_here(trainer):
-                self._save(trainer)
+                self._save(trainer, finished=ends)
             if any_process(trainer, stop):
                 self.signals.stop()
 
@@ -124,6 +138,14 @@ class ExactResume(Checkpoint):
     def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
         self.signals.check()  # the evaluation will be repeated
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save within an epoch, if training ends there."""
+        fitting = trainer.state.fn == TrainerFn.FITTING and not trainer.sanity_checking
+        if fitting and ends_here(trainer) and not accumulates(trainer) and has_position(trainer):
+            self._validated = True
+            self._save(trainer, finished=True)
+            self._validated = False
+
     on_test_start = on_validation_start
     on_test_batch_end = on_validation_batch_end
 
@@ -133,17 +155,26 @@ class ExactResume(Checkpoint):
         trainer.fit_loop.on_iteration_done()  # which Lightning calls a little later
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._save(trainer, between_epochs=True, finished=True)
+        if self.ended is None:  # else it has saved within the epoch
+            self._save(trainer, between_epochs=True, finished=True)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._lock.close()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._lock.close()
         if isinstance(exception, StoppedError) and self.path is not None:
             exception.add_note(f"{self.path}: the same script continues from here")
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["processes"] = gather(process_state(pl_module, loader_generators(trainer)))
-        checkpoint["finished"], checkpoint["goals"] = self._finished, self._goals
+        ended = self.ended if self._finished else None
+        checkpoint.update(finished=self._finished, goals=self._goals, ended=ended)
         if self._between_epochs:
             end_epoch(checkpoint["loops"]["fit_loop"])
+        if self._validated:  # as it was before the validation
+            for count in ("total", "current"):
+                checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"][count]["completed"] -= 1
 
     def _restore(self, trainer: Trainer) -> None:
         if self._loaded is not None:
@@ -152,32 +183,12 @@ class ExactResume(Checkpoint):
     def _save(self, trainer: Trainer, between_epochs: bool = False, finished: bool = False) -> None:
         if self.path is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
             self._between_epochs, self._finished = between_epochs, finished
+            if finished:
+                left_out = between_epochs and not trainer.is_last_batch
+                self.ended = why_ended(trainer) + (LEFT_OUT if left_out else "")
             trainer.save_checkpoint(self.path, weights_only=False)
             self._between_epochs = self._finished = False
         self.saved_at = monotonic()
-
-
-class BestCheckpoint(ModelCheckpoint):
-    """A ModelCheckpoint that still knows the best epoch after the run's directory was moved or copied."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
-        moved = {name: self._moved(state_dict[name]) for name in paths}
-        best = {self._moved(path): score for path, score in state_dict["best_k_models"].items()}
-        super().load_state_dict({**state_dict, **moved, "best_k_models": best, "dirpath": self.dirpath})
-
-    def _moved(self, path: str) -> str:
-        return str(Path(self.dirpath or ".", Path(path).name)) if path else path
-
-
-def goals(trainer: Trainer) -> dict[str, Any]:
-    """Collect what decides when training ends; a run that has reached it is complete."""
-    timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]  # set by a connector
-    return {
-        **{name: getattr(trainer, name) for name in ("max_epochs", "max_steps", "min_epochs", "min_steps")},
-        "early_stopping": [[getattr(stop, name) for name in STOPPING] for stop in trainer.early_stopping_callbacks],
-        "seconds": [timer.time_remaining() for timer in timers],
-    }
 
 
 def any_process(trainer: Trainer, wanted: bool) -> bool:
@@ -202,9 +213,25 @@ def loader_generators(trainer: Trainer) -> list[Generator]:
 def can_resume_here(trainer: Trainer) -> bool:
     """Return whether Lightning, and the loaders, can continue exactly after this batch."""
     loop: Any = trainer.fit_loop
-    resumable = all(hasattr(loader, "load_state_dict") for loader in train_loaders(trainer))
     validates = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # private: Lightning says it nowhere else
-    return resumable and not trainer.is_last_batch and not validates
+    return has_position(trainer) and not validates
+
+
+def has_position(trainer: Trainer) -> bool:
+    """Return whether a checkpoint can hold this position in an epoch."""
+    resumable = all(hasattr(loader, "load_state_dict") for loader in train_loaders(trainer))
+    return resumable and not trainer.is_last_batch
+
+
+def lacks_best(trainer: Trainer) -> bool:
+    """Return whether no checkpoint of the best metric has been written yet."""
+    savers = [saver for saver in trainer.checkpoint_callbacks if isinstance(saver, ModelCheckpoint)]
+    return any(saver.monitor and not saver.best_model_path for saver in savers)
+
+
+def accumulates(trainer: Trainer) -> bool:
+    """Return whether there are gradients that no step has used yet."""
+    return bool((trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches) and not trainer.is_last_batch
 
 
 def end_epoch(loop: dict[str, Any]) -> None:

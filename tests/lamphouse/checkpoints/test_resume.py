@@ -226,7 +226,7 @@ def test_what_could_not_be_read_is_not_written() -> None:
 
     with pytest.raises(InputError, match=r"^run/last.ckpt: .*torch.nn.modules.loss.MSELoss cannot be read without"):
         trainer(1, ExactResume("run")).fit(Unsafe())
-    assert list(Path("run").iterdir()) == []
+    assert [path.name for path in Path("run").iterdir()] == [".lock"]
 
 
 def test_leftovers_of_killed_writers_are_removed() -> None:

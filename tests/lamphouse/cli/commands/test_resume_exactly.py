@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from conftest import Outcome
-from same_runs import assert_same, run_in
+from same_runs import assert_same, assert_same_checkpoint, run_in
 
 from arc_light.classification import Classifier
 
@@ -26,8 +26,8 @@ FP16 = {"precision": "16-mixed", "device": "cpu", "scaler": SCALER}  # the Train
 PLUGIN = json.dumps({"class_path": "lightning.pytorch.plugins.MixedPrecision", "init_args": FP16})
 
 
-def slow(value: object) -> Any:
-    return pytest.param(value, marks=pytest.mark.slow)
+def slow(*values: object) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 LOOPS = pytest.mark.parametrize("loop", [[], slow(["--loop=manual"]), slow(["--loop=handwritten"])])
@@ -109,3 +109,22 @@ def test_whatever_a_run_consists_of_is_kept(fit: Command, arc: Command, loop: li
     assert fit(*options, "--runs=whole").err == ""
     run_in_parts(fit, arc, options, 15, kill)
     assert_same(run_in("whole"), run_in("parts"))
+
+
+@pytest.mark.parametrize(
+    ("options", "before", "after"),
+    [
+        ([], ["--trainer.max_steps=3"], ["--trainer.max_steps=18"]),  # before any validation
+        slow(["--loop=manual"], ["--trainer.max_steps=10"], ["--trainer.max_steps=18"]),
+        slow(["--trainer.val_check_interval=2"], ["--early_stopping.patience=1"], ["--early_stopping.patience=3"]),
+    ],
+)
+def test_a_run_that_ended_within_an_epoch_goes_on_there(
+    fit: Command, arc: Command, options: list[str], before: list[str], after: list[str]
+) -> None:
+    options = [*THREE_EPOCHS, *options, "--model.lr_scheduler=null"]
+    assert fit(*options, *after, "--runs=whole").err == ""
+    assert fit(*options, *before, "--runs=parts").err == ""
+    assert arc("evaluate", "--run", run_in("parts")).status == 0
+    assert arc("resume", "--run", run_in("parts"), *after).err == ""
+    assert_same_checkpoint(run_in("whole") / "last.ckpt", run_in("parts") / "last.ckpt")

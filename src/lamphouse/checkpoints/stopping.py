@@ -1,0 +1,72 @@
+"""What ends a training, and what a run that goes on beyond its end keeps of that."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EarlyStopping, Timer
+
+STOPPING = ("monitor", "patience", "min_delta", "stopping_threshold", "divergence_threshold")  # of EarlyStopping
+
+
+def goals(trainer: Trainer) -> dict[str, Any]:
+    """Collect what decides when training ends; a run that has reached it is complete."""
+    return {
+        **{name: getattr(trainer, name) for name in ("max_epochs", "max_steps", "min_epochs", "min_steps")},
+        "early_stopping": [[getattr(stop, name) for name in STOPPING] for stop in trainer.early_stopping_callbacks],
+        "seconds": [timer.time_remaining() for timer in timers(trainer)],  # all of it, before training begins
+    }
+
+
+def timers(trainer: Trainer) -> list[Timer]:
+    """List the callbacks that end training after some time, `max_time` among them."""
+    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
+    return [callback for callback in callbacks if isinstance(callback, Timer)]
+
+
+def ends_here(trainer: Trainer) -> bool:
+    """Return whether training ends after this batch, not only after its epoch."""
+    enough = trainer.current_epoch >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
+    return 0 < trainer.max_steps <= trainer.global_step or (trainer.should_stop and enough)
+
+
+def why_ended(trainer: Trainer) -> str:
+    """Say after how many epochs and steps training ended, and why."""
+    epochs, steps = trainer.current_epoch, trainer.global_step
+    stops = filter(None, map(why_stopped, trainer.early_stopping_callbacks))
+    if 0 < trainer.max_steps <= steps:
+        reason = f"max_steps={trainer.max_steps} reached"
+    elif 0 < (trainer.max_epochs or 0) <= epochs:
+        reason = f"max_epochs={trainer.max_epochs} reached"
+    elif any((timer.time_remaining() or 0) <= 0 for timer in timers(trainer)):
+        reason = "max_time is over"
+    else:
+        reason = next(stops, "a callback asked for it")
+    return f"after {epochs} epochs and {steps} steps: {reason}"
+
+
+def why_stopped(stop: EarlyStopping) -> str | None:
+    """Say why a callback stopped training early; None if it did not."""
+    if stop.wait_count >= max(stop.patience, 1):
+        best, waited = float(stop.best_score), stop.wait_count
+        return f"early stopping, {stop.monitor} was no better than {best:.4f} in {waited} validations"
+    message = stop.stopping_reason_message
+    return message and f"early stopping, {message.removesuffix(' Signaling Trainer to stop.').rstrip('.')}"
+
+
+def go_on(stop: EarlyStopping, state: dict[str, Any], finished: bool) -> None:
+    """Adapt what a checkpoint holds of early stopping: options are the run's own, and patience begins anew if it ended.
+
+    Lightning's callback would restore its patience from the checkpoint, and stop a run that it had stopped at once.
+    """
+    state["patience"] = stop.patience
+    if finished:
+        state.update(stopped_epoch=0, stopping_reason=0, stopping_reason_message=None)
+        if state["wait_count"] >= max(stop.patience, 1):
+            state["wait_count"] = 0
+
+
+def seconds_trained(checkpoint: Mapping[str, Any]) -> float:
+    """Return for how long a run has trained, if its Trainer had a `max_time`."""
+    elapsed = checkpoint.get("callbacks", {}).get("Timer", {}).get("time_elapsed", {})
+    return float(elapsed.get("train", 0.0))
