@@ -1,7 +1,9 @@
 """A data module for tensors in memory: splits and loaders."""
 
+import sys
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -17,7 +19,8 @@ from lamphouse.errors import InputError
 class TensorDataModule(LightningDataModule):
     """A data set in memory, of any types and shapes (abstract): a subclass defines `load`.
 
-    Batches are inputs and targets. Their order follows from the seed and the epoch alone.
+    Batches are inputs and targets. Their order follows from the seed and the epoch alone. A last training batch of one
+    sample, on which batch normalization cannot train, is joined to the one before.
 
     Args:
         batch_size: samples in a batch of each process.
@@ -95,10 +98,13 @@ class TensorDataModule(LightningDataModule):
         samples = self.parts[part].to(held_on)
         shuffle = part == "train" and not getattr(self.trainer, "overfit_batches", 0)
         ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
+        sampler = BatchSampler(len(samples), self.batch_size, self.seed, shuffle, *ranks, held_on)
+        if sampler.joins_last and sampler.rank == 0:
+            note_joined(len(samples), self.batch_size)
         return BatchLoader(
             SampleBatches(samples, alternates, self.seed),
             batch_size=None,  # the sampler's keys are whole batches
-            sampler=BatchSampler(len(samples), self.batch_size, self.seed, shuffle, *ranks, held_on),
+            sampler=sampler,
             num_workers=self.num_workers,
             persistent_workers=self.num_workers > 0,
             pin_memory=device.type == "cuda" and held_on == cpu,
@@ -109,3 +115,10 @@ class TensorDataModule(LightningDataModule):
         if self.on_device is None and device.type == "cuda" and not self.num_workers:
             return part.nbytes < torch.cuda.mem_get_info(device)[0] / 4
         return bool(self.on_device)
+
+
+@cache
+def note_joined(size: int, batch_size: int) -> None:
+    """Say once that the last batch is joined to the one before."""
+    text = "the last batch, of one sample, is joined to the one before, for batch normalization"
+    print(f"note: {size:,} training samples in batches of {batch_size}: {text}", file=sys.stderr)

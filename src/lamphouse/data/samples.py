@@ -123,7 +123,8 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
     """Samples the keys of whole batches, shared out between processes.
 
     In training, where every process must take the same number of steps, up to `world_size - 1` samples come twice; in
-    evaluation none does. The base classes make Lightning leave the sampler in place: the first in distributed
+    evaluation none does. A last training batch of a single sample joins the one before, as batch normalization needs
+    two. The base classes make Lightning leave the sampler in place: the first in distributed
     training, the second with `overfit_batches`.
     """
 
@@ -140,13 +141,22 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
+    @property
+    def joins_last(self) -> bool:
+        """Whether the last batch of an epoch is joined to the one before."""
+        full, rest = divmod(self.size, self.batch_size * self.world_size)
+        return self.train and self.batch_size > 1 and full > 0 and 0 < rest <= self.world_size
+
     def __len__(self) -> int:
         full, rest = divmod(self.size, self.batch_size * self.world_size)
-        return full + (rest > (0 if self.train else self.rank))
+        return full + (rest > (0 if self.train else self.rank)) - self.joins_last
 
     def __iter__(self) -> Iterator[Key]:  # type: ignore[override]  # whole batches, not single samples
         """Yield the batches of the epoch, beginning with number `start`, counted from 0."""
-        for together in self._order().to(self.device).split(self.batch_size * self.world_size)[self.start :]:
+        batches = list(self._order().to(self.device).split(self.batch_size * self.world_size))
+        if self.joins_last:
+            batches[-2:] = [torch.cat(batches[-2:])]
+        for together in batches[self.start :]:
             share = together[self.rank :: self.world_size]
             if len(share):
                 yield self.epoch, share

@@ -88,6 +88,13 @@ def test_batches_keep_type_shape_and_order(kind: str, num_workers: int) -> None:
             assert parts[0].dtype == whole.dtype
 
 
+def test_a_batch_that_is_joined_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in range(2):
+        assert [len(batch[0]) for batch in fitted("numbers, numbers", batch_size=14).train_dataloader()] == [14, 14, 15]
+    note = "note: 43 training samples in batches of 14: the last batch, of one sample, is joined to the one before"
+    assert capsys.readouterr().err.count(note) == 1
+
+
 def test_an_epoch_continues_where_its_state_was_saved() -> None:
     batches = iter(first := fitted("numbers, numbers", batch_size=8).train_dataloader())
     first.sampler.set_epoch(1)  # type: ignore[attr-defined]  # the sampler is ours

@@ -90,6 +90,33 @@ def test_no_two_purposes_share_their_random_numbers() -> None:
     assert len({generator(*key).initial_seed() for key in keys}) == len(keys)
 
 
+@pytest.mark.parametrize(
+    ("size", "batch_size", "world_size", "sizes"),
+    [
+        (23, 11, 1, [11, 12]),
+        (22, 7, 1, [7, 7, 8]),
+        (23, 7, 1, [7, 7, 7, 2]),
+        (23, 1, 1, [1] * 23),
+        (1, 4, 1, [1]),
+        (17, 4, 2, [4, 5]),
+        (18, 4, 2, [4, 5]),
+        (19, 4, 2, [4, 4, 2]),
+    ],
+)
+def test_a_last_batch_of_one_joins_the_one_before(
+    size: int, batch_size: int, world_size: int, sizes: list[int]
+) -> None:
+    for rank in range(world_size):
+        sampler = BatchSampler(size, batch_size, 1, train=True, rank=rank, world_size=world_size)
+        batches = [indices for _, indices in sampler]
+        assert [len(indices) for indices in batches] == sizes
+        assert len(sampler) == len(sizes)
+        sampler.start = len(sizes) - 1
+        assert torch.equal(next(iter(sampler))[1], batches[-1])
+        evaluated = BatchSampler(size, batch_size, rank=rank, world_size=world_size)
+        assert {len(indices) for _, indices in evaluated} <= {*range(1, batch_size + 1)}
+
+
 @pytest.mark.parametrize("batch_size", [1, 4, 23, 100])
 def test_training_sees_every_image_once_in_an_order_of_the_epoch(batch_size: int) -> None:
     sampler = BatchSampler(23, batch_size, seed=1, train=True)

@@ -35,6 +35,7 @@ IN_TRAINING = {  # parts of messages that only a run brings about, and the optio
     "val_check_interval": "--trainer.val_check_interval",
     "Tried to step": "--model.lr_scheduler",
     "C++ compiler": "--model.compile needs a C++ compiler, install g++ or leave the option out",
+    "Expected more than 1 value per channel": "--data.batch_size: give a larger one, or your own loader drop_last",
     "Early stopping conditioned on": "--trainer.callbacks",
 }
 
