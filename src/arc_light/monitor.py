@@ -23,6 +23,7 @@ class Monitor:
         """Start from the worst value."""
         self.sign = 1 if self.mode == "max" else -1
         self.best, self.waited, self.stop = torch.tensor(-math.inf) * self.sign, 0, False
+        self.loss = torch.tensor(math.inf)  # of the best epoch
 
     def improved(self, metrics: Mapping[str, Tensor]) -> bool:
         """Return whether this epoch is the best so far."""
@@ -31,3 +32,10 @@ class Monitor:
         self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
         self.stop = self.waited >= max(self.patience, 1) or (self.check_finite and not value.isfinite())
         return bool(better)
+
+    def improved_or_tied(self, metrics: Mapping[str, Tensor]) -> bool:
+        """Return whether this epoch is the best so far; of equal ones, the one with the lowest loss is."""
+        loss, tied = metrics[f"{self.metric.partition('/')[0]}/loss"], metrics[self.metric] == self.best
+        better = self.improved(metrics) or bool(tied and loss < self.loss)
+        self.loss = loss if better else self.loss
+        return better

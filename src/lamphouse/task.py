@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
+from inspect import isfunction
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -13,7 +14,7 @@ from torch.optim import SGD, Optimizer
 from torchmetrics import Metric
 
 from lamphouse.errors import InputError
-from lamphouse.metrics import Average, EpochMetrics
+from lamphouse.metrics import Average, EpochMetrics, Mode, chosen_mode
 from lamphouse.optim import ReduceLROnPlateau, Schedule, call_option, optimizer_with_schedule, parameter_groups
 
 MIN_CHANNELS_LAST = 8  # with fewer channels innermost, torch 2.15's AVX2 convolutions write beyond their memory
@@ -98,8 +99,20 @@ class Task(LightningModule, ABC):
 
     @property
     def metric_names(self) -> list[str]:
-        """List the validation metrics that callbacks can monitor."""
-        return [f"val/{name}" for name in self.val_metrics.names]
+        """List the metrics of each epoch, which callbacks can monitor."""
+        return [f"{part}/{name}" for part in ("val", "train") for name in self.val_metrics.names]
+
+    @property
+    def logs_more(self) -> bool:
+        """Whether a subclass may log other metrics, for it has hooks or steps of its own, or calls `log`."""
+        classes = [cls for cls in type(self).__mro__ if issubclass(cls, Task) and cls is not Task]
+        functions = [value for cls in classes for value in vars(cls).values() if isfunction(value)]
+        names = {name for function in functions for name in (function.__name__, *function.__code__.co_names)}
+        return any(name in {"log", "log_dict"} or name.startswith("on_") or name.endswith("_step") for name in names)
+
+    def metric_mode(self, name: str) -> Mode | None:
+        """Return which value of a metric is the best; None if that is not known."""
+        return self.val_metrics.mode(name.partition("/")[2] or name)
 
     @cached_property
     def memory_format(self) -> torch.memory_format:
@@ -128,7 +141,14 @@ class Task(LightningModule, ABC):
         if self.lr_scheduler is None:
             return optimizer
         steps = lambda: total_steps or self.trainer.estimated_stepping_batches  # noqa: E731  # asked only if needed
-        return optimizer_with_schedule(optimizer, self.lr_scheduler, steps)
+        configured = optimizer_with_schedule(optimizer, self.lr_scheduler, steps)
+        schedule: Any = configured["lr_scheduler"]
+        if isinstance(scheduler := schedule["scheduler"], ReduceLROnPlateau):
+            scheduler.set_mode(chosen_mode("model.lr_scheduler", scheduler.monitor, scheduler.given_mode, self))
+            if not total_steps and scheduler.monitor.startswith("val/"):
+                epochs = self.trainer.check_val_every_n_epoch  # None: a validation may come in any epoch
+                schedule |= {"frequency": epochs or 1, "strict": epochs is not None}
+        return configured
 
     def check_optimizer(self, device: torch.device | str = "cpu") -> None:
         """Raise an InputError if the optimizer or its schedule rejects its options; the model does not change."""

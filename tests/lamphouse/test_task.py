@@ -76,8 +76,7 @@ class NextToken(Task):
 
 
 VECTORS = RandomDataset(32, 20)
-IMAGES = torch.randn(20, 1, 6, 6)
-MASKS = TensorDataset(IMAGES, (IMAGES[:, 0] > 0).long())
+MASKS = TensorDataset(torch.randn(20, 1, 6, 6), torch.randint(2, (20, 6, 6)))
 TEXTS: Any = [{"ids": torch.randint(5, (7,))} for _ in range(20)]
 TASKS: dict[str, tuple[type[Task], Any, dict[str, Any], set[str]]] = {
     "vectors": (Autoencoder, VECTORS, {"metrics": {"mse": MeanSquaredError()}}, {"loss", "mae", "mse"}),
@@ -97,7 +96,7 @@ def test_any_task_trains_with_a_stock_trainer(
     (before,) = trainer.validate(model, loader, verbose=False)
     trainer.fit(model, loader, loader)
     (after,) = trainer.test(model, loader, verbose=False)
-    assert set(model.metric_names) == {f"val/{name}" for name in names}
+    assert set(model.metric_names) == {f"{part}/{name}" for part in ("train", "val") for name in names}
     assert trainer.callback_metrics.keys() == after.keys() == {f"test/{name}" for name in names}
     assert after["test/loss"] < before["val/loss"]
 

@@ -61,7 +61,7 @@ class Training:
 def fit(training: Training, train: Batches, val: Batches, on_epoch_end: Hook, on_step: Hook) -> None:
     """Train until the last epoch or until early stopping, then restore the best weights.
 
-    `on_epoch_end` gets each epoch's metrics, and whether it is the best; `on_step` is called between steps of an epoch.
+    `on_epoch_end` gets each epoch's metrics, and whether it is the best; `on_step` is called after each step.
     """
     for epoch in range(training.epoch, training.max_epochs):
         start = perf_counter()
@@ -71,7 +71,7 @@ def fit(training: Training, train: Batches, val: Batches, on_epoch_end: Hook, on
         training.epoch, training.batch = epoch + 1, 0
         if training.schedule.due("epoch", training.epoch):
             training.schedule.step(metrics)
-        best = training.saving.improved(metrics) or not training.best_weights
+        best = training.saving.improved_or_tied(metrics) or not training.best_weights
         if best:
             training.best_weights = copy.deepcopy(training.evaluated.state_dict())
         training.stopping.improved(metrics)
@@ -106,8 +106,7 @@ def train_epoch(training: Training, batches: Batches, on_step: Hook) -> Metrics:
                 training.schedule.step()
             if training.average:
                 training.average.update_parameters(model)
-            if number < training.batches:
-                on_step()
+            on_step()
     check.settle()
     speed = torch.tensor(samples / (perf_counter() - start))
     return {"lr": training.lr, "images_per_second": speed} | computed("train", model)

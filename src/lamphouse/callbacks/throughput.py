@@ -11,10 +11,11 @@ from torch import Tensor
 
 
 class Throughput(Callback):
-    """Logs `lr`, `images_per_second` (training samples of all processes) and `seconds` (validation included)."""
+    """Logs `lr`, `images_per_second` (training samples of all processes) and `seconds`, which validations count to."""
 
     def __init__(self) -> None:
         self._start = self._end = self._seconds = 0.0  # the last: of an epoch, before the run was resumed within it
+        self._validation_start = self._validated = 0.0  # the last: seconds of validations within the epoch
         self._samples, self._lr = 0, float("nan")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -23,7 +24,7 @@ class Throughput(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = self._end = perf_counter()
-        self._samples = 0
+        self._samples, self._validated = 0, 0.0
         self._lr = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_batch_end(
@@ -32,17 +33,27 @@ class Throughput(Callback):
         self._samples += samples_of(batch)
         self._end = perf_counter()
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_last_batch:
+            self._validation_start = perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_last_batch:
+            self._validated += perf_counter() - self._validation_start
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        seconds = max(self._end - self._start, 1e-9)
+        seconds = max(self._end - self._start - self._validated, 1e-9)
         pl_module.log("lr", self._lr)
         pl_module.log("images_per_second", self._samples * trainer.world_size / seconds)
         pl_module.log("seconds", perf_counter() - self._start)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"lr": self._lr, "images": self._samples, "seconds": self._end - self._start}
+        seconds = {"seconds": self._end - self._start, "validated": self._validated}
+        return {"lr": self._lr, "images": self._samples, **seconds}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self._lr, self._samples, self._seconds = (state_dict[name] for name in ("lr", "images", "seconds"))
+        self._validated = state_dict.get("validated", 0.0)
 
 
 def samples_of(batch: Any) -> int:

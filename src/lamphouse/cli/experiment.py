@@ -12,7 +12,6 @@ from jsonargparse.typing import OpenUnitInterval, restricted_number_type
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.cli import (
     LightningArgumentParser,
     LightningCLI,
@@ -21,11 +20,20 @@ from lightning.pytorch.cli import (
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from lamphouse.callbacks import EMA, EpochProgress, FiniteCheck, NoProfiler, StopNotFinite, Throughput
+from lamphouse.callbacks import (
+    EMA,
+    EarlyStopping,
+    EpochProgress,
+    FiniteCheck,
+    NoProfiler,
+    StepCurve,
+    StopNotFinite,
+    Throughput,
+)
 from lamphouse.checkpoints import BestCheckpoint, ExactResume
 from lamphouse.checkpoints.files import WholeCheckpointIO
 from lamphouse.cli.checks.messages import first_plain_message
-from lamphouse.cli.checks.options import check_file_keys, check_options, check_values, one_of, rules
+from lamphouse.cli.checks.options import check_file_keys, check_monitors, check_options, check_values, rules
 from lamphouse.cli.checks.yaml_files import yaml_files
 from lamphouse.cli.parser import ExperimentParser, integers_first, restrict_jsonargparse
 from lamphouse.cli.project import Project
@@ -165,7 +173,7 @@ class Experiment(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init.trainer
         self.finite = FiniteCheck(self.config.check_finite or config.detect_anomaly)
-        callbacks: list[Callback] = [Throughput(), StopNotFinite(self.finite)]
+        callbacks: list[Callback] = [Throughput(), StepCurve(), StopNotFinite(self.finite)]
         if self.config.ema is not None:
             callbacks.append(EMA(self.config.ema))
         if config.enable_progress_bar is not False:
@@ -181,9 +189,9 @@ class Experiment(LightningCLI):
 
     def _write_into_the_run(self, config: Namespace) -> None:
         self.table = MetricsTable(self.run.metrics)
-        project = {"project": self.project.package.replace("_", "-")} if self.config.logger == "wandb" else {}
-        options = {} if self.config.logger in {"csv", "none"} else {**project, **self.config.logger_options}
-        logger = make_logger(self.config.logger, self.run.path, self.config.experiment, options)
+        options = {} if self.config.logger in {"csv", "none"} else self.config.logger_options
+        project = self.project.package.replace("_", "-")
+        logger = make_logger(self.config.logger, self.run.path, self.config.experiment, options, project)
         config.logger = [*_as_list(logger), self.table]
         config.default_root_dir = str(self.run.path)
         plugins = _as_list(config.plugins)
@@ -203,11 +211,9 @@ class Experiment(LightningCLI):
             raise InputError(f"--model {type(self.model).__name__}: has lazy parameters: give every layer its sizes")
         if isinstance(self.datamodule, ImageDataModule) and self.trainer.is_global_zero:
             self._check_size(self.datamodule.check_augmentations())
+        check_monitors(self.config, self.model, self.trainer)
         if isinstance(self.model, Task):
             self.model.check_optimizer(self.trainer.strategy.root_device)
-            known = self.model.metric_names
-            rule = one_of([None, *known], f"no such metric; there are {', '.join(known)}")
-            check_options(self.config, {"early_stopping.monitor": rule, "best_checkpoint.monitor": rule})
         if self.config.loop == "handwritten":
             given, default = self.config.as_dict(), self.parser.get_defaults().as_dict()
             refuse_unsupported(self.trainer, self.model, self.datamodule, given, default)

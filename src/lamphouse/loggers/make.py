@@ -1,6 +1,7 @@
 """Make the logger of a run by its name, begin it with the run's configuration, and close it."""
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -14,33 +15,34 @@ from lamphouse.loggers.guard import GuardedLogger
 
 LoggerName = Literal["wandb", "tensorboard", "csv", "none"]
 CLASSES: dict[str, type[Logger]] = {"tensorboard": TensorBoardLogger, "wandb": WandbLogger}  # also names of modules
-RUN_DECIDES = ("dir", "experiment", "id", "name", "save_dir", "version")
 
 
 def make_logger(
-    name: LoggerName, run_dir: Path, experiment: str, options: Mapping[str, Any] | None = None
+    name: LoggerName, run_dir: Path, experiment: str, options: Mapping[str, Any] | None = None, project: str = ""
 ) -> GuardedLogger | None:
     """Make the logger that a run has beside its own table of metrics; "csv" and "none" make none.
 
-    The `options` are arguments of Lightning's logger, and of what it passes them to.
+    The `options` are arguments of Lightning's logger, and of what it passes them to; W&B's environment variables stand
+    for those that are not given, and `experiment` and `project` for the group and the project if neither is.
 
     Raises:
         InputError: there is no such option, or the logger's settings are wrong.
     """
     options, cls = options or {}, CLASSES.get(name)
     support: Any = _support(cls) if cls else None
-    known = {*signature(cls).parameters, *support.further_options()} - {"kwargs", *RUN_DECIDES} if cls else set()
+    decided = support.RUN_DECIDES if cls else set()
+    known = {*signature(cls).parameters, *support.further_options()} - {"kwargs", *decided} if cls else set()
     for option, value in options.items():
-        if option in RUN_DECIDES:
+        if option in decided:
             raise InputError(f"--logger_options.{option} {value}: comes from the run's directory: leave it out")
         if option not in known:
             choice = f"there are {', '.join(sorted(known))}" if known else f"--logger {name} has none"
             raise InputError(f"--logger_options.{option}: no such option; {choice}")
     if cls is None:
         return None
-    arguments = support.arguments(run_dir, experiment, options)
+    arguments = support.arguments(run_dir, options, {"group": experiment, "project": project})
     try:
-        return GuardedLogger(cls(**arguments), arguments)
+        return GuardedLogger(cls(**arguments), arguments, run_dir)
     except (ImportError, TypeError, ValueError) as error:
         raise InputError(f"--logger {name}: {' '.join(str(error).split())}") from error
 
@@ -55,6 +57,14 @@ def log_config(logger: Logger, config: dict[str, Any]) -> None:
         logger.attempt(lambda: support.begin(logger, config))
     else:
         logger.log_hyperparams(config)
+
+
+def log_best(loggers: Iterable[Logger], config: dict[str, Any], metrics: Mapping[str, Any]) -> None:
+    """Log the metrics of the best epoch: in W&B's summary, and with the configuration among TensorBoard's HPARAMS."""
+    best = {f"best/{name}": value for name, value in metrics.items() if "/" in name or name == "epoch"}
+    for logger in loggers:
+        if isinstance(logger, GuardedLogger) and (support := _support(type(logger.wrapped))):
+            logger.attempt(partial(support.log_best, logger, config, best))
 
 
 def close(loggers: Iterable[Logger]) -> None:

@@ -8,21 +8,28 @@ from typing import Any
 
 from lamphouse.loggers.guard import GuardedLogger
 
+RUN_DECIDES = {"name", "save_dir", "version"}
+
 
 def further_options() -> set[str]:
     """Name the options that TensorBoardLogger passes on to its SummaryWriter."""
     return {"comment", "purge_step", "max_queue", "flush_secs", "filename_suffix"}
 
 
-def arguments(run_dir: Path, experiment: str, options: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ARG001  # as W&B's
-    """Have it write into the run's directory."""
-    return {**options, "save_dir": str(run_dir), "name": "tensorboard", "version": ""}
+def arguments(run_dir: Path, options: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG001  # as W&B's
+    """Have it write into the run's directory, and no metric among its HPARAMS before one was measured."""
+    return {"default_hp_metric": False, **options, "save_dir": str(run_dir), "name": "tensorboard", "version": ""}
 
 
 def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
     """Begin to log, with the whole configuration."""
     threading.excepthook = partial(_print_others, threading.excepthook)
     logger.wrapped.log_hyperparams(config)
+
+
+def log_best(logger: GuardedLogger, config: dict[str, Any], best: Mapping[str, float]) -> None:
+    """Show the metrics of the best epoch among the HPARAMS."""
+    logger.wrapped.log_hyperparams(config, best)
 
 
 def _print_others(before: Any, raised: threading.ExceptHookArgs) -> None:

@@ -3,6 +3,7 @@
 wandb takes half a second to import; this module does, which is therefore imported only for those who use it.
 """
 
+import json
 import os
 import re
 from collections.abc import Mapping
@@ -16,10 +17,21 @@ from lightning.pytorch.loggers import WandbLogger
 from wandb.sdk.lib.module import unset_globals
 
 from lamphouse.errors import InputError
+from lamphouse.files import write_whole
 from lamphouse.loggers.guard import GuardedLogger
 
 MODES = ("online", "offline", "shared", "disabled")
 PATIENCE = {"init_timeout": 20.0, "finish_timeout": 120.0}  # seconds to wait for the server, by default
+RUN_DECIDES = {"dir", "experiment", "id", "save_dir", "version"}
+VARIABLES = {  # by the arguments that they stand for; W&B itself reads those of others, such as WANDB_TAGS
+    "group": "WANDB_RUN_GROUP",
+    "name": "WANDB_NAME",
+    "project": "WANDB_PROJECT",
+    "resume": "WANDB_RESUME",
+    "save_dir": "WANDB_DIR",
+    "version": "WANDB_RUN_ID",
+}
+IDENTITY = Path("wandb", "identity.json")  # of W&B's run, in the directory of our own
 EXIT = b"\x92\x01"  # the field `exit` in wandb_internal.proto: the last record of a complete file has it
 
 
@@ -28,14 +40,25 @@ def further_options() -> set[str]:
     return set(signature(wandb.init).parameters)
 
 
-def arguments(run_dir: Path, experiment: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Give W&B's run the name of our own, so that it is continued on resume, and the experiment as its group."""
+def arguments(run_dir: Path, options: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, Any]:
+    """Choose W&B's project, run, names and directory: an option beats a variable, which beats a default.
+
+    A resumed run continues W&B's run, whatever its own directory is called by now.
+    """
     if re.search(r"api_key'?[=:] ?'[^']", str(options)):
         way_out = "set WANDB_API_KEY, or use `wandb login`"
         raise InputError(f"--logger_options.settings.api_key: would be written into the run's directory: {way_out}")
     mode = default_mode()  # also of a resumed run, as it is now
-    named = {"name": run_dir.name, "version": run_dir.name, "save_dir": str(run_dir)}
-    return {"group": experiment, **options, **named, "mode": options.get("mode") or mode}
+    own = {"version": re.sub(r"[/\\#?%:]", "-", run_dir.name), "name": run_dir.name, "save_dir": str(run_dir)}
+    by_variables = {name: os.environ[variable] for name, variable in VARIABLES.items() if os.environ.get(variable)}
+    chosen = {**defaults, **own, **by_variables, **_continued(run_dir), **options}
+    return {**chosen, "mode": options.get("mode") or mode}
+
+
+def _continued(run_dir: Path) -> dict[str, str]:
+    with suppress(OSError, ValueError):
+        return dict(json.loads((run_dir / IDENTITY).read_text()))
+    return {}
 
 
 def default_mode() -> str | None:
@@ -61,13 +84,29 @@ def set_up() -> None:
 
         # its reports on itself are refused with the key, and never end where its service cannot be started
         opentelemetry_proxy.disable()
-    given = wandb.setup(wandb.Settings(silent=True, console="off")).settings.model_fields_set
+    ours = {"silent": True, "console": "off"}
+    quiet: Any = {name: value for name, value in ours.items() if f"WANDB_{name.upper()}" not in os.environ}
+    given = wandb.setup(wandb.Settings(**quiet)).settings.model_fields_set
     limits: Any = {name: seconds for name, seconds in PATIENCE.items() if name not in given}
     wandb.setup(wandb.Settings(finish_timeout_raises=True, **limits))
 
 
 def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
     """Begin the W&B run, with the whole configuration: offline, and with a warning, if it cannot be online."""
+    _begin(logger, config)
+    run = wandb.run
+    if logger.directory is not None and run is not None and not run.disabled:
+        (logger.directory / IDENTITY).parent.mkdir(exist_ok=True)
+        identity = {"version": run.id, "project": run.project, "name": run.name, "group": run.group}
+        write_whole(logger.directory / IDENTITY, json.dumps(identity) + "\n")
+
+
+def log_best(logger: GuardedLogger, config: dict[str, Any], best: Mapping[str, float]) -> None:  # noqa: ARG001  # as TensorBoard's
+    """Put the metrics of the best epoch into the summary, in which W&B itself has the last ones."""
+    logger.experiment.summary.update(best)
+
+
+def _begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
     try:
         logger.wrapped.log_hyperparams(config)
     except wandb.errors.UsageError as error:

@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
-from lamphouse.callbacks import EMA, EpochProgress, StopNotFinite, print_epoch, show_progress
+from lamphouse.callbacks import EMA, EpochProgress, StepCurve, StopNotFinite, print_epoch, show_progress
 from lamphouse.checkpoints import ExactResume, load_checkpoint
 from lamphouse.checkpoints.files import read_newest, write_checkpoint
 from lamphouse.checkpoints.state import process_state, set_process_state
 from lamphouse.errors import InputError
+from lamphouse.metrics import MonitorsMetric
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 OPTIONS = ("max_epochs", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")  # of the Trainer
@@ -50,6 +51,9 @@ def train_handwritten(loop: ModuleType, trainer: Trainer, model: Any, data: Any)
     data.setup("fit")
     model.setup("fit")
     (count, train), (_, val) = (_batches_of(part, trainer, model, data) for part in ("train", "val"))
+    for monitors in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
+        if isinstance(monitors, MonitorsMetric):
+            monitors.choose_mode(model)
     training = loop.Training(model, count, **_options_of(loop, trainer))
     recorder = Recorder(trainer, training, data, resumable=hasattr(train.args[0], "load_state_dict"))
     recorder.begin()
@@ -131,6 +135,7 @@ class Recorder:
         self.trainer, self.training, self.data, self.resumable = trainer, training, data, resumable
         self.resume, save = callback(trainer, ExactResume), callback(trainer, ModelCheckpoint)
         self.best = Path(save.dirpath, f"{save.filename}.ckpt")
+        self.curve = callback(trainer, StepCurve)
 
     def begin(self) -> None:
         newest = read_newest(self.resume.path.parent)
@@ -138,10 +143,16 @@ class Recorder:
             self.write()
             return
         _restore(self.training, newest.content)
+        if self.curve:
+            self.curve.load_state_dict(newest.content["curve"])
         if self.best.exists():
             self.training.best_weights = load_checkpoint(self.best)["state_dict"]
 
     def on_step(self) -> None:
+        if self.curve:
+            self.curve.log_curve(self.trainer, self.training.model.train_metrics, self.training.step)
+        if self.training.batch == self.training.batches:
+            return
         if self.resumable and (self.resume.signals.received or self.resume.is_due(self.training.step)):
             self.write()
         self.resume.signals.check()
@@ -149,6 +160,8 @@ class Recorder:
     def on_epoch_end(self, metrics: Mapping[str, Tensor], is_best: bool) -> None:
         """Log an epoch, validation first, and write its checkpoints."""
         training, epoch = self.training, self.training.epoch - 1
+        if self.curve:
+            self.curve.on_train_epoch_start(self.trainer, training.model)
         for validation in (True, False):
             values = {name: value for name, value in metrics.items() if name.startswith("val/") == validation}
             self.log(values, epoch, training.step - 1)
@@ -160,7 +173,8 @@ class Recorder:
         self.resume.signals.check()
 
     def write(self) -> None:
-        write_checkpoint(_checkpoint_of(self.training, self.data), self.resume.path)
+        curve = self.curve.state_dict() if self.curve else {}
+        write_checkpoint(_checkpoint_of(self.training, self.data) | {"curve": curve}, self.resume.path)
         self.resume.saved_at = monotonic()
 
     def log(self, metrics: Mapping[str, Tensor], epoch: int, step: int) -> None:
@@ -178,8 +192,8 @@ def _checkpoint_of(training: Any, data: Any) -> dict[str, Any]:
         "optimizer_states": [training.optimizer.state_dict()],
         "lr_schedulers": [scheduler.state_dict()] if scheduler else [],
         "scaler": training.scaler.state_dict(),
-        "keeping": {"best": float(training.saving.best), "waited": training.saving.waited},
-        "stopping": {"best": float(training.stopping.best), "waited": training.stopping.waited},
+        "keeping": _state_of(training.saving),
+        "stopping": _state_of(training.stopping),
         "processes": [process_state(model)],
         "finished": training.stopping.stop or training.epoch >= training.max_epochs,
     }
@@ -187,6 +201,10 @@ def _checkpoint_of(training: Any, data: Any) -> dict[str, Any]:
         checkpoint |= {"current_model_state": model.state_dict(), "averaging_state": {"n_averaged": average.n_averaged}}
     modules = (module for module in (model, data) if module.hparams)
     return checkpoint | {module.CHECKPOINT_HYPER_PARAMS_KEY: dict(module.hparams) for module in modules}
+
+
+def _state_of(monitor: Any) -> dict[str, Any]:
+    return {"best": float(monitor.best), "waited": monitor.waited, "loss": float(monitor.loss)}
 
 
 def _restore(training: Any, checkpoint: Mapping[str, Any]) -> None:
@@ -202,4 +220,5 @@ def _restore(training: Any, checkpoint: Mapping[str, Any]) -> None:
     training.scaler.load_state_dict(checkpoint["scaler"])
     for monitor, state in ((training.saving, checkpoint["keeping"]), (training.stopping, checkpoint["stopping"])):
         monitor.best, monitor.waited = torch.tensor(state["best"]), state["waited"]
+        monitor.loss = torch.tensor(state.get("loss", torch.inf))
     set_process_state(training.model, checkpoint["processes"][0])

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse.typing import ClosedUnitInterval as Fraction
 from torch import Tensor
@@ -84,17 +84,41 @@ class OneCycle(RunLengthLR):
 
 
 class ReduceLROnPlateau(lr_scheduler.ReduceLROnPlateau):
-    """torch's schedule of that name, with the metric to monitor.
+    """torch's schedule of that name, with the metric to monitor; a value that was not measured again is no step.
 
     Args:
         optimizer: its `lr` is the first rate.
-        monitor: name of the metric; with an accuracy, `mode` should be "max".
+        monitor: name of the metric.
+        mode: "min" or "max"; None is "max" for an accuracy, and for others what a `Task` knows of them, or else "min".
         **kwargs: torch's own options.
     """
 
-    def __init__(self, optimizer: Optimizer, monitor: str = "val/loss", **kwargs: Any) -> None:
-        super().__init__(optimizer, **kwargs)
-        self.monitor = monitor
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        monitor: str = "val/loss",
+        mode: Literal["min", "max"] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        by_name: Literal["min", "max"] = "max" if monitor.endswith(("acc", "accuracy")) else "min"
+        super().__init__(optimizer, mode or by_name, **kwargs)
+        self.monitor, self.given_mode = monitor, mode
+        self._measured: Any = None  # with which it was stepped
+
+    def set_mode(self, mode: Literal["min", "max"]) -> None:
+        """Set which value is the best, before the first step."""
+        self.mode = mode
+        self.best = self.mode_worse = math.inf if mode == "min" else -math.inf
+
+    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
+        if isinstance(metrics, Tensor):
+            if self._measured is not None and metrics.is_set_to(self._measured):
+                return
+            self._measured = metrics
+        super().step(metrics, epoch)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {key: value for key, value in super().state_dict().items() if key not in {"_measured", "given_mode"}}
 
 
 # torch's schedules one by one, since several subclasses of LRScheduler are called ReduceLROnPlateau

@@ -39,26 +39,40 @@ def unit(data: LightningDataModule) -> str:
     return "images" if isinstance(data, ImageDataModule) else "samples"
 
 
+def best_row(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """Return the row of what a checkpoint, `best`, was saved for, or else of the last epoch; of the rows of a run."""
+    epochs = [row for row in rows if not _tested(row)]
+    of_epoch = [row for row in epochs if best is None or int(row["epoch"]) == best["epoch"]] or epochs
+    measured = (row for row in of_epoch if best and int(row["step"]) + 1 == best["global_step"])
+    return next(measured, of_epoch[-1] if of_epoch else {})
+
+
 @rank_zero_only
 def print_summary(
-    run: Run, rows: Sequence[Mapping[str, Any]], best_epoch: int | None, seconds: float, samples: str = "samples"
+    run: Run,
+    rows: Sequence[Mapping[str, Any]],
+    best: Mapping[str, Any] | None,
+    seconds: float,
+    samples: str = "samples",
 ) -> dict[str, float]:
-    """Print and return the metrics of the best epoch, or else of the last, and of the test; print how fast it was."""
-    epochs = [row for row in rows if not any(name.startswith("test/") and value for name, value in row.items())]
+    """Print and return the metrics of the best checkpoint, or else of the last epoch, and of the test."""
+    epochs = [row for row in rows if not _tested(row)]
     if not epochs:
         return {}  # fast_dev_run logs nothing
-    last = int(epochs[-1]["epoch"])
-    best = last if best_epoch is None else best_epoch
-    reached = next((row for row in epochs if int(row["epoch"]) == best), epochs[-1])
-    tested = {name: value for name, value in rows[-1].items() if name.startswith("test/")}
-    metrics = {name: float(value) for name, value in {**reached, **tested}.items() if "/" in name and value != ""}
+    reached = best_row(rows, best)
+    metrics = {name: float(value) for name, value in {**reached, **_tested(rows[-1])}.items() if "/" in name}
     print_metrics(metrics)
-    throughput = median(float(row.get("images_per_second") or 0) for row in epochs)
-    print(f"best epoch  {best} of 0..{last}")
+    throughput = median([float(row["images_per_second"]) for row in epochs if "images_per_second" in row] or [0])
+    within = "" if "images_per_second" in reached else f", step {reached['step']}"
+    print(f"{'best' if best else 'last'} epoch  {reached['epoch']} of 0..{epochs[-1]['epoch']}{within}")
     print(f"wall time   {seconds:.1f} s")
     print(f"throughput  {throughput:,.0f} training {samples}/s")
     print(f"run         {os.path.relpath(run.path)}")
     return metrics
+
+
+def _tested(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name.startswith("test/")}
 
 
 def print_metrics(values: Mapping[str, float]) -> None:

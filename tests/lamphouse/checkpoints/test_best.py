@@ -3,8 +3,13 @@
 from pathlib import Path
 
 import torch
+from lightning.pytorch import Trainer
+from stock import QUIET, LoggingModel
 
-from lamphouse.checkpoints import BestCheckpoint
+from lamphouse.checkpoints import BestCheckpoint, load_checkpoint
+from arc_light.monitor import Monitor
+
+TIES = [(0.5, 0.1), (0.9, 0.3), (0.9, 0.2), (0.9, 0.4)]  # accuracy and loss of each epoch
 
 
 def test_what_was_reached_is_known_in_another_directory() -> None:
@@ -32,3 +37,17 @@ def test_where_its_file_is_gone_the_best_of_the_epochs_to_come_is_kept() -> None
     after.load_state_dict(before.state_dict())
     assert after.best_k_models == {}
     assert after.best_model_path == ""
+
+
+def test_of_equal_values_the_one_with_the_lower_loss_is_kept() -> None:
+    class Tied(LoggingModel):
+        def on_validation_epoch_end(self) -> None:
+            self.log("val_acc", TIES[self.current_epoch][0])
+            self.log("val_loss", TIES[self.current_epoch][1])
+
+    options = QUIET | {"max_epochs": 4, "num_sanity_val_steps": 0, "enable_checkpointing": True, "log_every_n_steps": 1}
+    Trainer(callbacks=[BestCheckpoint("run", "best", "val_acc", enable_version_counter=False)], **options).fit(Tied())
+    assert load_checkpoint(Path("run", "best.ckpt"))["epoch"] == 2
+    values = [{"val/acc": torch.tensor(acc), "val/loss": torch.tensor(loss)} for acc, loss in TIES]
+    monitor = Monitor("val/acc", "max")
+    assert [monitor.improved_or_tied(metrics) for metrics in values] == [True, True, True, False]

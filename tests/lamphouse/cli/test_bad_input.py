@@ -57,7 +57,9 @@ OPTIONS = {
     "--trainer.strategy foo": ["strategy", "foo"],
     "--trainer.precision 17": ["--trainer.precision 17", "bf16-mixed"],
     "--model.activation foo": ["--model.activation foo", "relu"],
-    "--early_stopping.monitor train/loss": ["--early_stopping.monitor train/loss", "val/loss"],
+    "--early_stopping.monitor test/loss": ["--early_stopping.monitor test/loss", "val/loss"],
+    "--best_checkpoint.monitor val/loss --best_checkpoint.mode max": ["--best_checkpoint.mode max", "use min"],
+    "--model.lr_scheduler ReduceLROnPlateau --model.lr_scheduler.monitor val/f": ["lr_scheduler.monitor val/f", "acc"],
     "--best_checkpoint.monitor typo": ["--best_checkpoint.monitor typo", "val/acc"],
     # of the wrong type
     "--trainer.max_epochs x": ["--trainer.max_epochs x", "int"],

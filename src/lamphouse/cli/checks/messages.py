@@ -37,6 +37,7 @@ IN_TRAINING = {  # parts of messages that only a run brings about, and the optio
     "C++ compiler": "--model.compile needs a C++ compiler, install g++ or leave the option out",
     "Expected more than 1 value per channel": "--data.batch_size: give a larger one, or your own loader drop_last",
     "Early stopping conditioned on": "--trainer.callbacks",
+    "ReduceLROnPlateau conditioned on": "--model.lr_scheduler.monitor",
 }
 
 

@@ -13,9 +13,12 @@ from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSA
 
 from lamphouse.errors import InputError
 from lamphouse.machine.settings import allowed_cores
+from lamphouse.metrics import MonitorsMetric, chosen_mode
+from lamphouse.task import Task
 
 PROCESSES_PER_CORE = 4
 LARGEST = 2**53  # larger integers are not exact as floats
+MONITORS = ("early_stopping.monitor", "best_checkpoint.monitor", "model.init_args.lr_scheduler.init_args.monitor")
 SPEC_KEYS = {"init_args", "dict_kwargs"}  # which YAML has where the command line has none
 ACCELERATORS = {"cpu": CPUAccelerator, "cuda": CUDAAccelerator, "mps": MPSAccelerator}
 LOGGER_WAY_OUT = "choose a logger with --logger wandb, tensorboard, csv or none"
@@ -75,6 +78,22 @@ def check_options(config: Namespace, table: Mapping[str, Rule]) -> None:
         if not allows(value):
             given = value.get("class_path", value) if isinstance(value, Namespace) else value
             raise InputError(f"--{option.replace('.init_args', '')} {given}: {way_out}")
+
+
+def check_monitors(config: Namespace, model: Any, trainer: Any) -> None:
+    """Refuse metrics that there are not, and metrics of which it is not known whether low or high values are better.
+
+    Where callbacks or the model may log further metrics, it is found out in the first epoch whether there are such.
+    """
+    if isinstance(model, Task) and not (model.logs_more or config.trainer.callbacks):
+        known = model.metric_names
+        rule = one_of([None, *known], f"no such metric; there are {', '.join(known)}")
+        check_options(config, dict.fromkeys(MONITORS, rule))
+    for callback in trainer.callbacks:
+        if isinstance(callback, MonitorsMetric):
+            callback.choose_mode(model)
+        elif getattr(callback, "monitor", None) and getattr(callback, "mode", None):
+            chosen_mode(f"trainer.callbacks {type(callback).__name__}", callback.monitor, callback.mode, model)
 
 
 def check_values(config: Namespace) -> None:

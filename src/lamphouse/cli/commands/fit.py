@@ -20,11 +20,11 @@ from lamphouse.cli.project import Project
 from lamphouse.cli.tuning import advising_batch_size
 from lamphouse.errors import InputError, StoppedError
 from lamphouse.files import write_whole
-from lamphouse.loggers import close, log_config
+from lamphouse.loggers import close, log_best, log_config
 from lamphouse.loops import train_handwritten
 from lamphouse.runs.directory import Run, new_run
 from lamphouse.runs.environment import environment
-from lamphouse.runs.report import print_header, print_summary, unit
+from lamphouse.runs.report import best_row, print_header, print_summary, unit
 
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
@@ -58,15 +58,17 @@ def train(experiment: Experiment, checkpoint: str | None = None) -> dict[str, fl
     try:
         with experiment.config_init.last_checkpoint.signals, explaining_not_finite(experiment):
             run_loop(experiment, checkpoint)
+        kept = load_checkpoint(run.best) if run.best.exists() else None
+        reached = best_row(experiment.table.rows, kept)
+        log_best(experiment.trainer.loggers, read_yaml(experiment.resolved()), reached)
     except (StoppedError, KeyboardInterrupt, SystemExit) as cause:  # Lightning answers Ctrl-C with SystemExit
         stop = cause if isinstance(cause, StoppedError) else StoppedError(SIGINT)
         stop.__notes__ = [f"to continue: {experiment.project.program} resume --run {run.path}"]
         raise stop from cause
     finally:
         close(experiment.trainer.loggers)
-    best = int(load_checkpoint(run.best)["epoch"]) if run.best.exists() else None
     seconds = perf_counter() - start
-    return print_summary(run, experiment.table.rows, best, seconds, unit(experiment.datamodule)) or {}
+    return print_summary(run, experiment.table.rows, kept, seconds, unit(experiment.datamodule)) or {}
 
 
 @rank_zero_only
@@ -97,7 +99,7 @@ def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
             first = trainer.strategy.broadcast(str(best) if best.exists() else None)  # the first process's run
             trainer.test(model, data, ckpt_path=first, weights_only=True, verbose=False)
     except MisconfigurationException as error:
-        raise InputError(first_plain_message(error)) from error
+        raise InputError(explain_training(error) or first_plain_message(error)) from error
     except (RuntimeError, ValueError) as error:
         if explanation := explain_training(error):
             raise InputError(explanation) from error

@@ -37,7 +37,7 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
         _check_what_is_left(experiment, newest.content, _goals(after) != _goals(before))
         experiment.check_weights(newest.content, newest.path)
     experiment.check()
-    experiment.table.keep_before(newest.content["epoch"] if newest else 0)
+    experiment.table.keep_before(*(newest.content[name] for name in ("epoch", "global_step")) if newest else (0,))
     return train(experiment, str(newest.path) if newest else None)
 
 
