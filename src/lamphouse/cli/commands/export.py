@@ -1,0 +1,110 @@
+"""Export a run's model to a file that others can use."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from lamphouse.checkpoints.files import load_checkpoint
+from lamphouse.cli.checks.yaml_files import read_file
+from lamphouse.cli.experiment import Experiment
+from lamphouse.cli.parser import RunParser
+from lamphouse.cli.project import Project
+from lamphouse.data import ImageDataModule, TensorDataModule
+from lamphouse.errors import InputError
+from lamphouse.export import FORMATS, Deployed, export, model_card, push
+from lamphouse.files import write_whole, written_whole
+from lamphouse.loggers import MetricsTable
+from lamphouse.runs.directory import Run
+from lamphouse.runs.report import best_row, data_text
+
+SAMPLES = 64  # of the test set, on which the exported model is compared with the checkpoint
+NOT_OF_THE_NETWORK = ("optimizer", "lr_scheduler", "metrics", "compile", "channels_last")  # options of a model
+TOLD = (
+    *("seed_everything", "loop", "ema", "trainer.max_epochs", "trainer.precision", "data.batch_size"),
+    *("model.optimizer", "model.optimizer.lr", "model.lr_scheduler"),
+)
+
+
+def main(project: Project, args: Sequence[str]) -> None:
+    """Write a run's model to a file, checked against the checkpoint."""
+    description = "Export a run's model; further options are those of fit, such as --data.data_dir."
+    parser = RunParser(project, "export", description, checkpoint=True)
+    parser.add_argument("--format", choices=list(FORMATS), default="onnx", help="format of the file (default: onnx)")
+    parser.add_argument("--output", type=Path, help="directory to write to (default: export in the run's directory)")
+    parser.add_argument("--push_to", metavar="USER/NAME", help="upload weights and model card to a hub")
+    options, run, rest = parser.parse_run(args)
+    if options.push_to and options.format != "safetensors":
+        raise InputError(f"--push_to {options.push_to}: hubs take weights: use --format safetensors")
+    checkpoint = load_checkpoint(options.checkpoint)
+    experiment = Experiment(project, "export", ["-c", str(run.config), *rest])
+    experiment.check_weights(checkpoint, options.checkpoint)
+    deployed, inputs = _deployed(experiment)
+    content, difference = export(options.format, deployed, inputs)
+    folder = options.output or run.path / "export"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"model.{options.format}"
+    with written_whole(path) as file:
+        file.write(content)
+    if options.format == "safetensors":
+        write_whole(folder / "README.md", _card(experiment, run, checkpoint, deployed))
+        write_whole(folder / "config.yaml", run.config.read_text(encoding="utf-8"))
+    what = f"{len(content):,} bytes, {deployed.output} differ by at most {difference:.1e} from the checkpoint's"
+    print(f"{path}: {what} on {len(inputs)} test samples")
+    if options.push_to:
+        print(push(folder, options.push_to))
+
+
+def _deployed(experiment: Experiment) -> tuple[Deployed, Tensor]:
+    """Prepare the model, and fetch real inputs."""
+    model, data = experiment.model, experiment.datamodule
+    data.prepare_data()
+    data.setup("test")
+    if isinstance(data, TensorDataModule):
+        inputs = data.parts["test"][:SAMPLES][0]
+    else:
+        batch: Any = next(iter(data.test_dataloader()))
+        inputs = batch[0] if isinstance(batch, list | tuple) else batch
+    if not isinstance(inputs, Tensor):
+        raise InputError(
+            f"--data {type(data).__name__}: its batches are {type(inputs).__name__}: expected a tensor first"
+        )
+    classes = getattr(data, "classes", None) or [str(index) for index in range(getattr(data, "num_classes", 0))]
+    preprocess = data.normalise if isinstance(data, ImageDataModule) else None
+    return Deployed(model, preprocess, classes), inputs[:SAMPLES].cpu()
+
+
+def _card(experiment: Experiment, run: Run, checkpoint: Mapping[str, Any], deployed: Deployed) -> str:
+    options, data, rows = read_file(run.config), experiment.datamodule, MetricsTable(run.metrics).rows
+    model = {"init_args": {}, **options["model"]}
+    arguments = {name: value for name, value in model["init_args"].items() if name not in NOT_OF_THE_NETWORK}
+    reached = {**best_row(rows, checkpoint), **(rows[-1] if rows else {})}
+    metrics = {name: float(value) for name, value in reached.items() if name.startswith(("val/", "test/"))}
+    licence = None
+    with suppress(PackageNotFoundError):
+        licence = metadata(experiment.project.package)["License-Expression"]
+    task = "image-classification" if isinstance(data, ImageDataModule) and deployed.classes else None
+    texts = (_usage(data, deployed), licence, task)
+    told = {key: value for key, value in _told(options) if value is not None}
+    return model_card(options["experiment"], model["class_path"], arguments, data_text(data), metrics, told, *texts)
+
+
+def _usage(data: Any, deployed: Deployed) -> str:
+    outputs = f"It returns the logits of the classes {', '.join(deployed.classes)}." if deployed.classes else ""
+    if not isinstance(data, ImageDataModule):
+        return outputs
+    shape, mean, std = list(data.input_shape), [round(m, 6) for m in data.mean], [round(s, 6) for s in data.std]
+    inputs = f"The model takes images, float32 [B, {str(shape)[1:-1]}], with values 0..1 from which"
+    return f"{inputs} the mean {mean} is subtracted, divided by the standard deviation {std} per channel. {outputs}"
+
+
+def _told(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the options that a reader wants to know: plain values, and the names of classes."""
+    for option in TOLD:
+        value: Any = options
+        for key in option.split("."):
+            value = value.get("init_args", value).get(key) if isinstance(value, Mapping) else None
+        yield option, value.get("class_path") if isinstance(value, Mapping) else value
