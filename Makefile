@@ -1,10 +1,13 @@
-# A user sets EXPERIMENT, ARGS, LOGGER, RUN and INPUT. The rest is set-up, all of it inside this folder.
+# A user sets EXPERIMENT, ARGS, LOGGER, RUN, INPUT and TORCH. The rest is set-up, all of it inside this folder.
 EXPERIMENT ?= digits_mlp
 RUN ?= runs/$(EXPERIMENT)
 PYTHON ?= python3
 
+TORCH ?= $(patsubst .venv/.ready%,%,$(wildcard .venv/.ready*))# as it was set up: cpu, or nothing for the usual builds
+$(if $(filter-out cpu,$(TORCH)),$(error TORCH=$(TORCH): cpu is the only choice; without TORCH, the usual builds))
+
 BIN := .venv/bin
-READY := .venv/.ready
+READY := .venv/.ready$(TORCH)
 RUN_PYTHON = $(BIN)/python -m arc_light
 OPTIONS = -c configs/trainer.yaml -c configs/$(EXPERIMENT).yaml
 FIT_OPTIONS = $(OPTIONS) $(if $(LOGGER),--logger $(LOGGER))
@@ -27,19 +30,36 @@ help: ## list the targets
 setup: $(READY) ## install what the project needs into .venv
 
 ifdef LOCKED
+SYNC = $(UV) pip sync --python $(BIN)/python $(if $(shell test -t 2 && echo terminal),,--quiet)
+ifeq ($(TORCH),cpu)
+# the lock has no hashes of these builds, and none of what the CUDA build requires is needed
+CPU = /^[a-z]/ { torch = /^torch(vision)?==/; cut = /^((cuda|nvidia)-|triton==)/ } \
+	!cut && (!torch || /==/) { print torch ? $$1 : $$0 }
+INSTALL = awk '$(CPU)' requirements.lock | $(SYNC) --torch-backend cpu - \
+	|| { echo "TORCH=cpu: could not be installed: make setup installs the usual builds" >&2; exit 1; }
+else
+INSTALL = $(SYNC) --require-hashes requirements.lock
+endif
+$(READY): export UV_COMPILE_BYTECODE = 1
 $(READY): requirements.lock pyproject.toml
+	@echo "installing what requirements.lock lists into .venv, once: $(if $(TORCH),1.3,6) GB" >&2
 	@command -v uv >/dev/null || test -x .cache/tools/bin/uv \
 		|| $(PYTHON) -m pip install --quiet --no-cache-dir --disable-pip-version-check --root-user-action=ignore --target .cache/tools uv
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
-	@UV_COMPILE_BYTECODE=1 $(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(INSTALL)
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
-	@touch $@
+	@rm -f .venv/.ready* && touch $@
 else # of several at once, one sets up and the others wait for it
 $(READY): requirements.lock pyproject.toml
 	@mkdir -p .cache
 	@$(PYTHON) -c '$(LOCK)' $(AGAIN) LOCKED=yes $@
 endif
 
+# [part:folder]
+train tune parity: $(if $(filter digits_folder,$(EXPERIMENT)),data/digits)
+data/digits: | $(READY)
+	@$(BIN)/python -c "from arc_light.data.digits_folder import write_digits; write_digits('$@')"
+# [/part:folder]
 train: $(READY) ## train and test an EXPERIMENT, with further options in ARGS
 	@$(RUN_PYTHON) fit $(FIT_OPTIONS) $(ARGS)
 tune: $(READY) ## find the largest batch size that fits an EXPERIMENT, and a learning rate to try

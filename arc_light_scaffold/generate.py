@@ -1,5 +1,7 @@
 """From answers to a project, in the folder that cookiecutter has made for it."""
 
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -21,8 +23,10 @@ def generate(answers: Answers, with_git: bool = True) -> None:
         SystemExit: with one line; then the folder is empty.
     """
     root, folder = Path(__file__).resolve().parent.parent, Path.cwd()
+    answers = {**answers, "_template": address(root, answers.get("_template", ""))}
     try:
-        write(make_plan(root, answers), folder, answers, with_git and answers["git"] == "yes")
+        plan = make_plan(root, answers)
+        write(plan, folder, answers, with_git and answers["git"] == "yes")
     except TemplateError as error:
         sys.exit(f"the template is at fault: {error}")
     except subprocess.CalledProcessError as error:
@@ -30,4 +34,12 @@ def generate(answers: Answers, with_git: bool = True) -> None:
     except OSError as error:
         sys.exit(f"the project cannot be written: {error}")
     if with_git:
-        print(f"{answers['project_name']} is in {folder}; next: cd {folder.name} && make train")
+        made = ", ".join(f"{name} {answers[name]}" for name in ("starting_point", "logger", "loops", "licence", "git"))
+        print(f"{answers['project_name']}: {len(plan)} files in {folder}, with {made}")
+        print(f"next: cd {shlex.quote(str(folder))} && make train")
+
+
+def address(root: Path, given: str) -> str:
+    """Return where the template comes from: a URL without user and password, or an absolute path."""
+    known = ":" in given or given.endswith(".zip") or Path(given).is_absolute()
+    return re.sub(r"(?<=://)[^/@]*@", "", given) if known else str(root)

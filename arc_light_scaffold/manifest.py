@@ -94,6 +94,7 @@ def derived(answers: Answers) -> dict[str, str]:
     return {
         **{name: answer for name, answer in answers.items() if not name.startswith("_")},
         "spdx": "LicenseRef-Proprietary" if answers["licence"] == "proprietary" else answers["licence"],
+        "template": answers.get("_template", "<path or URL of the template>"),
         "sentence": answers["description"].rstrip(".") + ".",
         "author_table": f'{{ name = "{author}"{contact} }}',
     }

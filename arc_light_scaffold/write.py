@@ -7,8 +7,6 @@ from arc_light_scaffold.manifest import Answers
 from arc_light_scaffold.plan import Plan
 from arc_light_scaffold.tracked import git
 
-COMMIT = "Begin"
-
 
 def write(plan: Plan, folder: Path, answers: Answers, with_git: bool) -> None:
     """Write all files and, if asked for, commit them; a failure leaves the folder empty.
@@ -39,7 +37,7 @@ def commit(folder: Path, answers: Answers) -> None:
     git(folder, "add", "--all")
     known = git(folder, "config", "--default", "", "user.email").strip()
     author = () if known else ("-c", f"user.name={answers['author']}", "-c", f"user.email={answers['email']}")
-    git(folder, *author, "commit", "--quiet", "--no-verify", "--no-gpg-sign", "--message", COMMIT)
+    git(folder, *author, "commit", "--quiet", "--no-verify", "--no-gpg-sign", "--message", "Begin")
 
 
 def empty(folder: Path) -> None:

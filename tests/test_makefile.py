@@ -80,6 +80,50 @@ def test_of_several_set_ups_at_once_one_works_and_the_others_wait() -> None:
     command = ["make", "setup", f"PYTHON={sys.executable}"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     started = [subprocess.Popen(command, env=environment, **pipes) for _ in range(5)]
-    assert [process.communicate()[0] for process in started] == [""] * 5
+    output = "".join(process.communicate()[0] for process in started)
+    assert output == "installing what requirements.lock lists into .venv, once: 6 GB\n"
     assert [process.returncode for process in started] == [0] * 5
     assert Path("calls").read_text().splitlines() == ["venv --quiet", "pip sync", "pip install"]
+
+
+LOCK = """\
+nvidia-cublas==13 \\
+    --hash=sha256:1
+torch==2.15.0 \\
+    --hash=sha256:2
+    # via torchvision
+torchmetrics==1.9.0 \\
+    --hash=sha256:3
+triton==3.9.0 ; sys_platform == 'linux' \\
+    --hash=sha256:4
+"""
+RECORDING_UV = """#!/bin/sh
+mkdir -p .venv
+echo "$*" >> calls
+case "$2" in sync) cat > installed;; esac
+"""
+
+
+def test_a_set_up_for_cpus_needs_no_cuda_and_is_kept() -> None:
+    shutil.copy(ROOT / "Makefile", ".")
+    Path("requirements.lock").write_text(LOCK)
+    Path("pyproject.toml").touch()
+    Path("bin").mkdir()
+    Path("bin/uv").write_text(RECORDING_UV)
+    Path("bin/uv").chmod(0o755)
+
+    def run(*words: str) -> str:
+        own = {name: value for name, value in os.environ.items() if "MAKE" not in name}
+        environment = {**own, "PATH": f"{Path('bin').absolute()}{os.pathsep}{os.environ['PATH']}"}
+        command = ["make", f"PYTHON={sys.executable}", *words]
+        return subprocess.run(command, env=environment, input="", capture_output=True, text=True, check=False).stderr
+
+    assert "TORCH=gpu: cpu is the only choice" in run("setup", "TORCH=gpu")
+    run("setup", "TORCH=cpu")
+    assert "--torch-backend cpu -" in Path("calls").read_text()
+    assert Path("installed").read_text() == "torch==2.15.0\ntorchmetrics==1.9.0 \\\n    --hash=sha256:3\n"
+    Path("calls").unlink()
+    assert run("setup") == ""
+    assert not Path("calls").exists()
+    run("setup", "TORCH=")
+    assert "--require-hashes requirements.lock" in Path("calls").read_text()

@@ -12,10 +12,10 @@ from arc_light_scaffold.write import write
 
 ROOT = Path(__file__).parents[2]
 CHOICES = {
-    "starting_point": ["everything", "mnist_mlp", "cifar10_resnet"],
+    "starting_point": ["everything", "mnist_mlp", "cifar10_resnet", "image_folder"],
     "logger": ["wandb", "tensorboard", "csv"],
     "loops": ["yes", "no"],
-    "licence": ["MIT", "Apache-2.0", "BSD-3-Clause", "proprietary"],
+    "licence": ["MIT", "BSD-3-Clause", "proprietary"],  # Apache-2.0 is a file as BSD-3-Clause is
     "package_name": ["leaf_counter", "q", "z" * 30],  # of three lengths, before and after lamphouse in the alphabet
 }
 PAIRS = [dict(zip(CHOICES, values, strict=True)) for values in AllPairs(list(CHOICES.values()))]

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -12,6 +14,8 @@ from pathlib import Path
 import pytest
 from calls import Home, commit, copy_template, git, ours, template_repository
 from projects import ROOT, planned, tree
+
+from arc_light_scaffold.generate import address
 
 EXPECTED = "leaf-counter"
 
@@ -26,18 +30,32 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return template_repository(tmp_path_factory.mktemp("templates") / "arc light.git")  # "git" tells cookiecutter
 
 
-def expected_tree() -> dict[str, tuple[bytes, bool]]:
-    return {path: (file.content, file.executable) for path, file in planned(git="no").items()}
+def expected_tree(template: object = ROOT) -> dict[str, tuple[bytes, bool]]:
+    plan = planned(git="no", _template=str(template))
+    return {path: (file.content, file.executable) for path, file in plan.items()}
 
 
-def assert_generates(home: Home, *arguments: object, folder: str = "projects") -> None:
-    status, output = home.generate(*arguments, "--no-input", "-o", folder, **ours())
+def assert_generates(home: Home, template: object, *options: object, folder: str = "projects") -> None:
+    """Check the whole project; its README names the address of the template, a path as an absolute one."""
+    status, output = home.generate(template, *options, "--no-input", "-o", folder, **ours())
     assert (status, output) == (0, "")
-    assert tree(Path(folder, EXPECTED)) == expected_tree()
+    named = template if re.search(r":|\.zip$", str(template)) else Path(str(template)).resolve()
+    assert tree(Path(folder, EXPECTED)) == expected_tree(named)
 
 
-def test_path(home: Home) -> None:
-    assert_generates(home, ROOT)
+def test_path(home: Home, capfd: pytest.CaptureFixture[str]) -> None:
+    assert_generates(home, ROOT, folder="my projects")
+    made, following = capfd.readouterr().out.splitlines()
+    folder = Path("my projects", EXPECTED).absolute()
+    assert f"files in {folder}, with starting_point everything, logger wandb, loops yes, licence MIT, git no" in made
+    assert following == f"next: cd {shlex.quote(str(folder))} && make train"
+    assert (folder / "README.md").read_text().count(str(ROOT)) == 1
+
+
+def test_the_address_of_the_template_is_named_without_a_password() -> None:
+    assert address(ROOT, "https://me:secret@example.org/x.git") == "https://example.org/x.git"
+    assert address(ROOT, "git@example.org:x.git") == "git@example.org:x.git"
+    assert address(ROOT, "../x") == address(ROOT, "") == str(ROOT)
 
 
 @pytest.mark.slow

@@ -54,10 +54,10 @@ def update(project: Path, *options: object) -> str:
     return output
 
 
-def test_created_project_is_the_generated_one(project: Path) -> None:
+def test_created_project_is_the_generated_one(project: Path, template: Path) -> None:
     own = tree(project)
     state = json.loads(own.pop(".cruft.json")[0])
-    assert own == {path: (file.content, file.executable) for path, file in planned().items()}
+    assert own == {path: (file.content, file.executable) for path, file in planned(_template=str(template)).items()}
     assert state["checkout"] == "v1"
     assert answers().items() <= {**state["context"]["cookiecutter"], "git": "no"}.items()
 

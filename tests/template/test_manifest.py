@@ -69,8 +69,13 @@ def test_edit_that_finds_nothing_is_an_error() -> None:
 def test_what_answers_leave_out(choices: dict[str, str]) -> None:
     start, logger, parts = choices["starting_point"], choices["logger"], MANIFEST.left_out({**OURS, **choices})
     assert ("loops" in parts) == (choices["loops"] == "no")
-    assert ("resnet" in parts) == ("cifar10" in parts) == (start == "mnist_mlp")
-    assert ("mlp" in parts) == ("mnist" in parts) == (start == "cifar10_resnet")
+    starts = {"mnist": "mnist_mlp", "cifar10": "cifar10_resnet", "folder": "image_folder"}
+    assert {part for part in starts if part in parts} == {
+        part for part in starts if start not in ("everything", starts[part])
+    }
+    assert ("resnet" in parts) == (start == "mnist_mlp")
+    assert ("mlp" in parts) == (start in {"cifar10_resnet", "image_folder"})
+    assert ("speedrun" in parts) == (start in {"mnist_mlp", "image_folder"})
     assert logger not in parts
     assert ({"wandb", "tensorboard"} - {logger} <= parts) == (start != "everything")
 

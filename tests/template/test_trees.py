@@ -17,9 +17,10 @@ TEXT = re.compile(r"(\.(md|toml|ya?ml)|Makefile|run|\.gitignore)$")
 WORDS = {  # by which a part is mentioned
     "mnist": "mnist",
     "cifar10": "cifar",
-    "folder": "ImageFolder|folder_resnet|image_folder",
+    "folder": "ImageFolder|folder_resnet|digits_?folder|image_folder",
     "mlp": "mlp",
     "resnet": "resnet(?!18)",
+    "speedrun": "speedrun|fast_?resnet",
     "loops": r"arc_light\.loops|--loop\b|LOOP=|parity|hand-?written(?! digits)",
 }
 LIBRARY = {"docs/parts.md", "docs/reliability.md", "AGENTS.md"}  # tell of lamphouse, which is always whole

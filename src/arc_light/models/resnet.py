@@ -118,7 +118,7 @@ def resnet(
 
 
 class ResNetClassifier(Classifier):
-    """A residual network: CIFAR-style at depths 8, 14, 20, 32 and 56, ImageNet-style at 18, 34 and 50.
+    """A residual network, for small images at depths 8, 14, 20, 32 and 56, as for ImageNet at 18, 34 and 50.
 
     Args:
         depth: number of layers with weights.

@@ -8,8 +8,9 @@ from PIL import Image
 
 
 def make(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write a few images of two classes."""
+    """Write a few images of two classes, and of ten for the digits."""
     write_folder(data_dir / "images")
+    write_folder(data_dir / "digits", "0123456789")
 
 
 def write_image(path: Path, size: tuple[int, int] = (12, 10), colour: Sequence[int] = (200, 100, 0)) -> Path:
@@ -23,5 +24,5 @@ def write_folder(root: Path, classes: Sequence[str] = ("cat", "dog"), per_class:
     """Write `root/<class>/<number>.<suffix>`, every image of a colour of its own."""
     for red, name in enumerate(classes):
         for green in range(per_class):
-            write_image(root / name / f"{green}.{suffix}", colour=(60 * red, 5 * green, 128))
+            write_image(root / name / f"{green}.{suffix}", colour=(25 * red, 5 * green, 128))
     return root
