@@ -56,9 +56,12 @@ $(READY): requirements.lock pyproject.toml
 endif
 
 # [part:folder]
-train tune parity: $(if $(filter digits_folder,$(EXPERIMENT)),data/digits)
 data/digits: | $(READY)
 	@$(BIN)/python -c "from arc_light.data.digits_folder import write_digits; write_digits('$@')"
+ifeq ($(EXPERIMENT),digits_folder)
+train tune: data/digits
+parity: data/digits# [part:loops]
+endif
 # [/part:folder]
 train: $(READY) ## train and test an EXPERIMENT, with further options in ARGS
 	@$(RUN_PYTHON) fit $(FIT_OPTIONS) $(ARGS)

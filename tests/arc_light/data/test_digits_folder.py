@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from lamphouse.data import ImageFolderDataModule
@@ -9,6 +10,7 @@ from arc_light.data.digits import DigitsDataModule
 from arc_light.data.digits_folder import write_digits
 
 
+@pytest.mark.slow
 def test_the_files_hold_the_embedded_digits() -> None:
     write_digits("digits")
     read = ImageFolderDataModule("digits", image_size=8, channels=1, cache_dir=None)
