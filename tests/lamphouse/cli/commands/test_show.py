@@ -1,0 +1,36 @@
+"""`show`: every option of an experiment, and where its value comes from."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from conftest import Outcome, fit_options
+
+Command = Callable[..., Outcome]
+
+
+def sources(outcome: Outcome) -> dict[str, str]:
+    """Map the last key of each option, unless a later one has the same, to where it came from."""
+    lines = (re.fullmatch(r" *(\w+): .*?  +# (.+)", line) for line in outcome.out.splitlines())
+    return {found[1]: found[2] for found in lines if found}
+
+
+def test_each_option_has_its_source(arc: Command) -> None:
+    options = ["--model.optimizer", "SGD", "--model.optimizer.lr=0.1", '--data={"batch_size": 3}']
+    outcome = arc("show", *fit_options("digits_mlp"), *options)
+    assert (outcome.status, outcome.err) == (0, "")
+    found = sources(outcome)
+    assert found["lr"] == found["batch_size"] == found["max_epochs"] == "command line"
+    assert found["hidden_sizes"].endswith("configs/digits_mlp.yaml")
+    assert found["minutes"].endswith("configs/trainer.yaml")
+    assert (found["num_classes"], found["channels_last"]) == ("the data", "this machine")
+    assert (found["seed"], found["dropout"]) == ("seed_everything", "default")
+
+
+def test_what_it_shows_is_a_config_of_the_same_run(arc: Command) -> None:
+    shown = arc("show", *fit_options("digits_mlp"), "--data.batch_size=7").out
+    Path("mine.yaml").write_text(shown)
+    again = arc("show", "-c", "mine.yaml")
+    assert yaml.safe_load(again.out) == yaml.safe_load(shown)
+    assert not Path("runs").exists()
