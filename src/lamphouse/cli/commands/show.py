@@ -62,10 +62,8 @@ def _on_command_line(args: Sequence[str]) -> Iterator[tuple[str, Any]]:
 
 
 def _source(option: str, value: Any, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
-    for name, given in reversed(sources):
-        if option in given and not (given[option] is None and value is not None):
-            return name
-    return CHOSEN.get(option, "default") if value is not None else "default"
+    giving = [name for name, given in sources if option in given and not (given[option] is None and value is not None)]
+    return giving[-1] if giving else CHOSEN.get(option, "default") if value is not None else "default"
 
 
 def _as_yaml(value: Any) -> str:
