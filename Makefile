@@ -73,6 +73,8 @@ evaluate: $(READY) ## evaluate the best checkpoint of a RUN
 	@$(RUN_PYTHON) evaluate --run "$(RUN)" $(ARGS)
 predict: $(READY) ## classify INPUT, an image or a folder of images, with a RUN
 	@$(RUN_PYTHON) predict --run "$(RUN)" --input "$(INPUT)" $(ARGS)
+demo: $(READY) ## classify images with a RUN's model on a page in the browser
+	@$(RUN_PYTHON) demo --run "$(RUN)" $(ARGS)
 export: $(READY) ## write a RUN's model to a file in a FORMAT: onnx, pt2 or safetensors
 	@$(RUN_PYTHON) export --run "$(RUN)" $(if $(FORMAT),--format $(FORMAT)) $(ARGS)
 resume: $(READY) ## continue a RUN, for example with ARGS="--trainer.max_epochs 30"
@@ -94,8 +96,8 @@ lint: $(READY) ## check style and types
 bench: $(READY) ## measure speed and memory against peers, all or ONLY="start step", with further options in ARGS
 	@$(BIN)/python -m benchmarks $(ONLY) $(ARGS)
 # [/part:template]
-extra: $(READY) ## install the optional packages of a command: EXTRA=export, or hub
-	@test -n "$(EXTRA)" || { echo "make extra: EXTRA is empty: give export or hub" >&2; exit 2; }
+extra: $(READY) ## install the optional packages of a command: EXTRA=demo, export, hub
+	@test -n "$(EXTRA)" || { echo "make extra: EXTRA is empty: give demo, export, hub" >&2; exit 2; }
 	@$(UV) pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable ".[$(EXTRA)]"
 lock: $(READY) ## choose the newest versions that fit together
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-emit-index-url --group dev -o requirements.lock pyproject.toml

@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "measure a run's best checkpoint on the validation and test sets",
     "predict": "classify image files",
     "export": "write a run's model to an ONNX, torch.export or safetensors file",
+    "demo": "serve a page that classifies what is drawn or dropped on it, with a run's model",
     "show": "print every option of an experiment, and where its value comes from",
     "tune": "find the largest batch size that fits into memory, and a learning rate to start from",
     "parity": "train with every training loop and compare the results bit by bit",

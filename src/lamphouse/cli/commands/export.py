@@ -42,7 +42,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     checkpoint = load_checkpoint(options.checkpoint)
     experiment = Experiment(project, "export", ["-c", str(run.config), *rest])
     experiment.check_weights(checkpoint, options.checkpoint)
-    deployed, inputs = _deployed(experiment)
+    deployed, inputs = deployed_model(experiment), _test_inputs(experiment.datamodule)
     content, difference = export(options.format, deployed, inputs)
     folder = options.output or run.path / "export"
     folder.mkdir(parents=True, exist_ok=True)
@@ -58,23 +58,25 @@ def main(project: Project, args: Sequence[str]) -> None:
         print(push(folder, options.push_to))
 
 
-def _deployed(experiment: Experiment) -> tuple[Deployed, Tensor]:
-    """Prepare the model, and fetch real inputs."""
-    model, data = experiment.model, experiment.datamodule
+def deployed_model(experiment: Experiment) -> Deployed:
+    """Put the preprocessing of its data before a model, and the names of its classes beside it."""
+    data = experiment.datamodule
+    classes = getattr(data, "classes", None) or [str(index) for index in range(getattr(data, "num_classes", 0))]
+    return Deployed(experiment.model, data.normalise if isinstance(data, ImageDataModule) else None, classes)
+
+
+def _test_inputs(data: Any) -> Tensor:
+    """Fetch real inputs."""
     data.prepare_data()
     data.setup("test")
     if isinstance(data, TensorDataModule):
-        inputs = data.parts["test"][:SAMPLES][0]
-    else:
-        batch: Any = next(iter(data.test_dataloader()))
-        inputs = batch[0] if isinstance(batch, list | tuple) else batch
+        return data.parts["test"][:SAMPLES][0]
+    batch = next(iter(data.test_dataloader()))
+    inputs = batch[0] if isinstance(batch, list | tuple) else batch
     if not isinstance(inputs, Tensor):
-        raise InputError(
-            f"--data {type(data).__name__}: its batches are {type(inputs).__name__}: expected a tensor first"
-        )
-    classes = getattr(data, "classes", None) or [str(index) for index in range(getattr(data, "num_classes", 0))]
-    preprocess = data.normalise if isinstance(data, ImageDataModule) else None
-    return Deployed(model, preprocess, classes), inputs[:SAMPLES].cpu()
+        kind = type(inputs).__name__
+        raise InputError(f"--data {type(data).__name__}: inputs are {kind}: models of one tensor can be exported")
+    return inputs[:SAMPLES].cpu()
 
 
 def _card(experiment: Experiment, run: Run, checkpoint: Mapping[str, Any], deployed: Deployed) -> str:
