@@ -7,6 +7,15 @@ from typing import Any
 class InputError(Exception):
     """Invalid input: one line that names the option or file, the problem, and the way out."""
 
+    not_in_this_loop: str | None = None  # the problem, if another training loop is the way out
+
+
+def unsupported(reason: str, way_out: str = "use --loop automatic") -> InputError:
+    """Make an error about what a training loop does not support, but Trainer.fit does."""
+    error = InputError(f"{reason}: {way_out}")
+    error.not_in_this_loop = reason
+    return error
+
 
 class NotFiniteError(Exception):
     """A loss or gradient is nan or infinite, at the position of a batch if there was one."""

@@ -155,7 +155,7 @@ class Task(LightningModule, ABC):
         parameter = nn.Parameter(torch.zeros(2, 2, device=device))
         parameter.grad = torch.ones_like(parameter)
         call_option("optimizer", call_option("optimizer", self.optimizer, [{"params": [parameter]}]).step)
-        configured: Any = self.configure_optimizers(total_steps=1)
+        configured: Any = Task.configure_optimizers(self, total_steps=1)  # which a subclass need not call
         if not isinstance(configured, dict):
             return
         optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]

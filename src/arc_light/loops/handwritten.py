@@ -47,7 +47,7 @@ class Training:
         """Build the optimizer and what goes with it."""
         self.model.to(self.device)
         steps = math.ceil(self.batches / self.accumulate_grad_batches) * self.max_epochs
-        self.optimizer, self.schedule = optimizer_and_schedule(self.model.configure_optimizers(steps))
+        self.optimizer, self.schedule = optimizer_and_schedule(self.model.configure_optimizers, steps)
         self.autocast = torch.autocast(self.device.type, self.dtype, self.dtype is not None, cache_enabled=False)
         self.average: AveragedModel | None = None
         if self.ema is not None:

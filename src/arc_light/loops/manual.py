@@ -1,14 +1,14 @@
 """The training loop as Lightning's manual optimization, for any model made for the automatic one."""
 
 from collections.abc import Mapping
-from inspect import signature
 from typing import Any
 
+import torch
 from lightning.pytorch import LightningModule
-from torch import Tensor
+from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch.optim import Optimizer
 
-from lamphouse.errors import InputError
+from lamphouse.errors import unsupported
 from lamphouse.loops import LRSchedule, optimizer_and_schedule
 
 
@@ -25,15 +25,10 @@ def optimize_manually(
         accumulate_grad_batches: number of batches whose gradients make one step.
         gradient_clip_val: maximum norm or value of the gradients; None does not clip them.
         gradient_clip_algorithm: "norm", which is also None, or "value".
-
-    Raises:
-        InputError: the class overrides a hook that Lightning does not call in manual optimization.
     """
-    for hook in ("optimizer_step", "optimizer_zero_grad", "on_before_zero_grad"):
-        if getattr(model_class, hook) is not getattr(LightningModule, hook):
-            raise InputError(f"--loop manual: {model_class.__name__}.{hook} is not called: use --loop automatic")
     clipping = {"gradient_clip_val": gradient_clip_val, "gradient_clip_algorithm": gradient_clip_algorithm}
     options = {"manual_batches": accumulate_grad_batches, "manual_clipping": clipping}
+    options["derived_from"] = model_class, "manual_loss"  # where parity finds the model's own training step
     return type(f"Manual{model_class.__name__}", (ManualOptimization, model_class), options)
 
 
@@ -48,7 +43,7 @@ class ManualOptimization(LightningModule):
         super().__init__(*args, **kwargs)
         if not self.automatic_optimization:
             name = type(self).__mro__[2].__name__
-            raise InputError(f"--loop manual: {name} optimizes manually: use --loop automatic")
+            raise unsupported(f"--loop manual: {name} optimizes manually")
         self.automatic_optimization = False
 
     def setup(self, stage: str) -> None:
@@ -61,31 +56,45 @@ class ManualOptimization(LightningModule):
         self.trainer.accumulate_grad_batches = 1
         super().teardown(stage)
 
-    def configure_optimizers(self, *args: Any, **kwargs: Any) -> Any:
+    def configure_optimizers(self, *args: Any) -> Any:
         """Build the optimizer and its schedule, which is stepped below."""
-        optimizer, self.manual_schedule = optimizer_and_schedule(super().configure_optimizers(*args, **kwargs))
+        optimizer, self.manual_schedule = optimizer_and_schedule(super().configure_optimizers, *args)
         scheduler, interval = self.manual_schedule.scheduler, self.manual_schedule.interval
         if scheduler is None:
             return optimizer
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": interval}}
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
-        """Compute the loss and its gradients, and take a step after every `manual_batches` batches."""
-        step: Any = super().training_step
+        """Compute the gradients of a batch, and take a step after every `manual_batches` batches."""
         optimizer: Any = self.optimizers()
-        output = step(batch, batch_idx) if len(signature(step).parameters) > 1 else step(batch)
-        if output is None:
-            raise InputError("--loop manual: training_step returned None to skip a batch: use --loop automatic")
-        loss = output if isinstance(output, Tensor) else output["loss"]
         full = (batch_idx + 1) % self.manual_batches == 0 or self.trainer.is_last_batch
-        with optimizer.toggle_model(sync_grad=full):  # processes average the gradients of a step once
-            self.manual_backward(loss / self.manual_batches)
+        outputs: list[Any] = []
+
+        @torch.enable_grad()
+        def closure() -> Any:  # which an optimizer such as LBFGS calls several times
+            outputs.append(self.manual_loss(batch, batch_idx))
+            if batch_idx % self.manual_batches == 0:
+                self.on_before_zero_grad(optimizer)
+                self.optimizer_zero_grad(self.current_epoch, batch_idx, optimizer)
+            loss = outputs[-1]["loss"] if isinstance(outputs[-1], Mapping) else outputs[-1]
+            if loss is None:
+                return None
+            with optimizer.toggle_model(sync_grad=full):  # processes average the gradients of a step once
+                self.manual_backward(loss / self.manual_batches)
+            return loss.detach() / self.manual_batches
+
         if full:
-            optimizer.step()
-            optimizer.zero_grad()
+            self.optimizer_step(self.current_epoch, batch_idx, optimizer, closure)
             if self.manual_schedule.due("step", batch_idx + 1):
                 self.lr_scheduler_step(self.manual_schedule.scheduler, None)
-        return output
+        else:
+            closure()
+        return outputs[-1] if outputs else None
+
+    def manual_loss(self, batch: Any, batch_idx: int) -> Any:
+        """Run the model's own training step."""
+        step = super().training_step
+        return step(batch, batch_idx) if is_param_in_hook_signature(step, "batch_idx", min_args=2) else step(batch)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip the gradients, which are unscaled by now."""

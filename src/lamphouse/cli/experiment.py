@@ -145,6 +145,8 @@ class Experiment(LightningCLI):
             super().instantiate_classes()
             self.config_init.machine.prepare(self.device)
         except (ImportError, MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+            if isinstance(error.__cause__, InputError):
+                raise error.__cause__ from error
             raise InputError(first_plain_message(error)) from error
 
     def instantiate_model(
@@ -207,8 +209,8 @@ class Experiment(LightningCLI):
     def check(self) -> None:
         """Try what would otherwise fail within the run only: data, augmentations, optimizer, metrics, loop."""
         self.load_data()
-        if any(is_lazy(parameter) for parameter in self.model.parameters()):
-            raise InputError(f"--model {type(self.model).__name__}: has lazy parameters: give every layer its sizes")
+        if any(is_lazy(tensor) for tensor in (*self.model.parameters(), *self.model.buffers())):
+            raise InputError(f"--model {type(self.model).__name__}: has lazy layers: give every layer its sizes")
         if isinstance(self.datamodule, ImageDataModule) and self.trainer.is_global_zero:
             self._check_size(self.datamodule.check_augmentations())
         check_monitors(self.config, self.model, self.trainer)

@@ -8,11 +8,11 @@ from lightning.pytorch.core.hooks import CheckpointHooks, DataHooks, ModelHooks
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.plugins.precision import Precision
 
-from lamphouse.errors import InputError
+from lamphouse.errors import unsupported
 from lamphouse.task import Task
 
-WAY_OUT = "use --loop automatic"
-UNSUPPORTED = f"not supported by the hand-written loop: leave it out, or {WAY_OUT}"
+UNSUPPORTED = "not supported by the hand-written loop"
+OMIT = "leave it out, or use --loop automatic"
 SUPPORTED = {  # options, by what they are arguments of
     "trainer": "accelerator accumulate_grad_batches benchmark default_root_dir detect_anomaly deterministic devices "
     "enable_progress_bar gradient_clip_algorithm gradient_clip_val limit_test_batches limit_train_batches "
@@ -36,18 +36,18 @@ def refuse_unsupported(
     _refuse_options(given, default)
     precision = trainer.precision_plugin
     if trainer.world_size > 1:
-        raise InputError(f"--trainer.devices {trainer.world_size}: the hand-written loop uses 1: {WAY_OUT}")
+        raise unsupported(f"--trainer.devices {trainer.world_size}: the hand-written loop uses 1")
     if (trainer.max_epochs or 0) < 1:
-        raise InputError(f"--trainer.max_epochs {trainer.max_epochs}: the hand-written loop needs 1 or more")
+        raise unsupported(f"--trainer.max_epochs {trainer.max_epochs}: the hand-written loop needs 1 or more")
     if type(precision) not in (Precision, MixedPrecision):
-        choice = "32-true, bf16-mixed or 16-mixed"
-        raise InputError(f"--trainer.precision {precision.precision}: the hand-written loop has {choice}: choose one")
+        choice = "the hand-written loop has 32-true, bf16-mixed or 16-mixed"
+        raise unsupported(f"--trainer.precision {precision.precision}: {choice}")
     if not isinstance(model, Task):
-        raise InputError(f"--model {type(model).__name__}: the hand-written loop needs a Task: {WAY_OUT}")
+        raise unsupported(f"--model {type(model).__name__}: the hand-written loop needs a Task")
     for part in ("early_stopping", "best_checkpoint"):
         if given[part]["monitor"] not in model.metric_names:
-            choice = f"the hand-written loop monitors {' or '.join(model.metric_names)}: choose one"
-            raise InputError(f"--{part}.monitor {given[part]['monitor']}: {choice}")
+            choice = f"the hand-written loop monitors {' or '.join(model.metric_names)}"
+            raise unsupported(f"--{part}.monitor {given[part]['monitor']}: {choice}")
     _refuse_overrides(type(model), Task, (HOOKS | OPTIMIZATION | STEPS) - OUTSIDE)
     _refuse_overrides(type(data), LightningDataModule, {"load_state_dict", "on_exception", "state_dict"})
 
@@ -57,18 +57,18 @@ def _refuse_options(given: Mapping[str, Any], default: Mapping[str, Any]) -> Non
         for option, value in given[part].items():
             usual = default[part].get(option)
             if option not in supported.split() and value not in (usual, UNUSED.get(option, usual)):
-                raise InputError(f"--{part}.{option} {value}: {UNSUPPORTED}")
+                raise unsupported(f"--{part}.{option} {value}: {UNSUPPORTED}", OMIT)
     plugins = given["trainer"]["plugins"] or []
     for plugin in plugins if isinstance(plugins, list) else [plugins]:
         if "MixedPrecision" not in str(plugin):
-            raise InputError(f"--trainer.plugins {plugin}: {UNSUPPORTED}")
+            raise unsupported(f"--trainer.plugins {plugin}: {UNSUPPORTED}", OMIT)
     options = given.get("logger_options") or {}
     for option in ("log_graph", "log_model"):
         if options.get(option):
-            raise InputError(f"--logger_options.{option} {options[option]}: {UNSUPPORTED}")
+            raise unsupported(f"--logger_options.{option} {options[option]}: {UNSUPPORTED}", OMIT)
 
 
 def _refuse_overrides(cls: type, base: type, hooks: Set[str]) -> None:
     for hook in sorted(hooks):
         if getattr(cls, hook, None) is not getattr(base, hook, None):
-            raise InputError(f"{cls.__name__}.{hook}: the hand-written loop does not call it: {WAY_OUT}")
+            raise unsupported(f"{cls.__name__}.{hook}: the hand-written loop does not call it")

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from inspect import Parameter, signature
 from itertools import islice
+from math import ceil
 from pathlib import Path
 from time import monotonic
 from types import ModuleType, SimpleNamespace
@@ -20,8 +22,9 @@ from tqdm import tqdm
 from lamphouse.callbacks import EMA, EpochProgress, StepCurve, StopNotFinite, print_epoch, show_progress
 from lamphouse.checkpoints import ExactResume, load_checkpoint
 from lamphouse.checkpoints.files import read_newest, write_checkpoint
+from lamphouse.checkpoints.lock import only_writer
 from lamphouse.checkpoints.state import process_state, set_process_state
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, unsupported
 from lamphouse.metrics import MonitorsMetric
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -36,7 +39,7 @@ class NoTrainer(SimpleNamespace):
         if name.startswith("__"):
             raise AttributeError(name)
         used = f"the model or its data uses trainer.{name}, perhaps by self.log"
-        raise InputError(f"{used}: the hand-written loop has no Trainer: use --loop automatic")
+        raise unsupported(f"{used}: the hand-written loop has no Trainer")
 
 
 def train_handwritten(loop: ModuleType, trainer: Trainer, model: Any, data: Any) -> None:
@@ -45,6 +48,13 @@ def train_handwritten(loop: ModuleType, trainer: Trainer, model: Any, data: Any)
     The loop is a module with `Training`, `Monitor`, `fit` and `evaluate`. Its options are those of the Trainer and its
     callbacks, among them an ExactResume, a ModelCheckpoint and a StopNotFinite.
     """
+    with only_writer(callback(trainer, ExactResume).path.parent):
+        _train(loop, trainer, model, data)
+    for logger in trainer.loggers:
+        logger.finalize("success")
+
+
+def _train(loop: ModuleType, trainer: Trainer, model: Any, data: Any) -> None:
     trainer.accelerator.setup_device(trainer.strategy.root_device)
     model.trainer = data.trainer = NoTrainer(strategy=trainer.strategy, overfit_batches=0)
     data.prepare_data()
@@ -54,7 +64,10 @@ def train_handwritten(loop: ModuleType, trainer: Trainer, model: Any, data: Any)
     for monitors in trainer.callbacks:  # type: ignore[attr-defined]  # set by a connector
         if isinstance(monitors, MonitorsMetric):
             monitors.choose_mode(model)
+    model.trainer.estimated_stepping_batches = ceil(count / trainer.accumulate_grad_batches) * (trainer.max_epochs or 0)
     training = loop.Training(model, count, **_options_of(loop, trainer))
+    if signature(training.optimizer.step).parameters["closure"].default is Parameter.empty:
+        raise unsupported(f"{type(training.optimizer).__name__}: the hand-written loop has no closure")
     recorder = Recorder(trainer, training, data, resumable=hasattr(train.args[0], "load_state_dict"))
     recorder.begin()
     if recorder.resume.complete:
@@ -65,8 +78,6 @@ def train_handwritten(loop: ModuleType, trainer: Trainer, model: Any, data: Any)
     model.setup("test")
     _, test = _batches_of("test", trainer, model, data)
     recorder.log(loop.evaluate(model, training, test, "test"), training.epoch, training.step)
-    for logger in trainer.loggers:
-        logger.finalize("success")
 
 
 def callback(trainer: Trainer, kind: type) -> Any:
@@ -100,7 +111,8 @@ def _batches_of(part: str, trainer: Trainer, model: Any, data: Any) -> tuple[int
         return data.on_after_batch_transfer(batch, 0)
 
     if not isinstance(loader, DataLoader) or not hasattr(loader.dataset, "__len__"):
-        raise InputError(f"--data {type(data).__name__}.{part}_dataloader: expected one DataLoader with a length")
+        name = f"--data {type(data).__name__}.{part}_dataloader"
+        raise unsupported(f"{name}: expected one DataLoader with a length")
     if loader.num_workers and loader.worker_init_fn is None:  # as in Lightning, for random numbers of workers
         loader.worker_init_fn = partial(pl_worker_init_function, rank=0)
     limit = getattr(trainer, f"limit_{part}_batches")

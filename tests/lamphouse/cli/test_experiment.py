@@ -145,4 +145,4 @@ class Mine(Classifier):
 def test_lazy_parameters_are_one_line(fit: Command, own: Callable[[str], str]) -> None:
     outcome = fit(f"--model={own(LAZY)}")
     assert (outcome.status, outcome.err.count("\n")) == (2, 1)
-    assert "--model Mine: has lazy parameters: give every layer its sizes" in outcome.err
+    assert "--model Mine: has lazy layers: give every layer its sizes" in outcome.err

@@ -104,19 +104,3 @@ def test_a_model_that_optimizes_manually_is_refused() -> None:
 
     with pytest.raises(InputError, match="--loop manual: Already optimizes manually: use --loop automatic"):
         optimize_manually(Already)()
-
-
-@pytest.mark.parametrize("hook", ["optimizer_step", "optimizer_zero_grad", "on_before_zero_grad"])
-def test_a_hook_that_would_not_be_called_is_refused(hook: str) -> None:
-    warming = type("Warming", (Own,), {hook: lambda *_: None})
-    with pytest.raises(InputError, match=f"--loop manual: Warming.{hook} is not called: use --loop automatic"):
-        optimize_manually(warming)
-
-
-def test_a_batch_cannot_be_skipped(tmp_path: Path) -> None:
-    class Skipping(Own):
-        def training_step(self, batch: Any, batch_idx: int) -> None:
-            return None
-
-    with pytest.raises(InputError, match="--loop manual: training_step returned None to skip a batch"):
-        trained(optimize_manually(Skipping)(), tmp_path)

@@ -20,6 +20,7 @@ PLATEAU = ReduceLROnPlateau(OPTIMIZER, patience=0)
     [
         (OPTIMIZER, LRSchedule()),
         ([OPTIMIZER], LRSchedule()),
+        (({"optimizer": OPTIMIZER, "lr_scheduler": SCHEDULER},), LRSchedule(SCHEDULER)),
         ({"optimizer": OPTIMIZER}, LRSchedule()),
         (([OPTIMIZER], []), LRSchedule()),
         (([OPTIMIZER], [SCHEDULER]), LRSchedule(SCHEDULER)),
@@ -36,13 +37,19 @@ PLATEAU = ReduceLROnPlateau(OPTIMIZER, patience=0)
     ],
 )
 def test_an_optimizer_and_at_most_one_scheduler(configured: object, schedule: LRSchedule) -> None:
-    assert optimizer_and_schedule(configured) == (OPTIMIZER, schedule)
+    assert optimizer_and_schedule(lambda: configured) == (OPTIMIZER, schedule)
 
 
 @pytest.mark.parametrize("configured", [None, [], [OPTIMIZER, OPTIMIZER], ([OPTIMIZER], [SCHEDULER, SCHEDULER]), "SGD"])
 def test_anything_else_is_refused(configured: object) -> None:
     with pytest.raises(InputError, match="expected one optimizer with at most one scheduler: use --loop automatic"):
-        optimizer_and_schedule(configured)
+        optimizer_and_schedule(lambda: configured)
+
+
+def test_the_number_of_steps_is_given_to_those_who_take_it() -> None:
+    asked = []
+    optimizer_and_schedule(lambda steps: asked.append(steps) or OPTIMIZER, 7)
+    assert (asked, optimizer_and_schedule(lambda: OPTIMIZER, 7)) == ([7], (OPTIMIZER, LRSchedule()))
 
 
 def test_it_is_due_at_its_interval_and_frequency() -> None:

@@ -24,24 +24,37 @@ def main(project: Project, args: Sequence[str]) -> None:
     for option in args:
         if option.partition("=")[0] == "--loop":
             raise InputError(f"{option}: parity runs every loop: leave it out")
-    outcomes = []
-    for loop in [*project.loops, "automatic"]:
-        print(f"training with the {loop} loop", file=sys.stderr, flush=True)
-        with TemporaryDirectory() as folder:
-            outcomes.append(_outcome(project, loop, args, Run(Path(folder))))
+    outcomes = [outcome for loop in project.loops if (outcome := _outcome_if_supported(project, loop, args))]
+    if not outcomes:
+        raise InputError("only Trainer.fit trains this, and there is no other loop to compare it with: train it by fit")
+    outcomes.append(_outcome(project, "automatic", args))
     same, text = verdict(outcomes)
     print(f"\n{table(outcomes)}\n\n{text}")
     if not same:
         raise SystemExit(1)
 
 
-def _outcome(project: Project, loop: str, args: Sequence[str], run: Run) -> Outcome:
-    experiment = Experiment(project, "parity", [*DETERMINISTIC, *args, *QUIET, "--loop", loop], where=lambda _: run)
-    experiment.check()
-    trace = record(experiment.model)
+def _outcome_if_supported(project: Project, loop: str, args: Sequence[str]) -> Outcome | None:
     try:
-        run_loop(experiment)
-    except StoppedError as stop:  # nothing is kept that could be resumed
-        raise KeyboardInterrupt from stop
-    last, best = (load_checkpoint(path)["state_dict"] for path in (run.last, run.best))
+        return _outcome(project, loop, args)
+    except InputError as error:
+        if error.not_in_this_loop is None:
+            raise
+        print(f"the {loop} loop is left out: {error.not_in_this_loop}", file=sys.stderr, flush=True)
+        return None
+
+
+def _outcome(project: Project, loop: str, args: Sequence[str]) -> Outcome:
+    print(f"training with the {loop} loop", file=sys.stderr, flush=True)
+    with TemporaryDirectory() as folder:
+        run, options = Run(Path(folder)), [*DETERMINISTIC, *args, *QUIET, "--loop", loop]
+        experiment = Experiment(project, "parity", options, where=lambda _: run)
+        experiment.check()
+        trace = record(experiment.model)
+        try:
+            run_loop(experiment)
+        except StoppedError as stop:  # nothing is kept that could be resumed
+            raise KeyboardInterrupt from stop
+        last = load_checkpoint(run.last)["state_dict"]
+        best = load_checkpoint(run.best)["state_dict"] if run.best.exists() else {}
     return Outcome(loop, trace, last, best, experiment.table.rows)
