@@ -9,7 +9,7 @@ import pytest
 from arc_light.__main__ import main
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-QUICK = ["--trainer.accelerator=cpu", "--trainer.logger=false", "--trainer.max_epochs=1"]
+QUICK = ["--trainer.accelerator=cpu", "--trainer.devices=1", "--trainer.logger=false", "--trainer.max_epochs=1"]
 QUICK += [f"--trainer.limit_{part}_batches=1" for part in ("train", "val", "test")]
 
 

@@ -1,13 +1,14 @@
 """Generated projects at work: `make lint`, `make test`, `make train`, for every pair of answers."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from projects import PAIRS, SMALLEST, label, written
+from projects import PAIRS, SMALLEST, label, run, written
 from recipes import RECIPES, read_recipe
 
 pytestmark = pytest.mark.slow
@@ -42,7 +43,7 @@ def test_own_tests(choices: dict[str, str]) -> None:
     assert not any(word in output for word in ("failed", "skipped", "error"))
 
 
-@pytest.mark.parametrize("choices", [SMALLEST, {"starting_point": "cifar10_resnet", "logger": "csv"}], ids=label)
+@pytest.mark.parametrize("choices", [SMALLEST, {"starting_point": "image_folder", "logger": "csv"}], ids=label)
 def test_the_recipes_of_the_readme_end_green(choices: dict[str, str]) -> None:
     project = installed(written(Path("leaf-counter").absolute(), **choices))
     readme = (project / "README.md").read_text()
@@ -55,16 +56,21 @@ def test_the_recipes_of_the_readme_end_green(choices: dict[str, str]) -> None:
             make(project, target, *(set(variables) - {args}), f"{args} --trainer.max_epochs 1")
     assert "All checks passed!" in make(project, "lint")
     assert " passed" in make(project, "test", "ARGS=-n 0")
+    script = readme.split("## From Python")[1].split("```python\n")[1].split("```")[0]
+    printed = run(
+        sys.executable, "-c", script, cwd=project, env={"PYTHONPATH": str(project / "src"), "PATH": ""}
+    ).stdout
+    assert float(re.search(r"'test/acc': ([\d.]+)", printed)[1]) > 0.97
 
 
-TRAINED = [SMALLEST, {"starting_point": "cifar10_resnet", "logger": "tensorboard"}, {"package_name": "q"}]
+TRAINED = [SMALLEST, {"starting_point": "image_folder", "logger": "tensorboard"}, {"package_name": "q"}]
 
 
 @pytest.mark.parametrize("choices", TRAINED, ids=label)
 def test_training(choices: dict[str, str]) -> None:
     project = installed(written(Path("leaf-counter").absolute(), **choices))
     output = make(project, "train", "ARGS=--trainer.max_epochs 1")
-    experiment = "digits_resnet" if choices.get("starting_point") == "cifar10_resnet" else "digits_mlp"
+    experiment = "digits_folder" if choices.get("starting_point") == "image_folder" else "digits_mlp"
     (run,) = (project / "runs" / experiment).iterdir()
     assert {"best.ckpt", "last.ckpt", "config.yaml", "metrics.csv"} <= {path.name for path in run.iterdir()}
     assert f"runs/{experiment}/{run.name}" in output
@@ -72,7 +78,15 @@ def test_training(choices: dict[str, str]) -> None:
 
 
 OWN = {
-    "src/{0}/utils.py": '"""Functions of mine."""\n',
+    "src/{0}/utils.py": "def double(number):\n    return 2 * number\n",
+    "src/{0}/models/deep.py": """\
+from {0}.models.mlp import MLPClassifier
+
+
+class DeepClassifier(MLPClassifier):
+    def __init__(self, **kwargs):
+        super().__init__(hidden_sizes=[64, 64, 64], **kwargs)
+""",
     "src/{0}/models/two_layers.py": '''\
 """A network of mine."""
 
@@ -124,6 +138,13 @@ model: {{class_path: TwoLayersClassifier}}
 data: {{class_path: SatelliteDataModule}}
 trainer: {{max_epochs: 2, precision: bf16-mixed}}
 """,
+    "configs/deep.yaml": """\
+model: {{class_path: DeepClassifier}}
+data: {{class_path: DigitsDataModule}}
+trainer: {{devices: 2, accelerator: gpu}}
+logger: wandb
+""",
+    "configs/longer.yaml": "trainer: {{max_epochs: 200}}  # added to an experiment\n",
     "configs/elsewhere.yaml": """\
 model: {{class_path: TwoLayersClassifier}}
 data: {{class_path: ImageFolderDataModule, init_args: {{root: data/elsewhere}}}}

@@ -19,5 +19,4 @@ def test_layers(hidden_sizes: tuple[int, ...]) -> None:
 def test_the_activation_follows_the_hidden_layer(name: str) -> None:
     network = MLP((1, 2, 2), 3, (5,), name)  # type: ignore[arg-type]  # any of the names
     images = torch.randn(6, 1, 2, 2)
-    expected = network[4](ACTIVATIONS[name]()(network[1](images.flatten(1))))
-    torch.testing.assert_close(network(images), expected)
+    torch.testing.assert_close(network(images), network[4](ACTIVATIONS[name]()(network[1](images.flatten(1)))))
