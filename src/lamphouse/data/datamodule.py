@@ -10,9 +10,10 @@ import torch
 import torch.distributed as dist
 from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
 from lightning.pytorch import LightningDataModule
+from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lamphouse.data.samples import BatchLoader, BatchSampler, SampleBatches, Samples
+from lamphouse.data.samples import BatchLoader, BatchSampler, SampleBatches, Samples, is_labels
 from lamphouse.errors import InputError
 
 
@@ -63,8 +64,9 @@ class TensorDataModule(LightningDataModule):
         if stage in {"fit", "validate"} and "train" not in self.parts:
             self.parts.update(self.load_train_and_val())
         if stage == "test" and "test" not in self.parts:
-            self.parts["test"] = self.load(train=False)
-            self.check_samples(self.parts["test"])
+            samples = self.load(train=False)
+            self.check_samples(samples)
+            self.parts["test"] = samples
         empty = [part for part, samples in self.parts.items() if not len(samples)]
         if empty:
             raise InputError(f"no samples are left for {' and '.join(empty)}: add some, at least three of a class")
@@ -76,10 +78,19 @@ class TensorDataModule(LightningDataModule):
         return dict(zip(("train", "val"), samples.split(self.val_fraction, self.seed), strict=True))
 
     def check_samples(self, samples: Samples) -> None:
-        """Check samples after loading; raise an `InputError` if inputs or targets are nan or infinite."""
+        """Check samples after loading; raise an `InputError` if values are not finite, or not what the data has."""
         for name, values in (("inputs", samples.inputs), ("targets", samples.targets)):
             if values.is_floating_point() and values.numel() and not torch.stack(values.aminmax()).isfinite().all():
                 raise InputError(f"{name}: some values are nan or infinite: replace them, or leave their samples out")
+        if (num_classes := getattr(self, "num_classes", 0)) > 1 and len(samples.targets):
+            check_labels(samples.targets, num_classes)
+        features = [part.inputs.shape[1] for part in (samples, *self.parts.values()) if is_table(part.inputs)]
+        if len({*features}) > 1:
+            raise InputError(f"inputs: {features[0]} features, but {features[1]} in another part: load the same ones")
+
+    def describe(self) -> list[str]:
+        """Return lines about the data to print at the beginning of a run."""
+        return []
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self.loader("train")
@@ -115,6 +126,27 @@ class TensorDataModule(LightningDataModule):
         if self.on_device is None and device.type == "cuda" and not self.num_workers:
             return part.nbytes < torch.cuda.mem_get_info(device)[0] / 4
         return bool(self.on_device)
+
+
+def check_labels(targets: Tensor, num_classes: int) -> None:
+    """Raise an `InputError` unless class labels, if that is what targets are, are indices of the classes."""
+    inside = 0 <= targets.min() <= targets.max() < num_classes
+    if targets.is_floating_point() and targets.ndim == 1 and inside and (targets == targets.long()).all():
+        raise InputError(f"targets: {targets.dtype}, whole numbers only: targets.long() makes labels of them")
+    if not is_labels(targets.flatten()) or targets.ndim > 2:
+        return
+    if targets.shape[1:] == (1,):
+        raise InputError(f"targets: {list(targets.shape)}: expected {[len(targets)]}: targets.squeeze(1) converts them")
+    if targets.ndim == 1 and targets.dtype not in {torch.int64, torch.uint8}:
+        raise InputError(f"targets: {targets.dtype}: expected torch.int64 for labels: targets.long() converts them")
+    if targets.ndim == 1 and not inside:
+        expected = f"0..{num_classes - 1}, the indices of the classes"
+        raise InputError(f"targets: {targets.min()}..{targets.max()}: expected {expected}: correct the labels")
+
+
+def is_table(inputs: Tensor) -> bool:
+    """Return whether inputs are rows of features."""
+    return inputs.ndim == 2 and inputs.is_floating_point()
 
 
 @cache

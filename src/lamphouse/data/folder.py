@@ -1,7 +1,6 @@
 """A data module for the user's own images, one folder per class."""
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -103,12 +102,8 @@ class ImageFolderDataModule(ImageDataModule):
         return found
 
     def prepare_data(self) -> None:
-        """Check that every class has images before any is read, and print what was found, once."""
-        if "found" not in vars(self):
-            for line in describe(self.folders, self.found):
-                print(printable(line))
-            for line in notes(self.folders, self.found, self.root):
-                print(printable(line), file=sys.stderr)
+        """Check that every class has images before any is read."""
+        self.found  # noqa: B018  # raises
 
     def setup(self, stage: str) -> None:
         if not hasattr(self, "mean"):
@@ -130,6 +125,10 @@ class ImageFolderDataModule(ImageDataModule):
             parts = super().load_train_and_val()
         self.mean, self.std = channel_statistics(parts["train"])
         return parts
+
+    def describe(self) -> list[str]:
+        lines = [*found_images(self.folders, self.found), *notes(self.folders, self.found, self.root)]
+        return [printable(line) for line in lines]
 
     def state_dict(self) -> dict[str, Any]:
         """Return what was found in the images, so that a checkpoint is enough for predictions."""
@@ -158,7 +157,7 @@ def class_folders(folder: Path) -> list[str]:
     return [entry.name for entry in sorted_entries(folder) if kind_of(entry) == "folder"]
 
 
-def describe(folders: Mapping[str, Path], found: Mapping[str, Mapping[str, FoundImages]]) -> Iterator[str]:
+def found_images(folders: Mapping[str, Path], found: Mapping[str, Mapping[str, FoundImages]]) -> Iterator[str]:
     """Count the images of each folder and class."""
     for part, by_class in found.items():
         counts = {name: len(images.files) for name, images in by_class.items()}
@@ -176,10 +175,10 @@ def notes(folders: Mapping[str, Path], found: Mapping[str, Mapping[str, FoundIma
     for folder in {root, *folders.values()}:
         skipped.update(kind_of(entry) for entry in sorted_entries(folder) if Path(entry.path) not in taken)
     if skipped:
-        yield f"note: {root}: skipped: {listed({OUTSIDE.get(kind, kind): n for kind, n in sorted(skipped.items())})}"
+        yield f"{root}: skipped: {listed({OUTSIDE.get(kind, kind): n for kind, n in sorted(skipped.items())})}"
     parts = [title for part, title in TITLES.items() if part == "train" or part not in folders]
     if few := {name: len(i.files) for name, i in found["train"].items() if len(i.files) < len(parts)}:
-        yield f"note: {root}: too few images to be in each of {', '.join(parts)}: {listed(few)}"
+        yield f"{root}: too few images to be in each of {', '.join(parts)}: {listed(few)}"
 
 
 def listed(counts: Mapping[str, int]) -> str:

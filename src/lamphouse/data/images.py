@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from lamphouse.data.augment import Augmentation
 from lamphouse.data.datamodule import TensorDataModule
 from lamphouse.data.image_files import read_image
-from lamphouse.data.samples import Batch, Samples, is_labels
+from lamphouse.data.samples import Batch, Samples
 from lamphouse.errors import InputError
 
 
@@ -39,18 +39,44 @@ class ImageDataModule(TensorDataModule):
     def num_classes(self) -> int:
         return len(self.classes)
 
+    def setup(self, stage: str) -> None:
+        super().setup(stage)
+        for name in ("mean", "std"):
+            values, channels = getattr(self, name), self.input_shape[0]
+            if len(values) not in {1, channels} or not all(0 <= value <= 1 for value in values) or 0 in self.std:
+                expected = f"a number 0..1 for each of {channels} channels, std above 0"
+                raise InputError(f"{name}: {list(values)}: expected {expected}: divide those of values 0..255 by 255")
+
     def check_samples(self, samples: Samples) -> None:
         super().check_samples(samples)
-        inputs, targets = samples.inputs, samples.targets
-        if inputs.dtype != torch.uint8 or inputs.shape[1:] != tuple(self.input_shape):
-            expected = f"torch.uint8 {[len(inputs), *self.input_shape]}: (images * 255).round().byte() converts 0..1"
-            raise InputError(f"inputs: {inputs.dtype} {list(inputs.shape)}: expected {expected}")
-        if is_labels(targets) and len(targets) and not 0 <= targets.min() <= targets.max() < self.num_classes:
-            expected = f"0..{self.num_classes - 1}, the indices of the classes"
-            raise InputError(f"targets: {targets.min()}..{targets.max()}: expected {expected}: correct the labels")
+        self.check_inputs(samples.inputs)
+        targets = samples.targets
+        if len(samples.inputs) and samples.inputs.max() == 1:
+            raise InputError("inputs: 0..1: expected 0..255: multiply the images by 255")
         if self.augment and targets.ndim > 2:
             reason = f"images would change without their targets, {list(targets.shape)}"
             raise InputError(f"--data.augment: {reason}: leave the option out")
+
+    def check_inputs(self, inputs: Tensor) -> None:
+        """Raise an `InputError`, with a way to convert them, unless inputs are uint8 [N, C, H, W]."""
+        channels, *size = self.input_shape
+        expected = [len(inputs), channels, *size]
+        if list(inputs.shape) == expected and inputs.dtype == torch.uint8:
+            return
+        way_out = "scale them to 0..255"
+        if list(inputs.shape[1:]) == [*size, channels]:
+            way_out = "images.permute(0, 3, 1, 2) puts the channels first"
+        elif list(inputs.shape[1:]) == size and channels == 1:
+            way_out = "images.unsqueeze(1) adds the channel"
+        elif list(inputs.shape) != expected:
+            way_out = "resize them, or correct the input_shape of the data"
+        elif inputs.is_floating_point() and 0 <= inputs.min() <= inputs.max() <= 1:
+            way_out = "(images * 255).round().byte() converts 0..1"
+        elif 0 <= inputs.min() <= inputs.max() <= 255:
+            way_out = (
+                "images.round().byte() converts 0..255" if inputs.is_floating_point() else "images.byte() converts"
+            )
+        raise InputError(f"inputs: {inputs.dtype} {list(inputs.shape)}: expected torch.uint8 {expected}: {way_out}")
 
     def check_augmentations(self) -> Tensor:
         """Return an augmented training image, float32 [1, C, H, W]; raise an `InputError` if that fails."""

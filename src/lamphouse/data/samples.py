@@ -32,7 +32,7 @@ class Samples:
         rows: which of them belong to this part, int64 [N]; None for all.
 
     Raises:
-        InputError: inputs and targets differ in number.
+        InputError: inputs or targets are no tensors of samples, or differ in number.
     """
 
     inputs: Tensor
@@ -40,6 +40,11 @@ class Samples:
     rows: Tensor | None = None
 
     def __post_init__(self) -> None:
+        for name, values in (("inputs", self.inputs), ("targets", self.targets)):
+            if not isinstance(values, Tensor):
+                raise InputError(f"{name}: {type(values).__name__}: expected a tensor: torch.as_tensor converts arrays")
+            if not values.ndim:
+                raise InputError(f"{name}: a single number: expected one for each sample, or more")
         if len(self.inputs) != len(self.targets):
             raise InputError(f"targets: {len(self.targets)} for {len(self.inputs)} inputs: give each input one target")
 

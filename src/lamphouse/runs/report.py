@@ -22,6 +22,8 @@ def print_header(
     parameters = sum(parameter.numel() for parameter in model.parameters())
     where = f"{trainer.strategy.root_device}, {trainer.precision}, run {run.name}"
     print(f"{title} of {parameters:,} parameters on {data_text(data)}, {where}")
+    for line in data.describe() if isinstance(data, TensorDataModule) else ():
+        print(line)
     print(f"machine: {machine}", flush=True)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
@@ -126,6 +127,9 @@ def test_labels_are_split_by_class_and_follow_from_the_seed() -> None:
 
 BAD = {
     "numbers differ": (torch.zeros(9, 2), torch.zeros(8), "targets: 8 for 9 inputs: give each input one target"),
+    "an array": (np.zeros((9, 2)), torch.zeros(9), "inputs: ndarray: expected a tensor: torch.as_tensor converts"),
+    "a list": (torch.zeros(9, 2), [0] * 9, "targets: list: expected a tensor"),
+    "a number": (torch.zeros(9, 2), torch.tensor(1), "targets: a single number: expected one for each sample"),
     "nan in inputs": (torch.tensor([[0.0], [float("nan")], [1.0]]), torch.zeros(3), "inputs: some values are nan"),
     "inf in targets": (
         torch.zeros(3, 1),
@@ -145,6 +149,22 @@ def test_bad_samples_are_refused_in_one_line(inputs: Tensor, targets: Tensor, me
 
     with pytest.raises(InputError, match=rf"\A{message}.*\Z"):
         Bad().setup("fit")
+
+
+def test_labels_and_features_are_those_of_every_part() -> None:
+    class Table(TensorDataModule):
+        num_classes, features = 3, 4
+
+        def load(self, train: bool) -> Samples:
+            return Samples(torch.rand(9, 4 if train else self.features), torch.arange(9) % (3 if train else 4))
+
+    data = Table()
+    data.setup("fit")
+    with pytest.raises(InputError, match=r"\Atargets: 0..3: expected 0..2, the indices of the classes: correct"):
+        data.setup("test")
+    data.features, data.num_classes = 5, 4
+    with pytest.raises(InputError, match=r"\Ainputs: 5 features, but 4 in another part: load the same ones\Z"):
+        data.setup("test")
 
 
 def test_large_values_are_finite() -> None:

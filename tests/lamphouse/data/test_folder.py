@@ -92,7 +92,7 @@ def test_grey_images() -> None:
     assert data.parts["train"][:][0].shape[1:] == (1, 8, 8)
 
 
-def test_what_was_found_and_skipped_is_printed_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_found_and_skipped_is_described() -> None:
     root = write_folder(Path("images"))
     for name in ("dog/below/1.gif", ".thumbnails/1.png", "cat/._1.png", "loose.png", "emu/1.png", "emu/2.png"):
         write_image(root / "image.png").rename(write_image(root / name))
@@ -100,22 +100,20 @@ def test_what_was_found_and_skipped_is_printed_once(capsys: pytest.CaptureFixtur
         (root / name).write_text("no image")
     (root / "dog" / "below" / "back").symlink_to("..", target_is_directory=True)
     data = fitted(root)
-    data.prepare_data()
     assert data.classes == ["cat", "dog", "emu"]
     assert sum(len(part) for part in data.parts.values()) == 10 + 11 + 2
-    out, err = capsys.readouterr()
-    assert out == "images: 23 images, 1 of them in folders within; classes: cat 10, dog 11, emu 2\n"
-    assert err.splitlines() == [
-        "note: images: skipped: .heic 1, .txt 1, hidden 2, images outside the folders of classes 1, no extension 1",
-        "note: images: too few images to be in each of training, validation, test: emu 2",
+    assert data.describe() == [
+        "images: 23 images, 1 of them in folders within; classes: cat 10, dog 11, emu 2",
+        "images: skipped: .heic 1, .txt 1, hidden 2, images outside the folders of classes 1, no extension 1",
+        "images: too few images to be in each of training, validation, test: emu 2",
     ]
 
 
 @pytest.mark.parametrize("names", [("train", "valid", "test"), ("Training", "validation", "TEST")])
-def test_parts_have_other_names(names: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_parts_have_other_names(names: tuple[str, ...]) -> None:
     data = fitted(split_layout(Path("images"), dict(zip((*names, "more"), (8, 3, 2, 2), strict=True))))
     assert {part: len(images) for part, images in data.parts.items()} == {"train": 16, "val": 6, "test": 4}
-    assert "note: images: skipped: other folders 1\n" in capsys.readouterr().err
+    assert data.describe()[-1] == "images: skipped: other folders 1"
 
 
 def test_all_bad_files_of_all_parts_are_listed(capsys: pytest.CaptureFixture[str]) -> None:

@@ -151,12 +151,25 @@ def test_images_are_flipped_in_every_other_epoch() -> None:
 
 IMAGES = torch.zeros(6, 3, 4, 5, dtype=torch.uint8)
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
-WAY_OUT = r"expected torch.uint8 \[6, 3, 4, 5\]: \(images \* 255\)"
+EXPECTED = r"expected torch.uint8 \[6, 3, 4, 5\]"
 BAD = {
-    "floats": (IMAGES / 255, LABELS, rf"inputs: torch.float32 \[6, 3, 4, 5\]: {WAY_OUT}"),
-    "channels last": (IMAGES.permute(0, 2, 3, 1), LABELS, rf"inputs: torch.uint8 \[6, 4, 5, 3\]: {WAY_OUT}"),
+    "floats": (IMAGES / 255, LABELS, rf"inputs: torch.float32 \[6, 3, 4, 5\]: {EXPECTED}: \(images \* 255\)"),
+    "large floats": (IMAGES + 254.0, LABELS, rf"inputs: torch.float32 .*: {EXPECTED}: images.round\(\).byte\(\)"),
+    "normalised": (IMAGES - 1.5, LABELS, rf"inputs: torch.float32 .*: {EXPECTED}: scale them to 0..255"),
+    "integers": (IMAGES.int(), LABELS, rf"inputs: torch.int32 .*: {EXPECTED}: images.byte\(\) converts"),
+    "sixteen bits": (IMAGES.int() + 256, LABELS, rf"inputs: torch.int32 .*: {EXPECTED}: scale them to 0..255"),
+    "bytes 0..1": (IMAGES + 1, LABELS, "inputs: 0..1: expected 0..255: multiply"),
+    "channels last": (
+        IMAGES.permute(0, 2, 3, 1),
+        LABELS,
+        rf"inputs: torch.uint8 \[6, 4, 5, 3\]: {EXPECTED}: images.permute\(0, 3, 1, 2\)",
+    ),
+    "another size": (IMAGES[..., 1:], LABELS, rf"inputs: torch.uint8 .*: {EXPECTED}: resize them"),
     "labels from 1": (IMAGES, LABELS + 1, r"targets: 1\.\.3: expected 0\.\.2"),
     "negative label": (IMAGES, LABELS - 1, r"targets: -1\.\.1: expected 0\.\.2"),
+    "short labels": (IMAGES, LABELS.int(), r"targets: torch.int32: expected torch.int64 .*: targets.long\(\)"),
+    "floating labels": (IMAGES, LABELS.float(), r"targets: torch.float32, whole numbers only: targets.long\(\)"),
+    "a column": (IMAGES, LABELS[:, None], r"targets: \[6, 1\]: expected \[6\]: targets.squeeze\(1\)"),
     "infinite targets": (IMAGES, LABELS / 0, "targets: some values are nan or infinite"),
     "masks": (IMAGES, IMAGES[:, 0].long(), r"--data.augment: images would change without their targets, \[6, 4, 5\]"),
 }
@@ -174,6 +187,26 @@ def of(images: Tensor, targets: Tensor, **options: Any) -> Noise:
 def test_bad_images_and_targets_are_refused_in_one_line(images: Tensor, targets: Tensor, message: str) -> None:
     with pytest.raises(InputError, match=rf"\A{message}.*\Z"):
         of(images, targets, augment=EVERYTHING).setup("fit")
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "message"),
+    [
+        (
+            (125.3, 123.0, 113.9),
+            (0.2, 0.2, 0.2),
+            r"mean: \[125.3, 123.0, 113.9\]: expected a number 0..1 .* 3 channels",
+        ),
+        ((0.5, 0.4, 0.3), (0.2, 0.2, 0.0), "mean: .*std above 0"),
+        ((0.5, 0.4), (0.2, 0.2), "mean: .*for each of 3 channels"),
+        ((0.5,), (58.0,), r"std: \[58.0\]: expected .*divide"),
+    ],
+)
+def test_bad_statistics_are_refused(mean: tuple[float, ...], std: tuple[float, ...], message: str) -> None:
+    data = Noise()
+    data.mean, data.std = mean, std  # type: ignore[assignment]  # their number is wrong
+    with pytest.raises(InputError, match=rf"\A{message}.*\Z"):
+        data.setup("fit")
 
 
 def test_masks_and_values_are_targets() -> None:

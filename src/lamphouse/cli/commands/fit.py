@@ -100,7 +100,7 @@ def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
             trainer.test(model, data, ckpt_path=first, weights_only=True, verbose=False)
     except MisconfigurationException as error:
         raise InputError(explain_training(error) or first_plain_message(error)) from error
-    except (RuntimeError, ValueError) as error:
+    except (IndexError, RuntimeError, ValueError) as error:
         if explanation := explain_training(error):
             raise InputError(explanation) from error
         raise
