@@ -1,6 +1,7 @@
 """What a run prints at its beginning and at its end."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -11,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lamphouse.data import ImageDataModule, TensorDataModule
 from lamphouse.runs.directory import Run
 
+NO_METRICS = {"epoch", "step", "lr", "images_per_second", "seconds"}  # columns of metrics.csv
 PARTS = {"train": "train", "val": "validation", "test": "test"}
 
 
@@ -62,7 +64,8 @@ def print_summary(
     if not epochs:
         return {}  # fast_dev_run logs nothing
     reached = best_row(rows, best)
-    metrics = {name: float(value) for name, value in {**reached, **_tested(rows[-1])}.items() if "/" in name}
+    measured = {name: value for name, value in {**reached, **_tested(rows[-1])}.items() if name not in NO_METRICS}
+    metrics = {name: float(value) for name, value in measured.items()}
     print_metrics(metrics)
     throughput = median([float(row["images_per_second"]) for row in epochs if "images_per_second" in row] or [0])
     within = "" if "images_per_second" in reached else f", step {reached['step']}"
@@ -74,16 +77,23 @@ def print_summary(
 
 
 def _tested(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name.startswith("test/")}
+    return {name: value for name, value in row.items() if name.startswith("test")}
 
 
-def print_metrics(values: Mapping[str, float]) -> None:
-    """Print a table of metrics, named such as "val/loss", with a row for each part of the data."""
-    names = list(dict.fromkeys(name.partition("/")[2] for name in values if name.partition("/")[0] in PARTS))
-    width = max([10, *(len(name) + 2 for name in names)])
-    print(f"\n{'':<12}" + "".join(f"{name:>{width}}" for name in names))
-    for part, title in PARTS.items():
-        if any(name.startswith(f"{part}/") for name in values):
-            found = [values.get(f"{part}/{name}") for name in names]
-            texts = ["" if value is None else f"{value:.4f}" for value in found]
-            print(f"{title:<12}" + "".join(f"{text:>{width}}" for text in texts))
+def print_metrics(values: Mapping[str, float], counts: Mapping[str, str] | None = None) -> None:
+    """Print a table of metrics, named such as "val/loss" or "val_loss", with a row for each part of the data.
+
+    `counts` says for each part on how many samples they were measured; other metrics are printed one by one.
+    """
+    found = {name: re.fullmatch(r"(train|val|test)[/_](.+)", name) for name in values}
+    cells = {(match[1], match[2]): f"{values[name]:.4f}" for name, match in found.items() if match}
+    for part, count in (counts or {}).items():
+        cells[part, "measured on"] = count
+    names = list(dict.fromkeys(name for _, name in cells))
+    longest = {name: max(len(text) for (_, of), text in cells.items() if of == name) for name in names}
+    widths = {name: max(10, len(name) + 2, longest[name] + 2) for name in names}
+    print(f"\n{'':<12}" + "".join(f"{name:>{widths[name]}}" for name in names))
+    for part in [part for part in PARTS if any(part == of for of, _ in cells)]:
+        print(f"{PARTS[part]:<12}" + "".join(f"{cells.get((part, name), ''):>{widths[name]}}" for name in names))
+    for name in [name for name, match in found.items() if not match]:
+        print(f"{name:<12}{values[name]:>10.4f}")

@@ -1,26 +1,92 @@
 """Measure a run's checkpoint on the validation and test sets."""
 
+import json
+import os
+import sys
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
+import torch
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+
+from lamphouse.callbacks import samples_of
 from lamphouse.checkpoints.files import load_checkpoint, loading
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import RunParser
 from lamphouse.cli.project import Project
-from lamphouse.runs.report import print_metrics
+from lamphouse.data import TensorDataModule
+from lamphouse.files import write_whole
+from lamphouse.runs.report import print_metrics, unit
 
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Print and return the metrics of a checkpoint; options of the experiment can be overridden."""
-    description = "Measure a run's checkpoint; further options are those of fit."
+    description = "Measure a run's checkpoint, and write evaluation.json; further options are those of fit."
     options, run, rest = RunParser(project, "evaluate", description, checkpoint=True).parse_run(args)
     path, checkpoint = options.checkpoint, load_checkpoint(options.checkpoint)
     experiment = Experiment(project, "evaluate", ["-c", str(run.config), *rest])
     experiment.check_weights(checkpoint, path)
     experiment.load_data()
-    model, data = experiment.model, experiment.datamodule
+    model, data, trainer = experiment.model, experiment.datamodule, experiment.trainer
+    trainer.callbacks.append(samples := SampleCount())  # type: ignore[attr-defined]  # set by a connector
     values: dict[str, float] = {}
     with loading(path):
-        for evaluate in (experiment.trainer.validate, experiment.trainer.test):
+        for evaluate in (trainer.validate, trainer.test):
             values |= evaluate(model, data, ckpt_path=str(path), weights_only=True, verbose=False)[0]
-    print_metrics(values)
+    if trainer.is_global_zero:
+        measured = {"epoch": checkpoint["epoch"], "steps": checkpoint["global_step"], "samples": dict(samples.counts)}
+        print(f"run         {os.path.relpath(run.path)}")
+        print(f"checkpoint  {path.name}, epoch {measured['epoch']}, {measured['steps']:,} steps")
+        print_metrics(values, samples.texts(data))
+        write(run.path / "evaluation.json", path, {**measured, "options": rest, "metrics": values})
     return values
+
+
+def write(file: Path, checkpoint: Path, measured: dict[str, Any]) -> None:
+    """Write what was measured beside the results of the run's other checkpoints; say so if that is impossible."""
+    results: dict[str, Any] = {}
+    with suppress(OSError, ValueError):
+        results = dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    name = checkpoint.name if checkpoint.resolve().parent == file.resolve().parent else str(checkpoint.resolve())
+    try:
+        write_whole(file, json.dumps({**results, name: measured}, indent=2) + "\n")
+        print(f"\nwritten to {os.path.relpath(file)}")
+    except OSError as error:
+        print(f"warning: {os.path.relpath(file)}: not written: {error.strerror}", file=sys.stderr)
+
+
+class SampleCount(Callback):
+    """Counts the samples that each part of the data was measured on, in all processes."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.counts["test" if trainer.testing else "val"] += samples_of(batch)
+
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        part = "test" if trainer.testing else "val"
+        count = torch.tensor(self.counts[part], device=pl_module.device)
+        self.counts[part] = int(trainer.strategy.reduce(count, reduce_op="sum"))
+
+    on_test_end = on_validation_end
+
+    def texts(self, data: LightningDataModule) -> dict[str, str]:
+        """Say how many samples were measured, and of how many, if that is less."""
+        parts = data.parts if isinstance(data, TensorDataModule) else {}
+        sizes = {part: max(count, len(parts.get(part, ()))) for part, count in self.counts.items()}
+        of = {part: "" if size == self.counts[part] else f" of {size:,}" for part, size in sizes.items()}
+        return {part: f"{count:,}{of[part]} {unit(data)}" for part, count in self.counts.items()}

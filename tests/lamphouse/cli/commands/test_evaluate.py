@@ -1,6 +1,8 @@
 """`evaluate`: a run's directory is enough."""
 
 import csv
+import errno
+import json
 import os
 import shutil
 import signal
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 from conftest import Outcome
 
+from lamphouse.checkpoints import load_checkpoint
 from arc_light.classification import Classifier
 
 Command = Callable[..., Outcome]
@@ -30,16 +33,51 @@ def test_measures_what_fit_measured(arc: Command, trained: Path) -> None:
     before = {path: path.read_bytes() for path in trained.iterdir()}
     outcome = arc("evaluate", "--run", trained)
     assert (outcome.status, outcome.err) == (0, "")
-    assert table(outcome)["test"] == as_measured(trained)
-    assert set(table(outcome)) == {"loss", "validation", "test"}
-    assert {path: path.read_bytes() for path in trained.iterdir()} == before
+    assert table(outcome)["test"] == (*as_measured(trained), "359", "images")
+    best = load_checkpoint(trained / "best.ckpt")
+    assert table(outcome)["run"] == (str(trained),)
+    assert table(outcome)["checkpoint"] == (
+        "best.ckpt,",
+        "epoch",
+        f"{best['epoch']},",
+        f"{best['global_step']}",
+        "steps",
+    )
+    result = trained / "evaluation.json"
+    assert {path: path.read_bytes() for path in trained.iterdir() if path != result} == before
+    measured = json.loads(result.read_text())["best.ckpt"]
+    assert measured["samples"] == {"val": 143, "test": 359}
+    assert f"{measured['metrics']['test/acc']:.4f}" == as_measured(trained)[1]
+
+
+def test_each_checkpoint_keeps_its_results_and_a_part_of_the_data_is_named(arc: Command, trained: Path) -> None:
+    arc("evaluate", "--run", trained, "--checkpoint=last")
+    outcome = arc("evaluate", "--run", trained, "--trainer.limit_test_batches=2")
+    assert table(outcome)["test"][-4:] == ("128", "of", "359", "images")
+    results = json.loads((trained / "evaluation.json").read_text())
+    assert {name: result["options"] for name, result in results.items()} == {
+        "last.ckpt": [],
+        "best.ckpt": ["--trainer.limit_test_batches=2"],
+    }
+
+
+def test_a_run_that_cannot_be_written_to_is_measured(
+    arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("lamphouse.cli.commands.evaluate.write_whole", refuse)
+    outcome = arc("evaluate", "--run", trained)
+    assert (outcome.status, outcome.err.count("\n")) == (0, 1)
+    assert "evaluation.json: not written: Read-only" in outcome.err
 
 
 @pytest.mark.parametrize("where", [[], ["--run=runs/digits_mlp"], ["--run=runs"]])
 def test_the_newest_run_is_the_default(arc: Command, trained: Path, where: list[str]) -> None:
     shutil.copytree(trained, trained.with_name("20000101-000000-aaaaaa"))
     (trained.with_name("20000101-000000-aaaaaa") / "best.ckpt").unlink()  # were it taken, it would fail
-    assert table(arc("evaluate", *where))["test"] == as_measured(trained)
+    assert table(arc("evaluate", *where))["test"][:2] == as_measured(trained)
 
 
 def test_a_moved_run_is_enough(arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,7 +85,7 @@ def test_a_moved_run_is_enough(arc: Command, trained: Path, monkeypatch: pytest.
     Path("elsewhere").mkdir()
     shutil.move(trained, Path("elsewhere", "my run"))
     monkeypatch.chdir("elsewhere")
-    assert table(arc("evaluate", "--run", "my run"))["test"] == expected
+    assert table(arc("evaluate", "--run", "my run"))["test"][:2] == expected
 
 
 @pytest.mark.parametrize("checkpoint", ["best", "last", "file"])
