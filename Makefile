@@ -83,6 +83,8 @@ resume: $(READY) ## continue a RUN, for example with ARGS="--trainer.max_epochs 
 parity: $(READY) ## train an EXPERIMENT with three loops and compare every bit
 	@$(RUN_PYTHON) parity $(OPTIONS) $(ARGS)
 # [/part:loops]
+new-experiment new-model new-data new-task: $(READY) ## write files that a new one begins with: NAME=my_own
+	@$(RUN_PYTHON) new $(@:new-%=%) "$(NAME)" --like configs/$(EXPERIMENT).yaml
 test test-slow: export OMP_WAIT_POLICY ?= passive# for there are more threads than cores
 test: $(READY) ## run the fast tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" $(ARGS)

@@ -19,6 +19,7 @@ COMMANDS = {
     "predict": "classify image files",
     "export": "write a run's model to an ONNX, torch.export or safetensors file",
     "demo": "serve a page that classifies what is drawn or dropped on it, with a run's model",
+    "new": "write the files of a new model, data set, task or experiment, to begin with",
     "show": "print every option of an experiment, and where its value comes from",
     "tune": "find the largest batch size that fits into memory, and a learning rate to start from",
     "parity": "train with every training loop and compare the results bit by bit",

@@ -1,0 +1,73 @@
+"""Write the files of a new model, data set, task or experiment, to begin with."""
+
+import argparse
+import os
+import re
+from collections.abc import Sequence
+from keyword import iskeyword
+from pathlib import Path
+from typing import NoReturn
+
+from lamphouse.cli.checks.yaml_files import read_file
+from lamphouse.cli.project import Project
+from lamphouse.errors import InputError
+from lamphouse.files import write_whole
+
+TEMPLATES = Path(__file__).parents[1] / "new"
+COPY = ""  # in the place of a template: the experiment that a new one is like
+FILES = {
+    "experiment": {"configs/NAME.yaml": COPY},
+    "model": {"src/PACKAGE/models/NAME.py": "model", "tests/PACKAGE/models/test_NAME.py": "test_model"},
+    "data": {
+        "src/PACKAGE/data/NAME.py": "data",
+        "tests/PACKAGE/data/test_NAME.py": "test_data",
+        "configs/NAME.yaml": "data_experiment",
+    },
+    "task": {
+        "src/PACKAGE/models/NAME.py": "task",
+        "src/PACKAGE/data/NAME.py": "table",
+        "tests/PACKAGE/models/test_NAME.py": "test_task",
+        "configs/NAME.yaml": "task_experiment",
+    },
+}
+SUFFIXES = {"model": "Classifier", "data": "DataModule", "task": "Regressor", "experiment": ""}  # of the class
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises instead of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message.removeprefix('argument ')}; see --help for every option")
+
+
+def main(project: Project, args: Sequence[str]) -> None:
+    """Write files that train and pass their tests as they are; none is overwritten."""
+    parser = Parser(f"{project.program} new", description=main.__doc__, allow_abbrev=False)
+    parser.add_argument("kind", choices=list(FILES), help="what the files are of")
+    parser.add_argument("name", help="of the module and the experiment: lower case letters, digits and _")
+    parser.add_argument("--like", type=Path, required=True, help="the experiment to begin with, a YAML file")
+    options = parser.parse_args(args)
+    name, like = options.name, options.like
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or iskeyword(name):
+        raise InputError(f"name {name!r}: expected lower case letters, digits and _, a letter first")
+    words = {"PACKAGE": project.package, "NAME": name, **_classes(options.kind, name, read_file(like).get("model"))}
+    files: dict[Path, str] = {}
+    for file, template in FILES[options.kind].items():
+        text = (TEMPLATES / f"{template}.txt" if template else like).read_text(encoding="utf-8")
+        files[Path(_filled(file, words))] = _filled(text, words) if template else text
+    if existing := [str(path) for path in files if os.path.lexists(path)]:
+        raise InputError(f"name {name}: {', '.join(existing)} exists already: choose another name")
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, text)
+        print(path)
+
+
+def _classes(kind: str, name: str, model: object) -> dict[str, str]:
+    title = name.title().replace("_", "")
+    class_path = model.get("class_path") if isinstance(model, dict) else model
+    return {"CLASS": f"{title}{SUFFIXES[kind]}", "TABLE": f"{title}DataModule", "MODEL": str(class_path)}
+
+
+def _filled(text: str, words: dict[str, str]) -> str:
+    return re.sub("|".join(words), lambda found: words[found[0]], text)
