@@ -4,7 +4,7 @@ RUN ?= runs/$(EXPERIMENT)
 PYTHON ?= python3
 
 TORCH ?= $(patsubst .venv/.ready%,%,$(wildcard .venv/.ready*))# as it was set up: cpu, or nothing for the usual builds
-$(if $(filter-out cpu,$(TORCH)),$(error TORCH=$(TORCH): cpu is the only choice; without TORCH, the usual builds))
+$(if $(filter-out cpu,$(TORCH)),$(error TORCH=$(TORCH): cpu is the only choice: make setup TORCH= installs the usual builds))
 
 BIN := .venv/bin
 READY := .venv/.ready$(TORCH)
@@ -36,7 +36,7 @@ ifeq ($(TORCH),cpu)
 CPU = /^[a-z]/ { torch = /^torch(vision)?==/; cut = /^((cuda|nvidia)-|triton==)/ } \
 	!cut && (!torch || /==/) { print torch ? $$1 : $$0 }
 INSTALL = awk '$(CPU)' requirements.lock | $(SYNC) --torch-backend cpu - \
-	|| { echo "TORCH=cpu: could not be installed: make setup installs the usual builds" >&2; exit 1; }
+	|| { echo "TORCH=cpu: could not be installed, see above: make setup TORCH= installs the usual builds" >&2; exit 1; }
 else
 INSTALL = $(SYNC) --require-hashes requirements.lock
 endif
