@@ -67,6 +67,8 @@ train: $(READY) ## train and test an EXPERIMENT, with further options in ARGS
 	@$(RUN_PYTHON) fit $(FIT_OPTIONS) $(ARGS)
 show: $(READY) ## print the options of an EXPERIMENT, and where each comes from
 	@$(RUN_PYTHON) show $(FIT_OPTIONS) $(ARGS)
+doctor: $(READY) ## check an EXPERIMENT before it is trained for long
+	@$(RUN_PYTHON) doctor $(OPTIONS) $(ARGS)
 tune: $(READY) ## find the largest batch size that fits an EXPERIMENT, and a learning rate to try
 	@$(RUN_PYTHON) tune $(OPTIONS) $(ARGS)
 evaluate: $(READY) ## evaluate the best checkpoint of a RUN

@@ -25,7 +25,7 @@ LAYERS = (  # each imports only what stands above it
     {"machine", "data", "optim", "metrics"},
     {"task", "networks", "checkpoints", "runs"},
     {"callbacks", "loggers", "export"},
-    {"loops"},
+    {"loops", "doctor"},
     {"cli"},
 )
 COMMAND_LINE_ONLY = {"LightningCLI", "Namespace", "Experiment"}
