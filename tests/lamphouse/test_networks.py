@@ -160,6 +160,7 @@ def test_without_timm_one_line_says_how_to_install_it(monkeypatch: pytest.Monkey
         build_network("timm:resnet18", (1, 8, 8), 5)
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_from_the_command_line(fit: Callable[..., Outcome]) -> None:
     options = ["--model=NetworkClassifier", "--model.network=torchvision.models.mobilenet_v3_small"]
     options += ["--model.network_args.dropout=0.1", "--model.network_args.width_mult=0.2"]

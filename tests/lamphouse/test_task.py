@@ -76,7 +76,8 @@ class NextToken(Task):
 
 
 VECTORS = RandomDataset(32, 20)
-MASKS = TensorDataset(torch.randn(20, 1, 6, 6), torch.randint(2, (20, 6, 6)))
+IMAGES = torch.randn(20, 1, 6, 6)
+MASKS = TensorDataset(IMAGES, (IMAGES[:, 0] > 0).long())
 TEXTS: Any = [{"ids": torch.randint(5, (7,))} for _ in range(20)]
 TASKS: dict[str, tuple[type[Task], Any, dict[str, Any], set[str]]] = {
     "vectors": (Autoencoder, VECTORS, {"metrics": {"mse": MeanSquaredError()}}, {"loss", "mae", "mse"}),

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
 from conftest import Outcome
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -15,11 +14,6 @@ from hypothesis.strategies import SearchStrategy
 MARKER = "PWNED"  # the file that code from an input would make
 TOUCH = f"touch {MARKER}"
 LONGEST = 500  # characters of a line on stderr
-
-
-def numbers(quick: int, many: int) -> pytest.MarkDecorator:
-    """Try a few examples always, and many more where there is time."""
-    return pytest.mark.parametrize("examples", [quick, pytest.param(many, marks=pytest.mark.slow)])
 
 
 def tries(examples: int, check: Callable[..., None], **strategies: SearchStrategy[Any]) -> None:

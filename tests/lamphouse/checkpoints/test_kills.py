@@ -64,11 +64,6 @@ def kill_often(context: Any, options: list[str], kills: int, seed: int, slow_dis
     return writing
 
 
-def test_twenty_kills(context: Any) -> None:
-    writing = kill_often(context, [*fit_options("digits_mlp"), *OPTIONS], 20, 1, slow_disk=True)
-    assert writing > 0  # some of them while a checkpoint was written
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("slow_disk", [True, False])
 @pytest.mark.parametrize(

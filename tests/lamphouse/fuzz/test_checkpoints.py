@@ -14,10 +14,12 @@ import torch
 from conftest import ROOT, Outcome
 from fake_data import write_image
 from hypothesis import strategies as st
-from tries import TOUCH, assert_clear, assert_refused, damaged, numbers, replaced, tries
+from tries import TOUCH, assert_clear, assert_refused, damaged, replaced, tries
 
 from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.errors import InputError
+
+pytestmark = pytest.mark.slow
 
 Command = Callable[[bytes], Outcome]
 COMMANDS = ["evaluate", "predict", "resume"]
@@ -60,8 +62,7 @@ def saved(value: Any) -> bytes:
     return file.getvalue()
 
 
-@numbers(50, 1000)
-def test_a_damaged_file(trained: Path, examples: int) -> None:
+def test_a_damaged_file(trained: Path) -> None:
     """A flipped bit in no one's content, such as padding, changes nothing; any other is noticed."""
     path, expected = trained / "last.ckpt", load_checkpoint(trained / "last.ckpt")
 
@@ -75,12 +76,11 @@ def test_a_damaged_file(trained: Path, examples: int) -> None:
         assert list(found["state_dict"]) == list(expected["state_dict"])
         assert all(torch.equal(found["state_dict"][k], v) for k, v in expected["state_dict"].items())
 
-    tries(examples, check, content=damaged(path.read_bytes()))
+    tries(1000, check, content=damaged(path.read_bytes()))
 
 
 @pytest.mark.parametrize("read", ["predict"], indirect=True)
-@numbers(10, 75)
-def test_a_damaged_pickle_with_a_right_checksum(read: Command, trained: Path, examples: int) -> None:
+def test_a_damaged_pickle_with_a_right_checksum(read: Command, trained: Path) -> None:
     content = (trained / "best.ckpt").read_bytes()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         size = archive.getinfo(next(name for name in archive.namelist() if name.endswith("data.pkl"))).file_size
@@ -89,7 +89,7 @@ def test_a_damaged_pickle_with_a_right_checksum(read: Command, trained: Path, ex
         assert_clear(read(rewritten(content, "data.pkl", lambda pickled: replaced(pickled, changes))), "best.ckpt")
 
     places = st.tuples(st.integers(0, size - 1), st.integers(0, 255))
-    tries(examples, check, changes=st.lists(places, min_size=1, max_size=4))
+    tries(75, check, changes=st.lists(places, min_size=1, max_size=4))
 
 
 PARTS = ["epoch", "global_step", "state_dict", "hyper_parameters", "callbacks", "loops", "optimizer_states"]
@@ -98,14 +98,13 @@ JUNK = [None, -1, 2**70, float("nan"), "text", [], [1], {}, {"a": 1}, {"a": torc
 
 
 @pytest.mark.parametrize("read", COMMANDS, indirect=True)
-@numbers(3, 12)
-def test_parts_that_are_something_else(read: Command, trained: Path, examples: int) -> None:
+def test_parts_that_are_something_else(read: Command, trained: Path) -> None:
     whole = torch.load(trained / "last.ckpt", weights_only=True)
 
     def check(part: str, junk: object) -> None:
         assert_clear(read(saved({**whole, part: junk})), ".ckpt", "the run is complete")  # which one before has done
 
-    tries(examples, check, part=st.sampled_from(PARTS), junk=st.sampled_from(JUNK))
+    tries(12, check, part=st.sampled_from(PARTS), junk=st.sampled_from(JUNK))
 
 
 FORMS = {

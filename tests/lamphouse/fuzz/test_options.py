@@ -8,9 +8,12 @@ import pytest
 import yaml
 from conftest import Outcome
 from hypothesis import strategies as st
-from tries import SPECIAL, TOUCH, VALUES, assert_clear, assert_refused, at, forget_runs, numbers, taken, tries
+from tries import SPECIAL, TOUCH, VALUES, assert_clear, assert_refused, at, forget_runs, taken, tries
 
 from tests.lamphouse.fuzz.conftest import Parsed
+
+pytestmark = pytest.mark.slow
+
 
 WRITES = {"runs", "experiment", "trainer.logger"}  # name places or become another option: tried on their own
 SEEN = ["fit", "resume", "-c", "--config", "--help", "-h", "--print_config", "--model", "--data", "--trainer"]
@@ -34,8 +37,7 @@ def options(parsed: Parsed) -> list[tuple[str, str]]:
     return sorted(set(found))
 
 
-@numbers(15, 125)
-def test_a_value_is_taken_or_refused(parsed: Parsed, options: list[tuple[str, str]], examples: int) -> None:
+def test_a_value_is_taken_or_refused(parsed: Parsed, options: list[tuple[str, str]]) -> None:
     def check(option: tuple[str, str], value: str) -> None:
         name, path = option
         outcome, config = parsed(f"--{name}={value}")
@@ -45,11 +47,10 @@ def test_a_value_is_taken_or_refused(parsed: Parsed, options: list[tuple[str, st
             given = yaml.safe_load(value) if value.strip() and value.isprintable() else value
             assert taken(value, at(config, path)) or taken(given, at(config, path)), (option, value, at(config, path))
 
-    tries(examples, check, option=st.sampled_from(options), value=VALUES)
+    tries(125, check, option=st.sampled_from(options), value=VALUES)
 
 
-@numbers(3, 20)
-def test_a_misspelt_option_is_refused(parsed: Parsed, options: list[tuple[str, str]], examples: int) -> None:
+def test_a_misspelt_option_is_refused(parsed: Parsed, options: list[tuple[str, str]]) -> None:
     names = {name for name, _ in options}
 
     def check(name: str, place: int, letter: str) -> None:
@@ -59,12 +60,11 @@ def test_a_misspelt_option_is_refused(parsed: Parsed, options: list[tuple[str, s
                 assert_refused(parsed(f"--{misspelt}=1")[0])
 
     letters = st.sampled_from("abz_.-0é ")
-    tries(examples, check, name=st.sampled_from(sorted(names)), place=st.integers(0, 40), letter=letters)
+    tries(20, check, name=st.sampled_from(sorted(names)), place=st.integers(0, 40), letter=letters)
 
 
-@numbers(12, 100)
 def test_any_command_line_is_understood_or_refused(
-    arc: Callable[..., Outcome], without_training: None, options: list[tuple[str, str]], examples: int
+    arc: Callable[..., Outcome], without_training: None, options: list[tuple[str, str]]
 ) -> None:
     flags = st.sampled_from([f"--{name}" for name, _ in options])
     words = st.one_of(st.sampled_from(SEEN), flags, st.sampled_from(SPECIAL), st.text(max_size=8))
@@ -74,12 +74,11 @@ def test_any_command_line_is_understood_or_refused(
         forget_runs()
 
     commands = st.sampled_from(["fit", "resume", "evaluate", "predict"]) | st.text(max_size=8)
-    tries(examples, check, command=commands, rest=st.lists(words, max_size=6))
+    tries(100, check, command=commands, rest=st.lists(words, max_size=6))
 
 
-@numbers(4, 25)
 def test_a_name_of_an_experiment_is_that_of_its_directory(
-    fit: Callable[..., Outcome], without_training: None, examples: int, tmp_path: Any
+    fit: Callable[..., Outcome], without_training: None, tmp_path: Any
 ) -> None:
     def check(name: str) -> None:
         forget_runs()
@@ -91,7 +90,7 @@ def test_a_name_of_an_experiment_is_that_of_its_directory(
         forget_runs()
         assert [path.name for path in tmp_path.iterdir() if path.name != "hypothesis"] == []
 
-    tries(examples, check, name=VALUES | st.text("ab/.\\ ", max_size=5))
+    tries(25, check, name=VALUES | st.text("ab/.\\ ", max_size=5))
 
 
 CLASS_OPTIONS = (
@@ -115,14 +114,13 @@ NO_CLASSES = (
 )
 
 
-@numbers(10, 75)
-def test_a_class_path_names_a_class_of_the_expected_kind(parsed: Parsed, examples: int) -> None:
+def test_a_class_path_names_a_class_of_the_expected_kind(parsed: Parsed) -> None:
     def check(option: str, name: str, form: str) -> None:
         spec = f'{{"class_path": "{name}", "init_args": {{"command": "{TOUCH}", "args": ["{TOUCH}"]}}}}'
         assert_refused(parsed(f"--{option}={form.format(name=name, spec=spec)}")[0])
 
     forms = st.sampled_from(["{name}", "{spec}", "[{spec}]"])
-    tries(examples, check, option=st.sampled_from(CLASS_OPTIONS), name=st.sampled_from(NO_CLASSES), form=forms)
+    tries(75, check, option=st.sampled_from(CLASS_OPTIONS), name=st.sampled_from(NO_CLASSES), form=forms)
 
 
 def test_what_comes_with_python_is_not_even_imported(parsed: Parsed, monkeypatch: pytest.MonkeyPatch) -> None:

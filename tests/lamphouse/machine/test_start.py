@@ -90,6 +90,7 @@ def test_output_that_cannot_be_written_is_a_failure() -> None:
     assert done.returncode == 120  # Python's own
 
 
+@pytest.mark.slow
 def test_a_fit_imports_nothing_that_it_does_not_use() -> None:
     done = python(FIT, args=["fit", *fit_options("digits_mlp")])
     assert done.returncode == 0, done.stderr

@@ -299,6 +299,7 @@ def test_the_default_experiment_reaches_what_the_readme_says(capsys: pytest.Capt
     assert "best epoch" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_without_a_compiler_nothing_is_compiled(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch._inductor.config.cpp.cxx", (None, "none/g++"))
     outcome = fit("--model.compile=true")
