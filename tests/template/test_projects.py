@@ -3,7 +3,6 @@
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -26,12 +25,11 @@ def installed(project: Path) -> Path:
     return project
 
 
-def make(project: Path, *words: str) -> str:
+def make(project: Path, *words: str, command: str = "make") -> str:
     """Run make in a project, with one thread and without settings of ours, and return its output."""
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "WANDB", "MAKE"))}
     own |= {"PYTHONPATH": str(project / "src"), "OMP_NUM_THREADS": "1", "HOME": str(project.parent)}
-    done = subprocess.run(["make", *words], cwd=project, env=own, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = run(command, *words, cwd=project, env=own)
     return done.stdout + done.stderr
 
 
@@ -63,7 +61,15 @@ def test_the_recipes_of_the_readme_end_green(choices: dict[str, str]) -> None:
     assert float(re.search(r"'test/acc': ([\d.]+)", printed)[1]) > 0.97
 
 
-TRAINED = [SMALLEST, {"starting_point": "image_folder", "logger": "tensorboard"}, {"package_name": "q"}]
+def test_its_ci_runs_every_command_of_the_readme() -> None:
+    project = installed(written(Path("leaf-counter").absolute(), **SMALLEST))
+    shown = re.findall(r"^\$ .*?(?= +#|$)", (project / "README.md").read_text(), re.M)
+    output = re.sub(r"(?<==)\S+photo.png", "photo.png", make(project, ".ci/run", command="bash"))
+    assert len(shown) > 7
+    assert [line for line in output.splitlines() if line.startswith("$ ")] == shown
+
+
+TRAINED = [{"starting_point": "image_folder", "logger": "tensorboard"}, {"package_name": "q"}]
 
 
 @pytest.mark.parametrize("choices", TRAINED, ids=label)
