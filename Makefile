@@ -75,6 +75,8 @@ evaluate: $(READY) ## evaluate the best checkpoint of a RUN
 	@$(RUN_PYTHON) evaluate --run "$(RUN)" $(ARGS)
 predict: $(READY) ## classify INPUT, an image or a folder of images, with a RUN
 	@$(RUN_PYTHON) predict --run "$(RUN)" --input "$(INPUT)" $(ARGS)
+report: $(READY) ## write report.html, the page of a RUN
+	@$(RUN_PYTHON) report --run "$(RUN)" $(ARGS)
 demo: $(READY) ## classify images with a RUN's model on a page in the browser
 	@$(RUN_PYTHON) demo --run "$(RUN)" $(ARGS)
 export: $(READY) ## write a RUN's model to a file in a FORMAT: onnx, pt2 or safetensors

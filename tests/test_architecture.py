@@ -24,7 +24,7 @@ LAYERS = (  # each imports only what stands above it
     {"errors", "files"},
     {"machine", "data", "optim", "metrics"},
     {"task", "networks", "checkpoints", "runs"},
-    {"callbacks", "loggers", "export"},
+    {"callbacks", "loggers", "export", "pages"},
     {"loops", "doctor"},
     {"cli"},
 )

@@ -53,6 +53,13 @@ class Browser:
         element = self._post("element", using="css selector", value=selector)[ELEMENT]
         self._post(f"element/{element}/value", text=str(path))
 
+    def emulate(self, width: int, scheme: str) -> None:
+        """Show pages at a width in pixels, in a "light" or "dark" color scheme."""
+        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+        self._post("goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=metrics)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._post("goog/cdp/execute", cmd="Emulation.setEmulatedMedia", params={"features": features})
+
     def complaints(self) -> list[str]:
         """Return what is on the console."""
         return [entry["message"] for entry in self._post("se/log", type="browser")]

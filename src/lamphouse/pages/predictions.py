@@ -1,0 +1,75 @@
+"""What a classifier predicts for a part of the data, and what follows from it."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.functional.classification import (
+    multiclass_calibration_error,
+    multiclass_confusion_matrix,
+    multiclass_f1_score,
+)
+
+BINS = 10  # of confidence, for the calibration
+MOST_MISTAKES = 64
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities, float32 [N, C], and labels, int64 [N], of samples, and the names of the classes."""
+
+    probabilities: Tensor
+    labels: Tensor
+    classes: Sequence[str]
+
+    @property
+    def confusion(self) -> Tensor:
+        """Count the samples of each class, by row, that are taken for each class, int64 [C, C]."""
+        return multiclass_confusion_matrix(self.probabilities, self.labels, len(self.classes))
+
+    @property
+    def calibration_error(self) -> float:
+        """The expected calibration error (Guo et al. 2017, arXiv:1706.04599, section 2)."""
+        return float(multiclass_calibration_error(self.probabilities, self.labels, len(self.classes), BINS))
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return count, accuracy and F1 score of each class."""
+        counts = self.confusion.sum(1)
+        f1 = multiclass_f1_score(self.probabilities, self.labels, len(self.classes), average="none")
+        accuracy = self.confusion.diag() / counts.clamp(min=1)
+        columns = zip(self.classes, counts.tolist(), accuracy.tolist(), f1.tolist(), strict=True)
+        return [{"name": name, "count": n, "accuracy": a, "f1": f} for name, n, a, f in columns]
+
+    def reliability(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mean confidence, accuracy and count of the samples in each bin of confidence, float32 [BINS] each."""
+        confidence, predicted = self.probabilities.max(1)
+        bins = (confidence * BINS).long().clamp(max=BINS - 1)
+        counts = bins.bincount(minlength=BINS).float()
+        sums = [bins.bincount(values, BINS).float() for values in (confidence, (predicted == self.labels).float())]
+        return sums[0] / counts.clamp(min=1), sums[1] / counts.clamp(min=1), counts
+
+    def mistakes(self) -> list[dict[str, Any]]:
+        """Return the most confident mistakes: index, label, prediction and its probability."""
+        confidence, predicted = self.probabilities.max(1)
+        wrong = (predicted != self.labels).nonzero().flatten()
+        chosen = wrong[confidence[wrong].argsort(descending=True, stable=True)][:MOST_MISTAKES].tolist()
+        names = [[self.classes[index] for index in indices.tolist()] for indices in (self.labels, predicted)]
+        return [
+            {"index": i, "label": names[0][i], "prediction": names[1][i], "p": float(confidence[i])} for i in chosen
+        ]
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, batches: Iterable[Any], prepare: Callable[[Any], Any], classes: Sequence[str]
+) -> Predictions:
+    """Collect the predictions of a classifier over batches, each prepared to (inputs, labels, ...)."""
+    model.eval()
+    probabilities, labels = [], []
+    for batch in batches:
+        inputs, targets = prepare(batch)[:2]
+        probabilities.append(model(inputs).float().softmax(1))
+        labels.append(targets)
+    return Predictions(torch.cat(probabilities), torch.cat(labels), classes)

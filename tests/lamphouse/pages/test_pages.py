@@ -1,0 +1,87 @@
+"""The page of a run: right figures, one file, nothing loaded, readable on any screen."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from browser import browser, needs_browser
+from conftest import Outcome
+from torch import nn
+
+from lamphouse.pages import Predictions, predict, render
+
+Command = Callable[..., Outcome]
+
+
+def test_a_page_says_what_the_run_reached(arc: Command, trained: Path) -> None:
+    summary = arc("evaluate", "--run", trained).out
+    outcome = arc("report", "--run", trained)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.out == f"written to {trained}/report.html\n"
+    page = (trained / "report.html").read_text()
+    test_row = next(line.split() for line in summary.splitlines() if line.startswith("test"))
+    assert all(f"<td>{value}</td>" in page for value in test_row if re.fullmatch(r"\d\.\d{4}", value))
+    for text in ("confusion matrix", "calibration", "learning rate", "Most confident mistakes", "best epoch"):
+        assert text in page
+    assert "<dt>model.hidden_sizes</dt><dd>[256, 256]</dd>" in page
+    assert "<dt>trainer.max_epochs</dt><dd>2</dd>" in page
+    assert "trainer.max_steps" not in page  # a default
+    assert 'src="http' not in page
+
+
+def test_a_run_without_an_epoch_is_one_line_and_the_old_page_stays(arc: Command, trained: Path) -> None:
+    arc("report", "--run", trained)
+    before = (trained / "report.html").read_bytes()
+    (trained / "metrics.csv").unlink()
+    outcome = arc("report", "--run", trained)
+    assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+    assert "no epoch yet" in outcome.err
+    assert (trained / "report.html").read_bytes() == before
+
+
+def test_what_follows_from_predictions() -> None:
+    probabilities = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
+    found = Predictions(probabilities, torch.tensor([0, 1, 1, 0]), ["cat", "dog"])
+    assert found.confusion.tolist() == [[1, 1], [1, 1]]
+    assert found.table() == [
+        {"name": "cat", "count": 2, "accuracy": 0.5, "f1": 0.5},
+        {"name": "dog", "count": 2, "accuracy": 0.5, "f1": 0.5},
+    ]
+    first, second = found.mistakes()
+    assert (first["index"], first["label"], first["prediction"]) == (1, "dog", "cat")
+    assert second["index"] == 3
+    assert found.calibration_error == pytest.approx((0.1 + 0.8 + 0.3 + 0.6) / 4)
+
+
+def test_any_module_predicts() -> None:
+    batches = [(torch.eye(3), torch.tensor([0, 1, 2])), (torch.eye(3)[:1], torch.tensor([1]))]
+    found = predict(nn.Sequential(nn.Dropout(0.9)), batches, lambda batch: batch, "abc")
+    assert found.probabilities.argmax(1).tolist() == [0, 1, 2, 0]
+    assert [mistake["index"] for mistake in found.mistakes()] == [3]
+
+
+def test_names_are_text() -> None:
+    page = render("<b>", {"test": {"acc": 1.0}}, {}, [], [{"name": "<i>", "count": 1, "accuracy": 1.0, "f1": 1.0}])
+    assert "<b>" not in page
+    assert "&lt;i&gt;" in page
+
+
+@needs_browser
+@pytest.mark.slow
+def test_in_a_browser_it_loads_nothing_and_fits(arc: Command, trained: Path) -> None:
+    arc("report", "--run", trained)
+    with browser() as page:
+        colors: dict[str, Any] = {}
+        for scheme in ("light", "dark"):
+            for width in (390, 1280):
+                page.emulate(width, scheme)
+                page.open((trained / "report.html").absolute().as_uri())
+                assert page.run("return innerWidth") == width
+                assert page.run("return document.documentElement.scrollWidth <= innerWidth")
+                assert page.run("return performance.getEntriesByType('resource').length") == 0
+            colors[scheme] = page.run("return getComputedStyle(document.querySelector('h1')).color")
+        assert colors["light"] != colors["dark"]
+        assert page.complaints() == []
