@@ -50,6 +50,6 @@ def epoch_rates(run: Process) -> Iterator[float]:
 
 def small_epochs() -> int:
     """Read the number of epochs with small images."""
-    file: Any = read_yaml((ours.CONFIGS / "cifar10_speedrun.yaml").read_text())
+    file: Any = read_yaml((ours.CONFIGS / "cifar10_speedrun.yaml").read_text("utf-8"))
     changes = [change for change in file["data"]["init_args"]["augment"] if isinstance(change, dict)]
     return next(int(change["init_args"]["epochs"]) for change in changes if change["class_path"] == "SmallFirst")

@@ -21,7 +21,7 @@ def describe() -> Iterator[str]:
 def processor() -> str:
     """Return the name of the processor, with its matrix units."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:
         return platform.processor() or platform.machine()
     name = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)

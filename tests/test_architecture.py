@@ -21,7 +21,8 @@ SOURCE = ROOT / "src"
 PROJECT, PARTS = "arc_light", "lamphouse"
 FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = (  # each imports only what stands above it
-    {"errors", "files"},
+    {"errors"},
+    {"files"},
     {"machine", "data", "optim", "metrics"},
     {"task", "networks", "checkpoints", "runs"},
     {"callbacks", "loggers", "export", "pages"},

@@ -1,5 +1,9 @@
-"""Errors that end a command with one line."""
+"""Errors that end a command with one line, and the commands that they recommend."""
 
+import shlex
+import sys
+from os.path import relpath
+from pathlib import Path
 from signal import SIGINT, Signals
 from typing import Any
 
@@ -32,3 +36,14 @@ class StoppedError(Exception):
         super().__init__(f"stopped by {signal.name}")
         # 130: what shells report after Ctrl-C; 75: EX_TEMPFAIL of sysexits.h, try again later
         self.status = 130 if signal == SIGINT else 75
+
+
+def python_command(*args: object) -> str:
+    """Write a command of this Python that can be pasted into a shell, in the working directory."""
+    return shlex.join([short_path(Path(sys.executable)), *(str(arg) for arg in args)])
+
+
+def short_path(path: Path) -> str:
+    """Write a path relative to the working directory if it is below it, and absolute otherwise."""
+    path, here = path.absolute(), Path.cwd()
+    return relpath(path) if path.is_relative_to(here) else str(path)

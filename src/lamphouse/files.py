@@ -1,11 +1,14 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and paths as users write them."""
 
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from lamphouse.errors import InputError
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -40,3 +43,30 @@ def remove_leftovers(path: Path) -> None:
     """Remove temporary files of writers that were killed; nobody else may be writing `path`."""
     for leftover in path.parent.glob(f".{path.name}.{'[0-9a-f]' * 16}"):
         leftover.unlink(missing_ok=True)
+
+
+def user_path(text: str) -> Path:
+    """Return the local path that a user means by `~/x` or `${NAME}/x`.
+
+    Raises:
+        InputError: there is no such variable or user, or the path is a URL.
+    """
+    if re.match(r"\w+://", text):
+        raise InputError(f"{text}: a URL: give a local directory, such as one where the storage is mounted")
+    return Path(expanded(text))
+
+
+def expanded(text: str) -> str:
+    """Replace a leading `~` and every `${NAME}` as a shell does.
+
+    Raises:
+        InputError: there is no such variable or user.
+    """
+    for name in re.findall(r"\$\{(\w+)\}", text):
+        if name not in os.environ:
+            raise InputError(f"{text}: the environment has no variable {name}: set it")
+    text = re.sub(r"\$\{(\w+)\}", lambda found: os.environ[found[1]], text)
+    try:
+        return str(Path(text).expanduser()) if text.startswith("~") else text
+    except RuntimeError as error:
+        raise InputError(f"{text}: no such user: write ./~ for a directory of this name") from error

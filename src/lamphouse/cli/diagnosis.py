@@ -1,7 +1,6 @@
 """Explain a training that ended in infinite numbers or nan."""
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -12,7 +11,7 @@ from lamphouse.callbacks import Position
 from lamphouse.checkpoints.files import saved_steps
 from lamphouse.cli.experiment import Experiment
 from lamphouse.data import BatchSampler, TensorDataModule
-from lamphouse.errors import NotFiniteError
+from lamphouse.errors import NotFiniteError, short_path
 from lamphouse.files import write_whole
 
 MOST_NAMED = 4  # samples in the error itself; more are listed in a file
@@ -32,7 +31,7 @@ def explaining_not_finite(experiment: Experiment) -> Iterator[None]:
     except NotFiniteError as error:
         parts = [str(error), _named_samples(experiment, error.position) if error.position else ""]
         if experiment.trainer.is_global_zero:
-            steps, last = saved_steps(experiment.run.path), os.path.relpath(experiment.run.last)
+            steps, last = saved_steps(experiment.run.path), short_path(experiment.run.last)
             kept = f"{last} is from before, with {steps} steps" if steps else "nothing was learned yet"
             parts += [ADVICE, "" if experiment.config.trainer.detect_anomaly else FINDER, kept]
         raise NotFiniteError("; ".join(filter(None, parts)), error.position) from error
@@ -68,4 +67,4 @@ def _named_samples(experiment: Experiment, position: Position) -> str:
     path = experiment.run.path / "not_finite.json"
     described = {**position._asdict(), "lr": float(position.lr), "training_samples": batch.tolist()}
     write_whole(path, json.dumps(described) + "\n")
-    return f"{text} … (all in {os.path.relpath(path)})"
+    return f"{text} … (all in {short_path(path)})"

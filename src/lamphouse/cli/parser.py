@@ -16,6 +16,7 @@ from lamphouse.cli.checks.messages import explain_parsing, first_plain_message
 from lamphouse.cli.checks.yaml_files import check_yaml
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
+from lamphouse.files import user_path
 from lamphouse.runs.directory import Run, find_run
 
 
@@ -58,7 +59,7 @@ class RunParser(argparse.ArgumentParser):
     def __init__(self, project: Project, command: str, description: str, checkpoint: bool = False) -> None:
         super().__init__(f"{project.program} {command}", description=description, allow_abbrev=False)
         which = "directory of a run, or of several, of which the newest is used (default: runs)"
-        self.add_argument("--run", type=Path, default=Path("runs"), help=which)
+        self.add_argument("--run", type=user_path, default=Path("runs"), help=which)
         if checkpoint:
             which = "best, last or a file (default: best)"
             self.add_argument("--checkpoint", default="best", help=which)
@@ -72,5 +73,5 @@ class RunParser(argparse.ArgumentParser):
         run = find_run(options.run)
         if "checkpoint" in options:
             name = options.checkpoint
-            options.checkpoint = run.path / f"{name}.ckpt" if name in {"best", "last"} else Path(name)
+            options.checkpoint = run.path / f"{name}.ckpt" if name in {"best", "last"} else user_path(name)
         return options, run, rest

@@ -11,7 +11,7 @@ from pkgutil import iter_modules
 from traceback import extract_tb
 from types import ModuleType
 
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, python_command
 
 PARTS = ("lamphouse.data", "lamphouse.optim")  # whose classes options name, too
 
@@ -24,7 +24,7 @@ class Project:
 
     @property
     def program(self) -> str:
-        return f"python -m {self.package}"
+        return python_command("-m", self.package)
 
     @property
     def directory(self) -> Path:

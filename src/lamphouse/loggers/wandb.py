@@ -16,7 +16,7 @@ import wandb
 from lightning.pytorch.loggers import WandbLogger
 from wandb.sdk.lib.module import unset_globals
 
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, python_command, short_path
 from lamphouse.files import write_whole
 from lamphouse.loggers.guard import GuardedLogger
 
@@ -57,7 +57,7 @@ def arguments(run_dir: Path, options: Mapping[str, Any], defaults: Mapping[str, 
 
 def _continued(run_dir: Path) -> dict[str, str]:
     with suppress(OSError, ValueError):
-        return dict(json.loads((run_dir / IDENTITY).read_text()))
+        return dict(json.loads((run_dir / IDENTITY).read_text("utf-8")))
     return {}
 
 
@@ -141,11 +141,12 @@ def close(logger: GuardedLogger) -> None:
     record = Path(run.settings.sync_file)
     is_complete = record.is_file() and EXIT in record.read_bytes()[-100:]
     if run.offline and not is_complete:
-        failure = failure or OSError(f"{os.path.relpath(record)} is cut off, as by a full disk")
+        failure = failure or OSError(f"{short_path(record)} is cut off, as by a full disk")
     if failure:
         logger.fail(failure)
     if not (run.offline or logger.failed):
         print(f"W&B: {run.url}")
     elif is_complete and not gave_up:
-        options = "" if run.offline else "--include-online "
-        print(f"W&B recorded offline; to upload it: wandb sync {options}{os.path.relpath(record.parent)}")
+        options = [] if run.offline else ["--include-online"]
+        command = python_command("-m", "wandb", "sync", *options, short_path(record.parent))
+        print(f"W&B recorded offline; to upload it: {command}")

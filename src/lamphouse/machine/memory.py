@@ -45,13 +45,15 @@ def _available() -> int:
     """Sum the bytes that this process uses and those that it could get, also within a container's limit."""
     free = _bytes("/proc/meminfo", "MemAvailable")
     with suppress(OSError, ValueError):  # there is no limit
-        limit, used = (int(Path("/sys/fs/cgroup", name).read_text()) for name in ("memory.max", "memory.current"))
+        limit, used = (
+            int(Path("/sys/fs/cgroup", name).read_text("utf-8")) for name in ("memory.max", "memory.current")
+        )
         free = min(free, max(limit - used, 0))
     return _bytes("/proc/self/status", "VmData") + free
 
 
 def _bytes(path: str, name: str) -> int:
-    found = re.search(rf"{name}:\s+(\d+) kB", Path(path).read_text())
+    found = re.search(rf"{name}:\s+(\d+) kB", Path(path).read_text("utf-8"))
     return int(found[1]) * 1024 if found else 0
 
 

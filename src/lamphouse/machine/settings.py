@@ -79,7 +79,7 @@ def allowed_cores() -> int:
     """Count the cores that this process may use: those it is bound to, or a container's quota if that is less."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
-        quota, period = QUOTA.read_text().split()
+        quota, period = QUOTA.read_text(encoding="utf-8").split()
         return min(cores, max(1, math.ceil(int(quota) / int(period))))
     except (OSError, ValueError):
         return cores

@@ -1,6 +1,5 @@
 """What a run prints at its beginning and at its end."""
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -10,6 +9,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 
 from lamphouse.data import ImageDataModule, TensorDataModule
+from lamphouse.errors import short_path
 from lamphouse.runs.directory import Run
 
 NO_METRICS = {"epoch", "step", "lr", "images_per_second", "seconds"}  # columns of metrics.csv
@@ -72,7 +72,7 @@ def print_summary(
     print(f"{'best' if best else 'last'} epoch  {reached['epoch']} of 0..{epochs[-1]['epoch']}{within}")
     print(f"wall time   {seconds:.1f} s")
     print(f"throughput  {throughput:,.0f} training {samples}/s")
-    print(f"run         {os.path.relpath(run.path)}")
+    print(f"run         {short_path(run.path)}")
     return metrics
 
 

@@ -140,7 +140,7 @@ def test_a_run_begun_with_a_key_goes_on_without(fit: Command, arc: Command, monk
     monkeypatch.delenv("WANDB_API_KEY")
     outcome = arc("resume", "--run", only_run(), "--trainer.max_epochs=2")
     assert (outcome.status, outcome.err) == (0, "")
-    assert "to upload it: wandb sync" in outcome.out
+    assert "-m wandb sync" in outcome.out
 
 
 def test_a_name_that_wandb_refuses_is_bad_input(fit: Command) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from lamphouse.errors import InputError
+from lamphouse.files import user_path
 
 MOST_BYTES = 2**20  # of a file
 MOST_VALUES = 10_000  # aliases followed
@@ -20,7 +21,7 @@ RESERVED = ("$", "__")  # prefixes of jsonargparse's own keys, which it skips wi
 def yaml_files(args: Sequence[str]) -> dict[Path, dict[str, Any]]:
     """Read the YAML files among the options."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("-c", "--config", action="append", type=Path, default=[])
+    parser.add_argument("-c", "--config", action="append", type=user_path, default=[])
     try:
         paths = parser.parse_known_args(args)[0].config
     except argparse.ArgumentError as error:
@@ -33,7 +34,7 @@ def read_file(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MOST_BYTES or not path.is_file():
             raise InputError(f"--config {path}: not a file of at most {MOST_BYTES:,} bytes")
-        options = read_yaml(path.read_text())
+        options = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"--config {path}: {no_such_file(path)}") from error
     except (OSError, ValueError, yaml.YAMLError) as error:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from shlex import quote
 from signal import SIGINT
 from time import perf_counter
 
@@ -18,7 +19,7 @@ from lamphouse.cli.diagnosis import explaining_not_finite
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from lamphouse.cli.tuning import advising_batch_size
-from lamphouse.errors import InputError, StoppedError
+from lamphouse.errors import InputError, StoppedError, short_path
 from lamphouse.files import write_whole
 from lamphouse.loggers import close, log_best, log_config
 from lamphouse.loops import train_handwritten
@@ -63,7 +64,7 @@ def train(experiment: Experiment, checkpoint: str | None = None) -> dict[str, fl
         log_best(experiment.trainer.loggers, read_yaml(experiment.resolved()), reached)
     except (StoppedError, KeyboardInterrupt, SystemExit) as cause:  # Lightning answers Ctrl-C with SystemExit
         stop = cause if isinstance(cause, StoppedError) else StoppedError(SIGINT)
-        stop.__notes__ = [f"to continue: {experiment.project.program} resume --run {run.path}"]
+        stop.__notes__ = [f"to continue: {experiment.project.program} resume --run {quote(short_path(run.path))}"]
         raise stop from cause
     finally:
         close(experiment.trainer.loggers)

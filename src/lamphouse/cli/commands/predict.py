@@ -1,7 +1,6 @@
 """Classify image files."""
 
 import csv
-import os
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.parser import RunParser
 from lamphouse.cli.project import Project, import_user_module
 from lamphouse.data import ImageDataModule
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, short_path
 from lamphouse.files import write_whole
 from lamphouse.machine.memory import keep_memory
 
@@ -48,7 +47,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     write_whole(output, text.getvalue())
     for path, classes in zip(paths, predictions, strict=True):
         print(f"{path}   " + "   ".join(f"{name} {probability:.4f}" for name, probability in classes))
-    print(f"written to {os.path.relpath(output)}")
+    print(f"written to {short_path(output)}")
 
 
 def _path(text: str) -> Path:

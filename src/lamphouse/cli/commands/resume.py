@@ -22,7 +22,7 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     description = "Continue a run; further options are those of fit, such as --trainer.max_epochs 30."
     _, run, rest = RunParser(project, "resume", description).parse_run(args)
     experiment = Experiment(project, "resume", ["-c", str(run.config), *rest], where=lambda _: run)
-    before, after = read_yaml(run.config.read_text()), read_yaml(experiment.resolved())
+    before, after = read_yaml(run.config.read_text(encoding="utf-8")), read_yaml(experiment.resolved())
     for data in (before["data"], after["data"]):
         data["init_args"] = {k: v for k, v in (data.get("init_args") or {}).items() if k not in PLACES}
     for option in UNCHANGED:

@@ -1,6 +1,5 @@
 """Find the largest batch size that fits into memory, and a learning rate to start from."""
 
-import os
 from collections.abc import Sequence
 
 from jsonargparse import Namespace
@@ -11,7 +10,7 @@ from lamphouse.cli.commands.fit import make_directory
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from lamphouse.cli.tuning import find_lr, largest_batch_size
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, short_path
 from lamphouse.machine.memory import advice
 from lamphouse.runs.directory import Run, new_run
 
@@ -44,7 +43,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     figure.savefig(path, dpi=150)
     print(f"batch size     {size:<10} the largest that was tried and fits: --data.batch_size {size}")
     print(f"learning rate  {lr:<10.2g} where the loss falls fastest, {at}: {_lr_option(experiment, lr)}")
-    print(f"plot           {os.path.relpath(path)}")
+    print(f"plot           {short_path(path)}")
 
 
 def _lr_option(experiment: Experiment, lr: float) -> str:
