@@ -59,7 +59,7 @@ endif
 data/digits: | $(READY)
 	@$(BIN)/python -c "from arc_light.data.digits_folder import write_digits; write_digits('$@')"
 ifeq ($(EXPERIMENT),digits_folder)
-train tune: data/digits
+train show doctor tune: data/digits
 parity: data/digits# [part:loops]
 endif
 # [/part:folder]
