@@ -11,17 +11,18 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
-from lightning.pytorch.utilities.combined_loader import CombinedLoader
-from torch import Generator
 
 from lamphouse.checkpoints.files import LAST, read_newest
 from lamphouse.checkpoints.lock import only_writer
 from lamphouse.checkpoints.signals import StopSignals
-from lamphouse.checkpoints.state import gather, process_state, set_process_state
-from lamphouse.checkpoints.stopping import ends_here, go_on, goals, why_ended
+from lamphouse.checkpoints.state import gather, loader_generators, process_state, set_process_state, train_loaders
+from lamphouse.checkpoints.stopping import accumulates, ends_here, go_on, goals, lacks_best, why_ended
 from lamphouse.errors import StoppedError
 
 LEFT_OUT = "; if it goes on, it leaves out the rest of the epoch, as its loader has no state_dict"
+
+
+PATIENCE = 15  # seconds; schedulers kill what has not ended half a minute after their signal
 
 
 class ExactResume(Checkpoint):
@@ -30,8 +31,8 @@ class ExactResume(Checkpoint):
     It saves between epochs, within them, at the end and when a signal asks the run to stop: what Lightning saves, with
     the position of loaders that have a `state_dict`, the states of all random number generators and of all metrics, of
     every process. Within an epoch it does not save while gradients accumulate, when a validation is due, or if a loader
-    has no `state_dict`; then the run resumes from the beginning of the epoch. SIGTERM, SIGUSR1 and SIGINT let the step
-    finish, save, and raise StoppedError. Use it with `WholeCheckpointIO`.
+    has no `state_dict`; then the run resumes from the beginning of the epoch. SIGTERM, SIGINT and the like let the step
+    finish, and a validation that will soon be over, save, and raise StoppedError. Use it with `WholeCheckpointIO`.
 
     Args:
         dirpath: the run's directory; None saves nothing.
@@ -44,7 +45,7 @@ class ExactResume(Checkpoint):
     ) -> None:
         self.path = Path(dirpath, LAST) if dirpath else None
         self.every_n_steps, self.minutes = every_n_steps, minutes
-        self.saved_at = monotonic()
+        self.saved_at = self._validating_since = monotonic()
         self.signals = StopSignals()
         self.complete = False  # there is nothing left to train
         self.ended: str | None = None  # when and why training ended
@@ -111,6 +112,8 @@ class ExactResume(Checkpoint):
             trainer.fit_loop.on_iteration_done()
             trainer.fit_loop.epoch_loop.restarting = False
         self._save(trainer, between_epochs=True)
+        if any_process(trainer, self.signals.received is not None):
+            self.signals.stop()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -122,9 +125,10 @@ class ExactResume(Checkpoint):
         if ends and lacks_best(trainer):
             trainer.should_stop = True  # has the Trainer validate, as it has not before
         if ends or any_process(trainer, stop or self.is_due(trainer.global_step)):
-            if can_resume_here(trainer):
+            if resumable := can_resume_here(trainer):
                 self._save(trainer, finished=ends)
-            if any_process(trainer, stop):
+            # without a position there is nothing to wait for, except for the end of the epoch if this is its last batch
+            if any_process(trainer, stop) and (resumable or not (validates(trainer) or trainer.is_last_batch)):
                 self.signals.stop()
 
     def is_due(self, step: int) -> bool:
@@ -134,9 +138,27 @@ class ExactResume(Checkpoint):
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.signals.listen()  # Lightning has installed its own handlers before, and restores the user's at the end
+        self._validating_since = monotonic()
 
-    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        self.signals.check()  # the evaluation will be repeated
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Stop here, and have the validation repeated, unless it will be over before a scheduler's patience is."""
+        if self.signals.received is not None:
+            counts = trainer.num_val_batches
+            done, total = sum(counts[:dataloader_idx]) + batch_idx + 1, sum(counts)
+            left = (monotonic() - self._validating_since) * (total / done - 1)
+            if left > PATIENCE or trainer.sanity_checking or trainer.state.fn != TrainerFn.FITTING:
+                self.signals.stop()
+
+    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        self.signals.check()  # the test will be repeated
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save within an epoch, if training ends there."""
@@ -147,7 +169,6 @@ class ExactResume(Checkpoint):
             self._validated = False
 
     on_test_start = on_validation_start
-    on_test_batch_end = on_validation_batch_end
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Have ReduceLROnPlateau step after an epoch that was resumed, too, which Lightning omits."""
@@ -196,42 +217,21 @@ def any_process(trainer: Trainer, wanted: bool) -> bool:
     return wanted if trainer.world_size == 1 else trainer.strategy.reduce_boolean_decision(wanted, all=False)
 
 
-def train_loaders(trainer: Trainer) -> list[Any]:
-    """List the loaders that the Trainer trains from."""
-    loaders = trainer.train_dataloader
-    return [] if loaders is None else CombinedLoader(loaders).flattened
-
-
-def loader_generators(trainer: Trainer) -> list[Generator]:
-    """List the random number generators that users gave to loaders without a `state_dict`, or to their samplers."""
-    loaders = [loader for loader in train_loaders(trainer) if not hasattr(loader, "state_dict")]
-    owners = [owner for loader in loaders for owner in (loader, getattr(loader, "sampler", None))]
-    generators = [getattr(owner, "generator", None) for owner in owners]
-    return [generator for generator in generators if isinstance(generator, Generator)]
-
-
 def can_resume_here(trainer: Trainer) -> bool:
     """Return whether Lightning, and the loaders, can continue exactly after this batch."""
+    return has_position(trainer) and not validates(trainer)
+
+
+def validates(trainer: Trainer) -> bool:
+    """Return whether a validation is due after this batch."""
     loop: Any = trainer.fit_loop
-    validates = loop.epoch_loop._should_check_val_fx(loop._data_fetcher)  # private: Lightning says it nowhere else
-    return has_position(trainer) and not validates
+    return bool(loop.epoch_loop._should_check_val_fx(loop._data_fetcher))  # private: Lightning says it nowhere else
 
 
 def has_position(trainer: Trainer) -> bool:
     """Return whether a checkpoint can hold this position in an epoch."""
     resumable = all(hasattr(loader, "load_state_dict") for loader in train_loaders(trainer))
     return resumable and not trainer.is_last_batch
-
-
-def lacks_best(trainer: Trainer) -> bool:
-    """Return whether no checkpoint of the best metric has been written yet."""
-    savers = [saver for saver in trainer.checkpoint_callbacks if isinstance(saver, ModelCheckpoint)]
-    return any(saver.monitor and not saver.best_model_path for saver in savers)
-
-
-def accumulates(trainer: Trainer) -> bool:
-    """Return whether there are gradients that no step has used yet."""
-    return bool((trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches) and not trainer.is_last_batch
 
 
 def end_epoch(loop: dict[str, Any]) -> None:

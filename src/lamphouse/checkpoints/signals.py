@@ -2,19 +2,24 @@
 
 import signal
 import threading
+from time import sleep
 from types import FrameType
 from typing import Any, NoReturn
 
 from lamphouse.errors import StoppedError
 
-STOPPING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)]
+# of schedulers, users and terminals
+NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGHUP")
+STOPPING = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
+WORKER = "DataLoader worker"  # begins torch's message about one that has died
 
 
 class StopSignals:
     """Remembers that a signal asked the run to stop, for it to do so after its step; a second Ctrl-C stops it at once.
 
     `ExactResume` listens while a Trainer trains or evaluates. A `with` statement listens from its beginning, and
-    restores the handlers at its end.
+    restores the handlers at its end. Signals that are sent to all processes end the workers of loaders: the step then
+    finishes without them, and an error of a loader whose workers are gone is a StoppedError at the end of the `with`.
     """
 
     def __init__(self) -> None:
@@ -25,15 +30,23 @@ class StopSignals:
         self._before = self.listen()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        lost_workers = isinstance(error, RuntimeError) and WORKER in str(error)
+        if lost_workers:
+            sleep(0.5)  # they may have received the signal first
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if lost_workers:
+            self.check()
 
     def listen(self) -> dict[signal.Signals, Any]:
         """Install the handlers, as only the main thread can, and return those that were there before."""
         if threading.current_thread() is not threading.main_thread():
             return {}
-        return {number: signal.signal(number, self._remember) for number in STOPPING}
+        ignored = [
+            number for number in STOPPING if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
+        ]
+        return {number: signal.signal(number, self._remember) for number in STOPPING if number not in ignored}
 
     def check(self) -> None:
         """Stop here, if a signal was received."""
@@ -49,3 +62,5 @@ class StopSignals:
         if self.received is not None and number == signal.SIGINT:
             raise StoppedError(signal.SIGINT)
         self.received = signal.Signals(number)
+        if hasattr(signal, "SIGCHLD"):  # whose handler is torch's, which raises an error for each worker that ends
+            signal.signal(signal.SIGCHLD, lambda *_: None)

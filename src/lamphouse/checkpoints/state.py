@@ -8,6 +8,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from torch import Generator, nn
 from torchmetrics import Metric, MetricCollection
 
@@ -77,3 +79,17 @@ def set_metric_states(module: nn.Module, states: dict[str, Any]) -> None:
         for key, value in saved["state"].items():
             setattr(metric, key, move_data_to_device(value, metric.device))
         metric._update_count = saved["updates"]  # private: as above
+
+
+def train_loaders(trainer: Trainer) -> list[Any]:
+    """List the loaders that the Trainer trains from."""
+    loaders = trainer.train_dataloader
+    return [] if loaders is None else CombinedLoader(loaders).flattened
+
+
+def loader_generators(trainer: Trainer) -> list[Generator]:
+    """List the random number generators that users gave to loaders without a `state_dict`, or to their samplers."""
+    loaders = [loader for loader in train_loaders(trainer) if not hasattr(loader, "state_dict")]
+    owners = [owner for loader in loaders for owner in (loader, getattr(loader, "sampler", None))]
+    generators = [getattr(owner, "generator", None) for owner in owners]
+    return [generator for generator in generators if isinstance(generator, Generator)]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import EarlyStopping, Timer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 
 STOPPING = ("monitor", "patience", "min_delta", "stopping_threshold", "divergence_threshold")  # of EarlyStopping
 
@@ -70,3 +70,14 @@ def seconds_trained(checkpoint: Mapping[str, Any]) -> float:
     """Return for how long a run has trained, if its Trainer had a `max_time`."""
     elapsed = checkpoint.get("callbacks", {}).get("Timer", {}).get("time_elapsed", {})
     return float(elapsed.get("train", 0.0))
+
+
+def lacks_best(trainer: Trainer) -> bool:
+    """Return whether no checkpoint of the best metric has been written yet."""
+    savers = [saver for saver in trainer.checkpoint_callbacks if isinstance(saver, ModelCheckpoint)]
+    return any(saver.monitor and not saver.best_model_path for saver in savers)
+
+
+def accumulates(trainer: Trainer) -> bool:
+    """Return whether there are gradients that no step has used yet."""
+    return bool((trainer.fit_loop.batch_idx + 1) % trainer.accumulate_grad_batches) and not trainer.is_last_batch

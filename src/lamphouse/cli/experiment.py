@@ -77,6 +77,9 @@ class Experiment(LightningCLI):
             parser_kwargs={**usage, "allow_abbrev": False},
         )
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Experiment":
+        return self  # which optimizers' callables refer to; a copy of the model, such as an average, needs no other
+
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         loop_names: Any = Literal[("automatic", *self.project.loops)]
         options: dict[str, tuple[Any, Any, str]] = {  # type, default, help

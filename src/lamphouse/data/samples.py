@@ -1,6 +1,8 @@
 """Samples in memory, fetched in whole batches, in an order that depends on the seed and the epoch alone."""
 
+import signal
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,7 +183,9 @@ class BatchLoader(DataLoader[Any]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # as good as DataLoader's own iterators
         self.batch = self.sampler.start
-        for batch in super().__iter__():
+        with without_signals():
+            batches = super().__iter__()
+        for batch in batches:
             self.batch += 1
             yield batch
 
@@ -190,3 +194,16 @@ class BatchLoader(DataLoader[Any]):
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         self.sampler.epoch, self.sampler.start = state_dict["epoch"], state_dict["batch"]
+
+
+@contextmanager
+def without_signals() -> Iterator[None]:
+    """Have the processes that are started here, such as workers, leave signals to the one that trains."""
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

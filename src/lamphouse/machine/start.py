@@ -16,10 +16,13 @@ from functools import partial, wraps
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from threading import Thread
+from time import sleep
 from types import ModuleType
 from typing import Any
 
 SWITCH = "LAMPHOUSE_PLAIN_START"
+LAUNCHER = "LAMPHOUSE_LAUNCHER"  # the process id
 COMPILER = "torch._dynamo"  # private: Lightning and optimizers import it, which takes a second, and seldom use it
 COMPILER_UTILS = "torch._dynamo.utils"  # private: torchvision imports a function from it
 PLOTS = "torchmetrics.utilities.plot"  # imports matplotlib
@@ -31,6 +34,7 @@ BUFFERS = (io.BufferedRandom, io.BufferedWriter, io.TextIOWrapper)
 def run(main: Callable[[], object]) -> None:
     """Run a program's main function with late imports and a quick exit."""
     prepare()
+    end_with_launcher()
     if os.environ.get(SWITCH):
         main()
         return
@@ -50,6 +54,24 @@ def prepare() -> None:
         os.environ["OMP_WAIT_POLICY"] = "passive"
         os.environ.setdefault("GOMP_SPINCOUNT", "3000")
     gc.set_threshold(100_000, 20, 100)  # options and hooks make many objects and little garbage
+
+
+def end_with_launcher() -> None:
+    """Have a process that a Trainer launched end within a second of the one that did, which may be killed."""
+    launcher, parent = os.environ.get(LAUNCHER), os.getppid()
+    if launcher is None or not int(os.environ.get("LOCAL_RANK") or 0):
+        os.environ[LAUNCHER] = str(os.getpid())
+        return
+
+    Thread(target=_end_with, args=(parent, int(launcher)), daemon=True).start()
+
+
+def _end_with(parent: int, launcher: int) -> None:
+    with suppress(ProcessLookupError):  # which signal 0 raises for a process that has ended
+        while os.getppid() == parent:
+            os.kill(launcher, 0)
+            sleep(1)
+    os._exit(1)
 
 
 @contextmanager

@@ -204,7 +204,7 @@ def test_without_a_readable_checkpoint_nothing_is_trained_anew() -> None:
         trainer(1, ExactResume("run")).fit(BoringModel())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2, signal.SIGHUP, signal.SIGINT])
 def test_handlers_are_restored(number: signal.Signals) -> None:
     class Stopped(BoringModel):
         def training_step(self, batch: Any, batch_idx: int) -> Any:

@@ -4,12 +4,14 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Outcome
 from same_runs import assert_same, assert_same_checkpoint, run_in
 
+from lamphouse.checkpoints.files import saved_steps
 from arc_light.classification import Classifier
 
 Command = Callable[..., Outcome]
@@ -57,14 +59,22 @@ def terminate() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def run_in_parts(fit: Command, arc: Command, options: list[str], at: int, how: Callable[[], None]) -> Outcome | None:
-    """Train until something happens, then resume."""
+def run_in_parts(
+    fit: Command,
+    arc: Command,
+    options: list[str],
+    at: int,
+    how: Callable[[], None],
+    look: Callable[[Path], None] = lambda _: None,
+) -> Outcome | None:
+    """Train until something happens, look at the run, then resume."""
     with pytest.MonkeyPatch.context() as patched:
         die_at(patched, at, how)
         try:
             stopped = fit(*options, "--runs=parts")
         except Killed:
             stopped = None
+    look(run_in("parts"))
     resumed = arc("resume", "--run", run_in("parts"))
     assert (resumed.status, resumed.err) == (0, "")
     return stopped
@@ -81,13 +91,16 @@ def test_a_killed_run_ends_with_the_same_bits(fit: Command, arc: Command, loop: 
 
 
 @LOOPS
-@pytest.mark.parametrize("at", [slow(1), 7, 27])
+@pytest.mark.parametrize("at", [slow(1), slow(6), 8, 27])
 def test_a_run_that_was_asked_to_stop_says_how_to_go_on(fit: Command, arc: Command, loop: list[str], at: int) -> None:
     options = [*THREE_EPOCHS, *loop, "--last_checkpoint.every_n_steps=null"]
     assert fit(*options, "--runs=whole").err == ""
-    stopped = run_in_parts(fit, arc, options, at, terminate)
+    steps: list[int] = []
+    stopped = run_in_parts(fit, arc, options, at, terminate, lambda run: steps.append(saved_steps(run)))
     assert stopped is not None
     assert stopped.status == 75
+    if not loop and at in {6, 8}:  # in the last step of an epoch, and in its validation: the epoch is whole
+        assert steps == [7]
     assert "fit: stopped by SIGTERM; to continue: python -m " in stopped.err
     assert " resume --run parts/" in stopped.err
     assert_same(run_in("whole"), run_in("parts"))

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,13 @@ from conftest import fit_options
 from same_runs import assert_same, run_in
 
 TWO = ["--trainer.devices=2", "--trainer.max_epochs=3", "--trainer.limit_train_batches=7", "--model.dropout=0.2"]
+OWN = [path for path in [os.environ.get("PYTHONPATH")] if path]
 SAVING = ["--last_checkpoint.every_n_steps=2", "--trainer.accumulate_grad_batches=2"]
 
 
 def start(*args: object) -> subprocess.Popen[str]:
     """Run a command in processes of its own, which a killed one takes with it."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join([*OWN, str(Path.cwd())])}
     command = [sys.executable, "-m", "arc_light", *map(str, args)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
@@ -45,3 +47,56 @@ def test_two_processes_go_on(stop: signal.Signals) -> None:
     status, err = done(start("resume", "--run=parts"))
     assert status == 0, err
     assert_same(run_in("whole"), run_in("parts"))
+
+
+@pytest.mark.slow
+def test_a_process_whose_launcher_was_killed_ends() -> None:
+    process = start("fit", *fit_options("digits_mlp"), "--trainer.devices=2", "--runs=killed")
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while not children.read_text():
+        time.sleep(0.01)
+    process.kill()
+    process.communicate(timeout=30)  # the other has the same stderr: this waits for its end, too
+
+
+STOCK = """
+import time
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader, TensorDataset
+
+
+class Slow(TensorDataset):
+    def __getitem__(self, index):
+        time.sleep(0.01)
+        return super().__getitem__(index)
+
+
+class Mine(LightningDataModule):
+    num_classes, input_shape = 10, (1, 8, 8)
+
+    def train_dataloader(self):
+        inputs, labels = torch.randn(128, 1, 8, 8), torch.arange(128) % 10
+        return DataLoader(Slow(inputs, labels), batch_size=32, num_workers=2, shuffle=True)
+
+    val_dataloader = test_dataloader = train_dataloader
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
+@pytest.mark.parametrize("data", ["--data.num_workers=2", "--data=own.Mine"])
+def test_workers_that_receive_the_signal_too(data: str, stop: signal.Signals, own: Callable[[str], str]) -> None:
+    """A scheduler, or Ctrl-C, sends it to all processes."""
+    own(STOCK)
+    process = start(
+        "fit", *fit_options("digits_mlp"), "--trainer.max_epochs=1000", data, "--early_stopping.patience=1000"
+    )
+    while not any(Path("runs").rglob("previous.ckpt")) and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, stop)
+    status, err = done(process)
+    assert status == (130 if stop == signal.SIGINT else 75), err
+    assert err.splitlines()[-1].startswith(f"arc_light fit: stopped by {stop.name}; to continue: ")
+    assert "Traceback" not in err
