@@ -77,6 +77,8 @@ predict: $(READY) ## classify INPUT, an image or a folder of images, with a RUN
 	@$(RUN_PYTHON) predict --run "$(RUN)" --input "$(INPUT)" $(ARGS)
 report: $(READY) ## write report.html, the page of a RUN
 	@$(RUN_PYTHON) report --run "$(RUN)" $(ARGS)
+compare: $(READY) ## compare RUNS, or the newest of an EXPERIMENT
+	@$(RUN_PYTHON) compare $(or $(RUNS),"$(RUN)") $(ARGS)
 demo: $(READY) ## classify images with a RUN's model on a page in the browser
 	@$(RUN_PYTHON) demo --run "$(RUN)" $(ARGS)
 export: $(READY) ## write a RUN's model to a file in a FORMAT: onnx, pt2 or safetensors

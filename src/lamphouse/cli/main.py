@@ -21,6 +21,7 @@ COMMANDS = {
     "demo": "serve a page that classifies what is drawn or dropped on it, with a run's model",
     "new": "write the files of a new model, data set, task or experiment, to begin with",
     "report": "write the page of a run: result, curves, classes and mistakes",
+    "compare": "compare runs: differing options, results over seeds, and curves",
     "show": "print every option of an experiment, and where its value comes from",
     "doctor": "check data, model and a few steps of training before a long one",
     "tune": "find the largest batch size that fits into memory, and a learning rate to start from",

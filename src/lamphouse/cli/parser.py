@@ -53,8 +53,15 @@ def integers_first(function: Callable[..., Any]) -> None:
             function.__annotations__[name] = reduce(or_, sorted(types, key=lambda type_: type_ is not int))
 
 
-class RunParser(argparse.ArgumentParser):
-    """The parser of a command that works on a run: it raises instead of printing its usage."""
+class CommandParser(argparse.ArgumentParser):
+    """The parser of a command without an experiment's options: it raises instead of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message.removeprefix('argument ')}; see --help for every option")
+
+
+class RunParser(CommandParser):
+    """The parser of a command that works on a run."""
 
     def __init__(self, project: Project, command: str, description: str, checkpoint: bool = False) -> None:
         super().__init__(f"{project.program} {command}", description=description, allow_abbrev=False)
@@ -63,9 +70,6 @@ class RunParser(argparse.ArgumentParser):
         if checkpoint:
             which = "best, last or a file (default: best)"
             self.add_argument("--checkpoint", default="best", help=which)
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message.removeprefix('argument ')}; see --help for every option")
 
     def parse_run(self, args: Sequence[str]) -> tuple[argparse.Namespace, Run, list[str]]:
         """Parse the command's own options, find its run, and return both and the remaining options."""

@@ -12,6 +12,7 @@ from lamphouse.pages.predictions import Predictions
 
 SIZE = (6.4, 3.6)  # inches
 MOST_NAMED = 20  # classes whose names fit at a matrix
+FEW_POINTS = 30  # which are marked
 Row = Mapping[str, Any]
 
 
@@ -25,17 +26,33 @@ def curve_figures(rows: Sequence[Row], best_epoch: int | None) -> Iterator[tuple
             yield title, _curves(rows, {title: column}, None)
 
 
+def overlay_figures(runs: Mapping[str, Sequence[Row]]) -> Iterator[tuple[str, str]]:
+    """Yield a title and a figure for each validation metric of several runs by epoch."""
+    names = dict.fromkeys(name for rows in runs.values() for row in rows for name in row if name.startswith("val/"))
+    for name in names:
+        figure, axes = _figure()
+        for run, rows in runs.items():
+            _plot(axes, rows, name, run)
+        axes.legend(fontsize="small")
+        yield name, _svg(figure)
+
+
 def _curves(rows: Sequence[Row], columns: Mapping[str, str], best_epoch: int | None) -> str:
     figure, axes = _figure()
     for label, column in columns.items():
-        points = [(int(row["epoch"]), float(row[column])) for row in rows if row.get(column) not in (None, "")]
-        axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < 30 else "") if points else None
+        _plot(axes, rows, column, label)
     if best_epoch is not None:
         axes.axvline(best_epoch, color="gray", linestyle=":", label=f"best epoch, {best_epoch}")
-    axes.set_xlabel("epoch")
-    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend()
     return _svg(figure)
+
+
+def _plot(axes: Any, rows: Sequence[Row], column: str, label: str) -> None:
+    points = [(int(row["epoch"]), float(row[column])) for row in rows if row.get(column) not in (None, "")]
+    if points:
+        axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < FEW_POINTS else "")
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
 
 
 def confusion_figure(predictions: Predictions) -> str:

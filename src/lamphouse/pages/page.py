@@ -34,12 +34,23 @@ def render(
         options: of the training.
         commands: that reproduce the run.
     """
+    metrics = dict.fromkeys(metric for values in result.values() for metric in values)
+    named = {"title": title, "result": result, "metrics": metrics, "facts": facts, "figures": figures}
+    return _filled(**named, classes=classes, mistakes=mistakes, options=options or {}, commands=commands)
+
+
+def render_comparison(
+    title: str, header: Sequence[str], lines: Sequence[Sequence[str]], figures: Sequence[tuple[str, str]]
+) -> str:
+    """Write a page with a table and figures."""
+    return _filled(title=title, header=header, lines=lines, figures=figures)
+
+
+def _filled(**contents: Any) -> str:
     from jinja2 import Environment  # noqa: PLC0415  # takes a moment
 
     template = Environment(autoescape=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
-    metrics = dict.fromkeys(metric for values in result.values() for metric in values)
-    named = {"title": title, "result": result, "metrics": metrics, "facts": facts, "figures": figures}
-    return template.render(**named, classes=classes, mistakes=mistakes, options=options or {}, commands=commands)
+    return template.render(**contents)
 
 
 def data_uri(image: Tensor) -> str:

@@ -25,10 +25,16 @@ def new_run(root: Path, experiment: str) -> Run:
 
 def find_run(path: Path) -> Run:
     """Find the run in this directory or, if it holds several, the newest."""
+    return find_runs(path)[-1]
+
+
+def find_runs(path: Path) -> list[Run]:
+    """Find the run in this directory or all runs below, the newest last; raise an `InputError` if there is none."""
     if (path / "config.yaml").is_file():
-        return Run(path)
+        return [Run(path)]
     runs = [config.parent for depth in ("*", "*/*") for config in path.glob(f"{depth}/config.yaml")]
     if not runs:
         way_out = "give the directory of a run or of an experiment's runs"
         raise InputError(f"{path}: no run (config.yaml is missing): {way_out}")
-    return Run(max(runs, key=lambda run: (run.name[:15], (run / "config.yaml").stat().st_mtime_ns)))
+    runs.sort(key=lambda run: (run.name[:15], (run / "config.yaml").stat().st_mtime_ns))
+    return [Run(run) for run in runs]

@@ -1,14 +1,13 @@
 """Write the files of a new model, data set, task or experiment, to begin with."""
 
-import argparse
 import os
 import re
 from collections.abc import Sequence
 from keyword import iskeyword
 from pathlib import Path
-from typing import NoReturn
 
 from lamphouse.cli.checks.yaml_files import read_file
+from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
 from lamphouse.files import write_whole
@@ -33,16 +32,9 @@ FILES = {
 SUFFIXES = {"model": "Classifier", "data": "DataModule", "task": "Regressor", "experiment": ""}  # of the class
 
 
-class Parser(argparse.ArgumentParser):
-    """Raises instead of printing its usage."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message.removeprefix('argument ')}; see --help for every option")
-
-
 def main(project: Project, args: Sequence[str]) -> None:
     """Write files that train and pass their tests as they are; none is overwritten."""
-    parser = Parser(f"{project.program} new", description=main.__doc__, allow_abbrev=False)
+    parser = CommandParser(f"{project.program} new", description=main.__doc__, allow_abbrev=False)
     parser.add_argument("kind", choices=list(FILES), help="what the files are of")
     parser.add_argument("name", help="of the module and the experiment: lower case letters, digits and _")
     parser.add_argument("--like", type=Path, required=True, help="the experiment to begin with, a YAML file")

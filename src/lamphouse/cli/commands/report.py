@@ -16,6 +16,7 @@ from lamphouse.files import write_whole
 from lamphouse.loggers import MetricsTable
 from lamphouse.pages import Predictions, calibration_figure, confusion_figure, curve_figures, data_uri, predict, render
 from lamphouse.runs.directory import Run
+from lamphouse.runs.options import named_options
 from lamphouse.runs.report import PARTS, best_row, data_text
 from lamphouse.task import Task
 
@@ -99,11 +100,8 @@ def _facts(
     return facts
 
 
-def _told(experiment: Experiment, options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _told(experiment: Experiment, options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     defaults = experiment.parser.get_defaults()
-    for key, value in options.items():
-        option = prefix.rstrip(".") if key in {"class_path", "init_args"} else f"{prefix}{key}"
-        if isinstance(value, Mapping) and value:
-            yield from _told(experiment, value, f"{option}.")
-        elif option.startswith(SECTIONS) or value != defaults.get(option):
+    for option, value in named_options(options):
+        if option.startswith(SECTIONS) or value != defaults.get(option):
             yield option, value

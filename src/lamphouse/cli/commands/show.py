@@ -5,10 +5,10 @@ from typing import Any
 
 import yaml
 
-from lamphouse.cli.checks.options import SPEC_KEYS
 from lamphouse.cli.checks.yaml_files import read_yaml
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
+from lamphouse.runs.options import SPEC_KEYS, named_options
 
 MACHINE = "this machine"
 CHOSEN = {  # where values come from that nobody gave
@@ -26,7 +26,7 @@ COLUMN = 50  # of the comments, unless a line is longer
 def main(project: Project, args: Sequence[str]) -> None:
     """Print the resolved options as YAML, each with its source as a comment."""
     experiment = Experiment(project, "show", args)
-    sources = [(f"{path}", dict(_flat(given))) for path, given in experiment.files.items()]
+    sources = [(f"{path}", dict(named_options(given))) for path, given in experiment.files.items()]
     sources.append(("command line", dict(_on_command_line(args))))
     for option, indent, key, value in _lines(read_yaml(experiment.resolved())):
         line = f"{'  ' * indent}{key}:" + ("" if value == GROUP else f" {_as_yaml(value)}")
@@ -36,18 +36,12 @@ def main(project: Project, args: Sequence[str]) -> None:
 def _lines(options: Mapping[str, Any], prefix: str = "", indent: int = 0) -> Iterator[tuple[str, int, str, Any]]:
     """Yield each option's name, as on the command line, its level and key in YAML, and its value."""
     for key, value in options.items():
-        option = prefix.rstrip(".") if key in {*SPEC_KEYS, "class_path"} else f"{prefix}{key}"
+        option = prefix.rstrip(".") if key in SPEC_KEYS else f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
             yield option, indent, key, GROUP
             yield from _lines(value, f"{option}.", indent + 1)
         else:
             yield option, indent, key, value
-
-
-def _flat(options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for option, _, _, value in _lines(options):
-        if value != GROUP:
-            yield option, value
 
 
 def _on_command_line(args: Sequence[str]) -> Iterator[tuple[str, Any]]:
@@ -58,7 +52,7 @@ def _on_command_line(args: Sequence[str]) -> Iterator[tuple[str, Any]]:
             given = read_yaml(text)
             nested = given if isinstance(given, Mapping) else {}
             yield option.rstrip("+"), given
-            yield from ((f"{option}.{name}", part) for name, part in _flat(nested))
+            yield from ((f"{option}.{name}", part) for name, part in named_options(nested))
 
 
 def _source(option: str, value: Any, sources: Sequence[tuple[str, Mapping[str, Any]]]) -> str:
