@@ -54,22 +54,21 @@ def integers_first(function: Callable[..., Any]) -> None:
 
 
 class CommandParser(argparse.ArgumentParser):
-    """The parser of a command without an experiment's options: it raises instead of printing its usage."""
+    """The parser of a command's own options, of a run's unless `run` is false: it raises instead of printing usage."""
 
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message.removeprefix('argument ')}; see --help for every option")
-
-
-class RunParser(CommandParser):
-    """The parser of a command that works on a run."""
-
-    def __init__(self, project: Project, command: str, description: str, checkpoint: bool = False) -> None:
+    def __init__(
+        self, project: Project, command: str, description: str | None, checkpoint: bool = False, run: bool = True
+    ) -> None:
         super().__init__(f"{project.program} {command}", description=description, allow_abbrev=False)
-        which = "directory of a run, or of several, of which the newest is used (default: runs)"
-        self.add_argument("--run", type=user_path, default=Path("runs"), help=which)
+        if run:
+            which = "directory of a run, or of several, of which the newest is used (default: runs)"
+            self.add_argument("--run", type=user_path, default=Path("runs"), help=which)
         if checkpoint:
             which = "best, last or a file (default: best)"
             self.add_argument("--checkpoint", default="best", help=which)
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message.removeprefix('argument ')}; see --help for every option")
 
     def parse_run(self, args: Sequence[str]) -> tuple[argparse.Namespace, Run, list[str]]:
         """Parse the command's own options, find its run, and return both and the remaining options."""

@@ -13,7 +13,7 @@ from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
-from lamphouse.files import write_whole
+from lamphouse.files import user_path, write_whole
 from lamphouse.loggers import MetricsTable
 from lamphouse.pages import overlay_figures, render_comparison
 from lamphouse.runs.directory import Run, find_runs
@@ -36,9 +36,13 @@ class Compared(NamedTuple):
 
 def main(project: Project, args: Sequence[str]) -> None:
     """Print a table of runs, and write it with their curves to a page."""
-    parser = CommandParser(f"{project.program} compare", description=main.__doc__, allow_abbrev=False)
-    parser.add_argument("runs", nargs="+", type=Path, help=f"directories of runs, or of several: the newest {NEWEST}")
-    parser.add_argument("--output", type=Path, default=Path("compare.html"), help="the page (default: compare.html)")
+    parser = CommandParser(project, "compare", main.__doc__, run=False)
+    parser.add_argument(
+        "runs", nargs="+", type=user_path, help=f"directories of runs, or of several: the newest {NEWEST}"
+    )
+    parser.add_argument(
+        "--output", type=user_path, default=Path("compare.html"), help="the page (default: compare.html)"
+    )
     options = parser.parse_args(args)
     runs = [_read(run) for path in options.runs for run in find_runs(path)[-NEWEST:]]
     header, lines = _table(runs)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from lamphouse.checkpoints import load_checkpoint
 from lamphouse.cli.commands.export import deployed_model
 from lamphouse.cli.experiment import Experiment
-from lamphouse.cli.parser import RunParser
+from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
@@ -19,7 +19,7 @@ HIGHEST_PORT = 65535
 def main(project: Project, args: Sequence[str]) -> None:
     """Serve a page on which images are drawn or dropped, until Ctrl-C."""
     description = "Serve a page that classifies images, on this machine alone; further options are those of fit."
-    parser = RunParser(project, "demo", description, checkpoint=True)
+    parser = CommandParser(project, "demo", description, checkpoint=True)
     parser.add_argument("--port", type=_port, default=8000, help="of the page; 0 chooses a free one (default: 8000)")
     options, run, rest = parser.parse_run(args)
     checkpoint = load_checkpoint(options.checkpoint)

@@ -15,7 +15,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lamphouse.callbacks import samples_of
 from lamphouse.checkpoints.files import load_checkpoint, loading
 from lamphouse.cli.experiment import Experiment
-from lamphouse.cli.parser import RunParser
+from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.data import TensorDataModule
 from lamphouse.files import write_whole
@@ -25,7 +25,7 @@ from lamphouse.runs.report import print_metrics, unit
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Print and return the metrics of a checkpoint; options of the experiment can be overridden."""
     description = "Measure a run's checkpoint, and write evaluation.json; further options are those of fit."
-    options, run, rest = RunParser(project, "evaluate", description, checkpoint=True).parse_run(args)
+    options, run, rest = CommandParser(project, "evaluate", description, checkpoint=True).parse_run(args)
     path, checkpoint = options.checkpoint, load_checkpoint(options.checkpoint)
     experiment = Experiment(project, "evaluate", ["-c", str(run.config), *rest])
     experiment.check_weights(checkpoint, path)

@@ -11,7 +11,7 @@ from torch import Tensor
 from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.experiment import Experiment
-from lamphouse.cli.parser import RunParser
+from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.data import ImageDataModule, TensorDataModule
 from lamphouse.errors import InputError
@@ -32,7 +32,7 @@ TOLD = (
 def main(project: Project, args: Sequence[str]) -> None:
     """Write a run's model to a file, checked against the checkpoint."""
     description = "Export a run's model; further options are those of fit, such as --data.data_dir."
-    parser = RunParser(project, "export", description, checkpoint=True)
+    parser = CommandParser(project, "export", description, checkpoint=True)
     parser.add_argument("--format", choices=list(FORMATS), default="onnx", help="format of the file (default: onnx)")
     parser.add_argument("--output", type=Path, help="directory to write to (default: export in the run's directory)")
     parser.add_argument("--push_to", metavar="USER/NAME", help="upload weights and model card to a hub")

@@ -10,7 +10,7 @@ from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
-from lamphouse.files import write_whole
+from lamphouse.files import user_path, write_whole
 
 TEMPLATES = Path(__file__).parents[1] / "new"
 COPY = ""  # in the place of a template: the experiment that a new one is like
@@ -34,10 +34,10 @@ SUFFIXES = {"model": "Classifier", "data": "DataModule", "task": "Regressor", "e
 
 def main(project: Project, args: Sequence[str]) -> None:
     """Write files that train and pass their tests as they are; none is overwritten."""
-    parser = CommandParser(f"{project.program} new", description=main.__doc__, allow_abbrev=False)
+    parser = CommandParser(project, "new", main.__doc__, run=False)
     parser.add_argument("kind", choices=list(FILES), help="what the files are of")
     parser.add_argument("name", help="of the module and the experiment: lower case letters, digits and _")
-    parser.add_argument("--like", type=Path, required=True, help="the experiment to begin with, a YAML file")
+    parser.add_argument("--like", type=user_path, required=True, help="the experiment to begin with, a YAML file")
     options = parser.parse_args(args)
     name, like = options.name, options.like
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or iskeyword(name):

@@ -14,7 +14,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from lamphouse.checkpoints import load_checkpoint
 from lamphouse.cli.checks.yaml_files import read_file
-from lamphouse.cli.parser import RunParser
+from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project, import_user_module
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError, short_path
@@ -26,7 +26,7 @@ NOT_FOR_PREDICTION = ("optimizer", "lr_scheduler", "metrics")  # options of the 
 
 def main(project: Project, args: Sequence[str]) -> None:
     """Print the most probable classes of each image, and write them to the run's predictions.csv."""
-    parser = RunParser(project, "predict", "Classify images, read as in training.", checkpoint=True)
+    parser = CommandParser(project, "predict", "Classify images, read as in training.", checkpoint=True)
     parser.add_argument("--input", type=_path, required=True, help="an image file, or a folder of them")
     parser.add_argument("--top", type=_count, default=3, help="number of classes to print (default: 3)")
     parser.add_argument("--data.batch_size", type=_count, dest="size", help="images at once (default: as in training)")

@@ -8,7 +8,7 @@ from typing import Any
 from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.experiment import Experiment
-from lamphouse.cli.parser import RunParser
+from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
@@ -27,7 +27,9 @@ SECTIONS = ("model", "data")  # whose options are all listed; of the others, tho
 
 def main(project: Project, args: Sequence[str]) -> None:
     """Write report.html: result, curves, classes, mistakes, options and the commands that reproduce the run."""
-    parser = RunParser(project, "report", "Write the page of a run; further options are those of fit.", checkpoint=True)
+    parser = CommandParser(
+        project, "report", "Write the page of a run; further options are those of fit.", checkpoint=True
+    )
     options, run, rest = parser.parse_run(args)
     rows = MetricsTable(run.metrics).rows
     epochs = [row for row in rows if not any(name.startswith("test/") for name in row)]

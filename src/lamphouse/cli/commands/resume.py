@@ -8,7 +8,7 @@ from lamphouse.checkpoints.files import read_newest
 from lamphouse.cli.checks.yaml_files import read_yaml
 from lamphouse.cli.commands.fit import train
 from lamphouse.cli.experiment import Experiment
-from lamphouse.cli.parser import RunParser
+from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
 
@@ -20,7 +20,7 @@ GOALS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")  # of
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Continue training from a run's newest checkpoint, in its own directory; if training is complete, only test."""
     description = "Continue a run; further options are those of fit, such as --trainer.max_epochs 30."
-    _, run, rest = RunParser(project, "resume", description).parse_run(args)
+    _, run, rest = CommandParser(project, "resume", description).parse_run(args)
     experiment = Experiment(project, "resume", ["-c", str(run.config), *rest], where=lambda _: run)
     before, after = read_yaml(run.config.read_text(encoding="utf-8")), read_yaml(experiment.resolved())
     for data in (before["data"], after["data"]):
