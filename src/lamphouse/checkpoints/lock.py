@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lightning.pytorch.utilities import rank_zero_only
+
 from lamphouse.errors import InputError
 
 _held: set[Path] = set()  # directories that this process has locked: closing a second descriptor would unlock them
@@ -21,7 +23,7 @@ def only_writer(directory: Path) -> Iterator[None]:
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory.resolve()
-    if path in _held:
+    if path in _held or getattr(rank_zero_only, "rank", None):  # of several processes, the first writes
         yield
         return
     descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -61,8 +61,7 @@ class ExactResume(Checkpoint):
             return
         self._goals = goals(trainer)
         if self.path is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
-            if trainer.is_global_zero:
-                self._lock.enter_context(only_writer(self.path.parent))
+            self._lock.enter_context(only_writer(self.path.parent))
             connector = trainer._checkpoint_connector  # private: callbacks have no other way to choose the checkpoint
             newest = read_newest(self.path.parent, lambda path: connector.resume_start(path, weights_only=True))
             if newest is not None and newest.damaged is not None:
@@ -205,8 +204,8 @@ class ExactResume(Checkpoint):
         if self.path is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
             self._between_epochs, self._finished = between_epochs, finished
             if finished:
-                left_out = between_epochs and not trainer.is_last_batch
-                self.ended = why_ended(trainer) + (LEFT_OUT if left_out else "")
+                self.ended = why_ended(trainer, trainer.current_epoch, trainer.global_step)
+                self.ended += LEFT_OUT if between_epochs and not trainer.is_last_batch else ""
             trainer.save_checkpoint(self.path, weights_only=False)
             self._between_epochs = self._finished = False
         self.saved_at = monotonic()

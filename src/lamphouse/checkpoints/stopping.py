@@ -1,5 +1,6 @@
 """What ends a training, and what a run that goes on beyond its end keeps of that."""
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,11 @@ STOPPING = ("monitor", "patience", "min_delta", "stopping_threshold", "divergenc
 
 def goals(trainer: Trainer) -> dict[str, Any]:
     """Collect what decides when training ends; a run that has reached it is complete."""
-    return {
-        **{name: getattr(trainer, name) for name in ("max_epochs", "max_steps", "min_epochs", "min_steps")},
+    endless = trainer.max_steps != -1 or timers(trainer)
+    return {  # with the defaults that the Trainer fills in when training begins
+        "max_epochs": (-1 if endless else 1000) if trainer.max_epochs is None else trainer.max_epochs,
+        "min_epochs": int(trainer.min_steps is not None) if trainer.min_epochs is None else trainer.min_epochs,
+        **{name: getattr(trainer, name) for name in ("max_steps", "min_steps")},
         "early_stopping": [[getattr(stop, name) for name in STOPPING] for stop in trainer.early_stopping_callbacks],
         "seconds": [timer.time_remaining() for timer in timers(trainer)],  # all of it, before training begins
     }
@@ -30,28 +34,46 @@ def ends_here(trainer: Trainer) -> bool:
     return 0 < trainer.max_steps <= trainer.global_step or (trainer.should_stop and enough)
 
 
-def why_ended(trainer: Trainer) -> str:
+def why_ended(trainer: Trainer, epochs: int, steps: int) -> str:
     """Say after how many epochs and steps training ended, and why."""
-    epochs, steps = trainer.current_epoch, trainer.global_step
     stops = filter(None, map(why_stopped, trainer.early_stopping_callbacks))
+    limit = limit_reached(trainer, epochs, steps)
+    reason = f"{limit} reached" if limit else next(stops, "a callback asked for it")
+    return f"after {epochs} epochs and {steps} steps, {reason}"
+
+
+def limit_reached(trainer: Trainer, epochs: int, steps: int, seconds: float = 0.0) -> str | None:
+    """Name the limit of the Trainer that a run has reached, `seconds` of training before this one included."""
     if 0 < trainer.max_steps <= steps:
-        reason = f"max_steps={trainer.max_steps} reached"
-    elif 0 < (trainer.max_epochs or 0) <= epochs:
-        reason = f"max_epochs={trainer.max_epochs} reached"
-    elif any((timer.time_remaining() or 0) <= 0 for timer in timers(trainer)):
-        reason = "max_time is over"
-    else:
-        reason = next(stops, "a callback asked for it")
-    return f"after {epochs} epochs and {steps} steps: {reason}"
+        return "max_steps"
+    if 0 < (trainer.max_epochs or 0) <= epochs:
+        return "max_epochs"
+    left = [timer.time_remaining() for timer in timers(trainer)]  # None is no limit
+    return "max_time" if any(rest is not None and rest <= seconds for rest in left) else None
 
 
 def why_stopped(stop: EarlyStopping) -> str | None:
     """Say why a callback stopped training early; None if it did not."""
     if stop.wait_count >= max(stop.patience, 1):
         best, waited = float(stop.best_score), stop.wait_count
-        return f"early stopping, {stop.monitor} was no better than {best:.4f} in {waited} validations"
+        times = f"{waited} validation{'s' * (waited > 1)}"
+        return f"early stopping: {stop.monitor} was no better than {best:.4f} for {times}"
     message = stop.stopping_reason_message
-    return message and f"early stopping, {message.removesuffix(' Signaling Trainer to stop.').rstrip('.')}"
+    return message and f"early stopping: {message.removesuffix(' Signaling Trainer to stop.').rstrip('.')}"
+
+
+def record_stop(stop: EarlyStopping, monitor: Any) -> None:
+    """Have a callback say what its counterpart in another loop has found."""
+    stop.wait_count, stop.best_score = monitor.waited, monitor.best
+    if monitor.stop and monitor.waited < max(monitor.patience, 1):
+        stop.stopping_reason_message = f"{monitor.metric} is not finite."
+
+
+def switch(stop: EarlyStopping, on: bool) -> None:
+    """Have a callback never stop training, unless it is on; its state stays that of a callback."""
+    if not on:
+        stop.patience, stop.strict, stop.check_finite = sys.maxsize, False, False
+        stop.stopping_threshold = stop.divergence_threshold = None
 
 
 def go_on(stop: EarlyStopping, state: dict[str, Any], finished: bool) -> None:

@@ -30,8 +30,8 @@ from lamphouse.callbacks import (
     StopNotFinite,
     Throughput,
 )
-from lamphouse.checkpoints import BestCheckpoint, ExactResume
-from lamphouse.checkpoints.files import WholeCheckpointIO
+from lamphouse.checkpoints import BestCheckpoint, ExactResume, WholeCheckpointIO
+from lamphouse.checkpoints.stopping import switch
 from lamphouse.cli.checks.messages import first_plain_message
 from lamphouse.cli.checks.options import check_file_keys, check_monitors, check_options, check_values, rules
 from lamphouse.cli.checks.yaml_files import yaml_files
@@ -87,6 +87,7 @@ class Experiment(LightningCLI):
             "experiment": (str | None, None, "Name of the experiment (default: of the YAML file that has the model)."),
             "loop": (loop_names, "automatic", "Training loop."),
             "ema": (OpenUnitInterval | None, None, "Decay of an exponential moving average of the weights."),
+            "stop_early": (bool, True, "Stop as the options of early_stopping say; false trains to the end."),
             "check_finite": (bool, True, "Stop at the first loss or gradient that is infinite or nan."),
             "machine": (Machine, Machine(), "Settings of the machine."),
             "logger": (LoggerName, "csv", "Logger; csv and none write the run's own metrics.csv and nothing else."),
@@ -102,7 +103,7 @@ class Experiment(LightningCLI):
         parser.add_lightning_class_args(ExactResume, "last_checkpoint")
         for name in LINKED:
             parser.link_arguments(f"data.{name}", f"model.init_args.{name}", apply_on="instantiate")
-        parser.set_defaults({"best_checkpoint.filename": "best"})  # the run's commands know the file
+        parser.set_defaults({"best_checkpoint.filename": "best", "best_checkpoint.enable_version_counter": False})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         self.files = yaml_files(args)
@@ -184,8 +185,8 @@ class Experiment(LightningCLI):
         if config.enable_progress_bar is not False:
             callbacks.append(EpochProgress())
         config.callbacks = [*_as_list(config.callbacks), *callbacks]
-        config.profiler = config.profiler or NoProfiler()
-        config.logger = False
+        switch(self.config_init.early_stopping, on=self.config.stop_early)
+        config.profiler, config.logger = config.profiler or NoProfiler(), False
         if self.where is not None:
             self._write_into_the_run(config)
         if self.config.loop == "manual":

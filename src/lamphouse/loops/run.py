@@ -24,6 +24,7 @@ from lamphouse.checkpoints import ExactResume, load_checkpoint
 from lamphouse.checkpoints.files import read_newest, write_checkpoint
 from lamphouse.checkpoints.lock import only_writer
 from lamphouse.checkpoints.state import process_state, set_process_state
+from lamphouse.checkpoints.stopping import goals, record_stop, why_ended
 from lamphouse.errors import InputError, unsupported
 from lamphouse.metrics import MonitorsMetric
 
@@ -157,6 +158,11 @@ class Recorder:
         _restore(self.training, newest.content)
         if self.curve:
             self.curve.load_state_dict(newest.content["curve"])
+        stopping = self.training.stopping
+        if self.resume.complete:
+            self.resume.ended = newest.content.get("ended")
+        elif newest.content["finished"] and stopping.waited >= max(stopping.patience, 1):
+            stopping.waited = 0  # patience begins anew
         if self.best.exists():
             self.training.best_weights = load_checkpoint(self.best)["state_dict"]
 
@@ -185,8 +191,13 @@ class Recorder:
         self.resume.signals.check()
 
     def write(self) -> None:
-        curve = self.curve.state_dict() if self.curve else {}
-        write_checkpoint(_checkpoint_of(self.training, self.data) | {"curve": curve}, self.resume.path)
+        checkpoint = _checkpoint_of(self.training, self.data) | {"goals": goals(self.trainer)}
+        checkpoint["curve"] = self.curve.state_dict() if self.curve else {}
+        if checkpoint["finished"]:
+            if stop := callback(self.trainer, EarlyStopping):
+                record_stop(stop, self.training.stopping)
+            self.resume.ended = why_ended(self.trainer, self.training.epoch, self.training.step)
+        write_checkpoint(checkpoint | {"ended": self.resume.ended}, self.resume.path)
         self.resume.saved_at = monotonic()
 
     def log(self, metrics: Mapping[str, Tensor], epoch: int, step: int) -> None:

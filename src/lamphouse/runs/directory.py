@@ -16,6 +16,7 @@ class Run:
         self.metrics = path / "metrics.csv"  # a row for each epoch
         self.best = path / "best.ckpt"  # by the monitored metric
         self.last = path / "last.ckpt"  # from which the run resumes
+        self.history = path / "history.json"  # of what was trained when, and why it ended
 
 
 def new_run(root: Path, experiment: str) -> Run:
@@ -38,3 +39,13 @@ def find_runs(path: Path) -> list[Run]:
         raise InputError(f"{path}: no run (config.yaml is missing): {way_out}")
     runs.sort(key=lambda run: (run.name[:15], (run / "config.yaml").stat().st_mtime_ns))
     return [Run(run) for run in runs]
+
+
+def check_entries(run: Run) -> None:
+    """Raise an `InputError` if writing into the directory could write elsewhere, or wait for another process."""
+    inside = run.path.resolve()
+    for path in run.path.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise InputError(f"{path}: a link that leads out of the run's directory: remove it")
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{path}: neither a file nor a directory: remove it")

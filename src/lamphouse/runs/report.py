@@ -58,6 +58,7 @@ def print_summary(
     best: Mapping[str, Any] | None,
     seconds: float,
     samples: str = "samples",
+    ended: str | None = None,
 ) -> dict[str, float]:
     """Print and return the metrics of the best checkpoint, or else of the last epoch, and of the test."""
     epochs = [row for row in rows if not _tested(row)]
@@ -70,6 +71,7 @@ def print_summary(
     throughput = median([float(row["images_per_second"]) for row in epochs if "images_per_second" in row] or [0])
     within = "" if "images_per_second" in reached else f", step {reached['step']}"
     print(f"{'best' if best else 'last'} epoch  {reached['epoch']} of 0..{epochs[-1]['epoch']}{within}")
+    print(f"ended       {ended}")
     print(f"wall time   {seconds:.1f} s")
     print(f"throughput  {throughput:,.0f} training {samples}/s")
     print(f"run         {short_path(run.path)}")

@@ -23,6 +23,15 @@ SPEC_KEYS = {"init_args", "dict_kwargs"}  # which YAML has where the command lin
 ACCELERATORS = {"cpu": CPUAccelerator, "cuda": CUDAAccelerator, "mps": MPSAccelerator}
 LOGGER_WAY_OUT = "choose a logger with --logger wandb, tensorboard, csv or none"
 
+OWN_LAST = "last.ckpt is the run's own, written in any case: leave it out"
+AFTER_VALIDATION = "best.ckpt is written after each validation, whose result it is named for: leave it out"
+BEST: dict[str, tuple[list[Any], str]] = {  # options of best_checkpoint that would break what a run promises
+    "save_last": ([None, False], OWN_LAST),
+    "save_on_exception": ([False], OWN_LAST),
+    "enable_version_counter": ([False], "a run has one best.ckpt: leave it out"),
+    **dict.fromkeys(("every_n_train_steps", "train_time_interval"), ([None], AFTER_VALIDATION)),
+}
+
 Rule = tuple[Callable[[Any], bool], str]  # what an option may be, and what to do where it is something else
 
 
@@ -68,6 +77,7 @@ def rules() -> dict[str, Rule]:
         **dict.fromkeys(directories, one_of([None])),
         "best_checkpoint.filename": one_of(["best"]),
         "best_checkpoint.save_top_k": one_of([1]),
+        **{f"best_checkpoint.{name}": one_of(values, way_out) for name, (values, way_out) in BEST.items()},
     }
 
 

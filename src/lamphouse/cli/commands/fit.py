@@ -1,17 +1,19 @@
 """Train a model in a new run, then test its best checkpoint."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from shlex import quote
 from signal import SIGINT
 from time import perf_counter
+from typing import Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
 from lamphouse.checkpoints import load_checkpoint
-from lamphouse.checkpoints.files import loading, saved_steps
+from lamphouse.checkpoints.files import Newest, loading, saved_steps, write_checkpoint
+from lamphouse.checkpoints.lock import only_writer
 from lamphouse.cli.checks.messages import explain_training, first_plain_message
 from lamphouse.cli.checks.options import print_unused
 from lamphouse.cli.checks.yaml_files import read_yaml
@@ -25,6 +27,7 @@ from lamphouse.loggers import close, log_best, log_config
 from lamphouse.loops import train_handwritten
 from lamphouse.runs.directory import Run, new_run
 from lamphouse.runs.environment import environment
+from lamphouse.runs.history import begin_entry, end_entry
 from lamphouse.runs.report import best_row, print_header, print_summary, unit
 
 
@@ -35,7 +38,8 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     print_unused(experiment.files, experiment.config)
     make_directory(experiment.run)
     try:
-        return train(experiment)
+        with only_writer(experiment.run.path):
+            return train(experiment)
     except (InputError, OSError):
         if not saved_steps(experiment.run.path):
             shutil.rmtree(experiment.run.path, ignore_errors=True)  # nothing has been trained
@@ -52,24 +56,33 @@ def make_directory(run: Run) -> None:
         raise InputError(f"{run.path} cannot be made ({error.strerror}): {way_out}") from error
 
 
-def train(experiment: Experiment, checkpoint: str | None = None) -> dict[str, float]:
-    """Train, from a checkpoint if there is one, test the best weights, and print and return the metrics."""
-    start, run = perf_counter(), experiment.run
+def train(
+    experiment: Experiment, newest: Newest | None = None, changed: Mapping[str, Sequence[Any]] | None = None
+) -> dict[str, float]:
+    """Train, from a checkpoint if there is one, test the best weights, and print and return the metrics.
+
+    `changed` are the values of options before and after a change.
+    """
+    start, run, resume = perf_counter(), experiment.run, experiment.config_init.last_checkpoint
     _describe(experiment)
+    begin_entry(run, experiment.datamodule, newest.content["global_step"] if newest else 0, changed or {})
     try:
-        with experiment.config_init.last_checkpoint.signals, explaining_not_finite(experiment):
-            run_loop(experiment, checkpoint)
+        with resume.signals, explaining_not_finite(experiment):
+            run_loop(experiment, str(newest.path) if newest else None)
+        end_entry(run, resume.ended)
         kept = load_checkpoint(run.best) if run.best.exists() else None
         reached = best_row(experiment.table.rows, kept)
         log_best(experiment.trainer.loggers, read_yaml(experiment.resolved()), reached)
     except (StoppedError, KeyboardInterrupt, SystemExit) as cause:  # Lightning answers Ctrl-C with SystemExit
         stop = cause if isinstance(cause, StoppedError) else StoppedError(SIGINT)
+        end_entry(run, str(stop))
         stop.__notes__ = [f"to continue: {experiment.project.program} resume --run {quote(short_path(run.path))}"]
         raise stop from cause
     finally:
         close(experiment.trainer.loggers)
     seconds = perf_counter() - start
-    return print_summary(run, experiment.table.rows, kept, seconds, unit(experiment.datamodule)) or {}
+    samples = unit(experiment.datamodule)
+    return print_summary(run, experiment.table.rows, kept, seconds, samples, resume.ended) or {}
 
 
 @rank_zero_only
@@ -97,6 +110,8 @@ def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
                 return
             trainer.fit(model, datamodule=data)  # ExactResume finds the newest checkpoint
             best = experiment.run.best
+            if not best.exists():
+                _keep_last(experiment)
             first = trainer.strategy.broadcast(str(best) if best.exists() else None)  # the first process's run
             trainer.test(model, data, ckpt_path=first, weights_only=True, verbose=False)
     except MisconfigurationException as error:
@@ -105,3 +120,11 @@ def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
         if explanation := explain_training(error):
             raise InputError(explanation) from error
         raise
+
+
+@rank_zero_only
+def _keep_last(experiment: Experiment) -> None:
+    """Make the last weights the best ones, as none have been validated."""
+    run, rows = experiment.run, experiment.table.rows
+    if run.last.exists() and rows:
+        write_checkpoint(load_checkpoint(run.last) | {"epoch": int(rows[-1]["epoch"])}, run.best)

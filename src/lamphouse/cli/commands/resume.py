@@ -1,58 +1,139 @@
 """Continue a run."""
 
+import json
+import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pkgutil import resolve_name
+from shlex import quote
 from typing import Any
 
-from lamphouse.checkpoints.files import read_newest
+from lightning.pytorch.utilities import rank_zero_only
+
+from lamphouse.checkpoints.files import Newest, load_checkpoint, read_newest
+from lamphouse.checkpoints.lock import only_writer
+from lamphouse.checkpoints.stopping import goals, limit_reached, seconds_trained
 from lamphouse.cli.checks.yaml_files import read_yaml
 from lamphouse.cli.commands.fit import train
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, short_path
+from lamphouse.optim.schedules import RunLengthLR
+from lamphouse.runs.directory import Run, check_entries
+from lamphouse.runs.history import check_data
 
-PLACES = ("data_dir", "root", "cache_dir", "num_workers", "on_device")  # of data, which change no bit
-UNCHANGED = ("model", "data", "seed_everything", "ema", "loop")  # options that a resumed run keeps
-GOALS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")  # of the Trainer
+LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")  # options of the Trainer
+SHOWN = ("detect_anomaly", "enable_model_summary", "enable_progress_bar", "log_every_n_steps", "profiler")
+WHERE = ("accelerator", "devices", "num_nodes")
+MAY_CHANGE = (  # options, with all below them, that do not change what a run computes from one step to the next
+    *(f"trainer.{name}" for name in (*LIMITS, *WHERE, *SHOWN)),
+    *("early_stopping", "stop_early", "last_checkpoint", "check_finite", "logger", "logger_options"),
+    *("machine.allocator", "machine.threads"),
+)
+PLACES = re.compile(  # options of data that say where it lies, or how it is fetched
+    r"data\.((\w+_)?(dir|file|folder|path|root)|num_workers|on_device|persistent_workers|pin_memory|prefetch_factor)"
+)
 
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Continue training from a run's newest checkpoint, in its own directory; if training is complete, only test."""
     description = "Continue a run; further options are those of fit, such as --trainer.max_epochs 30."
     _, run, rest = CommandParser(project, "resume", description).parse_run(args)
-    experiment = Experiment(project, "resume", ["-c", str(run.config), *rest], where=lambda _: run)
-    before, after = read_yaml(run.config.read_text(encoding="utf-8")), read_yaml(experiment.resolved())
-    for data in (before["data"], after["data"]):
-        data["init_args"] = {k: v for k, v in (data.get("init_args") or {}).items() if k not in PLACES}
-    for option in UNCHANGED:
-        if after.get(option) != before.get(option):
-            raise InputError(f"--{option}: cannot be changed when a run is resumed: start a new one with fit")
+    check_entries(run)
+    with only_writer(run.path):
+        return _resume(project, run, rest)
+
+
+def _resume(project: Project, run: Run, options: Sequence[str]) -> dict[str, float]:
+    experiment = Experiment(project, "resume", ["-c", str(run.config), *options], where=lambda _: run)
+    changed = _changed(experiment, run)
     newest = read_newest(run.path)
     if newest is None and experiment.table.rows:
         raise InputError(f"{run.last}: no such checkpoint: use fit for a new run")
     if newest is not None:
         if newest.damaged and experiment.config.loop == "handwritten":  # ExactResume prints it in the other loops
             print(f"{newest.damaged}: resuming from {newest.path.name}", file=sys.stderr)
-        _check_what_is_left(experiment, newest.content, _goals(after) != _goals(before))
+        _check_what_is_left(experiment, newest.content)
         experiment.check_weights(newest.content, newest.path)
+        _check_best(run)
     experiment.check()
+    check_data(run, experiment.datamodule)
+    _print_notes(experiment, newest, changed)
     experiment.table.keep_before(*(newest.content[name] for name in ("epoch", "global_step")) if newest else (0,))
-    return train(experiment, str(newest.path) if newest else None)
+    return train(experiment, newest, changed)
 
 
-def _check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any], new_goals: bool) -> None:
-    done, epochs = checkpoint["epoch"], experiment.trainer.max_epochs
-    complete = checkpoint.get("finished") and not new_goals
-    if complete and not any(row.get("test/loss") for row in experiment.table.rows):
+def _changed(experiment: Experiment, run: Run) -> dict[str, list[Any]]:
+    """Return the values before and now of options that differ from the run's; refuse those that may not."""
+    defaults = dict(_flat(experiment.parser.get_defaults().as_dict()))  # of options that the run did not know yet
+    before = defaults | dict(_flat(read_yaml(run.config.read_text(encoding="utf-8"))))
+    now = dict(_flat(read_yaml(experiment.resolved())))
+    changed = {name: [before.get(name), now.get(name)] for name in {**before, **now} if not _same(before, now, name)}
+    for name, (value, new) in changed.items():
+        if not name.startswith(tuple(f"{option}." for option in MAY_CHANGE)) and not PLACES.fullmatch(name[:-1]):
+            reason = f"was {json.dumps(value)}, and decides what a run computes: leave it out"
+            way_out = f"start another run: {experiment.project.program} fit -c {quote(short_path(run.config))}"
+            raise InputError(f"--{name[:-1]} {json.dumps(new)}: {reason}, or {way_out}")
+    return {f"--{name[:-1]}": values for name, values in changed.items()}
+
+
+def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every option, its name ended with a dot, and its value."""
+    if not isinstance(value, Mapping) or not value:
+        yield name, value
+        return
+    for key, part in value.items():
+        yield from _flat(part, name if key == "init_args" else f"{name}{key}.")
+
+
+def _same(before: Mapping[str, Any], now: Mapping[str, Any], name: str) -> bool:
+    return name in {"config.", "runs."} or before.get(name) == now.get(name)
+
+
+def _check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any]) -> None:
+    trainer, done, steps = experiment.trainer, checkpoint["epoch"], checkpoint["global_step"]
+    processes, seconds = len(checkpoint.get("processes", [])), seconds_trained(checkpoint)
+    if processes not in {0, trainer.world_size}:
+        reason = f"the run's steps take a batch from each of {processes}"
+        raise InputError(f"--trainer.devices {trainer.world_size}: {reason}: give --trainer.devices {processes}")
+    complete = checkpoint.get("finished") and checkpoint.get("goals") == goals(trainer)
+    if complete and not any(name.startswith("test") for row in experiment.table.rows for name in row):
         experiment.config_init.last_checkpoint.complete = True  # only the test is left
-    elif epochs is not None and 0 <= epochs <= done:
-        way_out = "give a larger number"
-        raise InputError(f"--trainer.max_epochs {epochs}: the run has trained {done} epochs already: {way_out}")
-    elif complete:
-        way_out = "give a larger --early_stopping.patience or --trainer.max_epochs"
-        raise InputError(f"{experiment.run.path}: the run is complete, it stopped after {done} epochs: {way_out}")
+        return
+    if limit := limit_reached(trainer, done, steps, seconds):
+        had = {"max_epochs": f"trained {done} epochs", "max_steps": f"taken {steps} steps"}
+        reason = f"the run has {had.get(limit, f'trained for {seconds:.0f} s')} already"
+        raise InputError(f"--trainer.{limit} {experiment.config.trainer[limit]}: {reason}: give a larger number")
+    if complete:
+        way_out = "give a larger --trainer.max_epochs or --early_stopping.patience, or --stop_early false"
+        raise InputError(f"{experiment.run.path}: the run is complete, it ended {checkpoint.get('ended')}: {way_out}")
+    if any("total_steps" in state for state in checkpoint["lr_schedulers"]) and checkpoint.get("finished"):
+        raise InputError("--model.lr_scheduler: its steps are used up: start another run with fit")
 
 
-def _goals(config: Mapping[str, Any]) -> Any:
-    return [config["trainer"][name] for name in GOALS], config["early_stopping"]
+def _check_best(run: Run) -> None:
+    try:
+        if os.path.lexists(run.best):
+            load_checkpoint(run.best)
+    except InputError as error:
+        way_out = "delete it to keep the best of the epochs to come"
+        raise InputError(f"{str(error).rpartition(': ')[0]}: {way_out}") from error
+
+
+@rank_zero_only
+def _print_notes(experiment: Experiment, newest: Newest | None, changed: Mapping[str, Sequence[Any]]) -> None:
+    checkpoint: Mapping[str, Any] = newest.content if newest else {"epoch": 0, "global_step": 0}
+    epochs = checkpoint["epoch"]
+    ended, after = checkpoint.get("ended"), f"after {epochs} epochs and {checkpoint['global_step']} steps"
+    print(f"resumed where it had ended: {ended}" if ended else f"resumed {after}")
+    for option, (before, now) in changed.items():
+        print(f"changed: {option} from {json.dumps(before)} to {json.dumps(now)}")
+    there = {int(row["epoch"]) for row in experiment.table.rows}
+    if missing := [epoch for epoch in range(epochs) if epoch not in there]:
+        print(f"note: {experiment.run.metrics.name} lacks epochs {missing[0]}..{missing[-1]}", file=sys.stderr)
+    schedule = experiment.config.get("model.init_args.lr_scheduler.class_path")
+    longer = {"--trainer.max_epochs", "--trainer.max_steps"} & changed.keys()
+    if schedule and longer and issubclass(resolve_name(schedule), RunLengthLR):
+        print(f"note: {schedule.rpartition('.')[2]} follows the curve of a run of the new length from here on")

@@ -1,7 +1,10 @@
 """`resume`: a run goes on as if it had never stopped."""
 
 import csv
+import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,6 +122,80 @@ def test_an_interrupted_run_goes_on_without_options(
     assert torch.load(run_in("runs") / "last.ckpt", weights_only=True)["epoch"] == 4
 
 
-def test_where_data_is_may_change(arc: Command, trained: Path) -> None:
-    assert arc("resume", "--run", trained, "--trainer.max_epochs=3", "--data.num_workers=1").status == 0
-    assert arc("resume", "--run", trained, "--trainer.max_epochs=4", "--data.batch_size=32").status == 2
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--trainer.gradient_clip_val", "1.0"),
+        ("--trainer.limit_train_batches", "3"),
+        ("--trainer.precision", '"bf16-mixed"'),
+        ("--seed_everything", "3"),
+        ("--data.batch_size", "32"),
+        ("--model.optimizer.lr", "0.5"),
+        ("--best_checkpoint.monitor", '"val/loss"'),
+    ],
+)
+def test_what_a_run_computes_may_not_change(arc: Command, trained: Path, option: str, value: str) -> None:
+    before = (trained / "config.yaml").read_bytes()
+    outcome = arc("resume", "--run", trained, "--trainer.max_epochs=3", f"{option}={value}".replace('"', ""))
+    assert outcome.status == 2
+    assert f"{option} {value}: was " in outcome.err
+    assert (trained / "config.yaml").read_bytes() == before
+    assert len(rows(trained)) == 3
+
+
+def test_what_has_changed_is_said_and_recorded(arc: Command, trained: Path) -> None:
+    options = ["--trainer.max_epochs=3", "--data.num_workers=1", "--logger=tensorboard"]
+    outcome = arc("resume", "--run", trained, *options)
+    assert outcome.status == 0, outcome.err
+    for text in ("--data.num_workers from 0 to 1", "--trainer.max_epochs from 2 to 3"):
+        assert f"changed: {text}\n" in outcome.out
+    *_, last = json.loads((trained / "history.json").read_text())
+    assert last["changed"]["--logger"] == ["none", "tensorboard"]
+    assert last["ended"] == "after 3 epochs and 63 steps, max_epochs reached"
+
+
+@pytest.mark.parametrize("loop", ["automatic", pytest.param("handwritten", marks=pytest.mark.slow)])
+def test_beyond_an_early_stop(fit: Command, arc: Command, loop: str) -> None:
+    """A larger patience counts on, as if it had been there from the start; with another goal it counts anew."""
+    constant = [f"--loop={loop}", "--model.lr_scheduler=null", "--model.optimizer.lr=1e-9"]
+    stopped = fit(*constant, "--trainer.max_epochs=9", "--early_stopping.patience=1")
+    reason = "early stopping: val/acc was no better than "
+    assert f"after 2 epochs and 4 steps, {reason}" in stopped.out
+    assert f"after 2 epochs and 4 steps, {reason}" in arc("resume").err
+    for option, epochs in (("--early_stopping.patience=2", 3), ("--trainer.max_epochs=10", 5)):
+        assert f"after {epochs} epochs and {2 * epochs} steps, {reason}" in arc("resume", option).out
+    ended = "after 10 epochs and 20 steps, max_epochs reached"
+    assert ended in arc("resume", "--stop_early=false").out
+
+
+def test_a_run_has_one_writer(arc: Command, trained: Path) -> None:
+    lock = "import fcntl, sys; f = open(sys.argv[1], 'w'); fcntl.lockf(f, fcntl.LOCK_EX); print(flush=True); input()"
+    command = [sys.executable, "-c", lock, str(trained / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        refused = arc("resume", "--run", trained, "--trainer.max_epochs=3")
+        other.kill()
+    assert (refused.status, len(rows(trained))) == (2, 3)
+    assert "another process trains this run" in refused.err
+    assert arc("resume", "--run", trained, "--trainer.max_epochs=3").status == 0
+
+
+def test_losses_in_the_directory_are_said(arc: Command, trained: Path) -> None:
+    (trained / "metrics.csv").unlink()
+    (trained / "best.ckpt").write_bytes(b"")
+    refused = arc("resume", "--run", trained, "--trainer.max_epochs=3")
+    assert "best.ckpt: not a readable checkpoint: delete it to keep the best of the epochs to come" in refused.err
+    (trained / "best.ckpt").unlink()
+    outcome = arc("resume", "--run", trained, "--trainer.max_epochs=3")
+    assert (outcome.status, outcome.err) == (0, "note: metrics.csv lacks epochs 0..1\n")
+    assert torch.load(trained / "best.ckpt", weights_only=True)["epoch"] == 2
+
+
+def test_nothing_is_written_through_a_link(arc: Command, trained: Path) -> None:
+    Path("outside").mkdir()
+    (trained / "tensorboard").symlink_to(Path("outside").absolute())
+    outcome = arc("resume", "--run", trained, "--trainer.max_epochs=3", "--logger=tensorboard")
+    assert outcome.status == 2
+    assert "a link that leads out of the run's directory" in outcome.err
+    assert list(Path("outside").iterdir()) == []

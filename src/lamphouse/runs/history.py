@@ -1,0 +1,63 @@
+"""What was done with a run: its history.json has an entry for `fit` and for each `resume`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from zlib import crc32
+
+import torch
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities import rank_zero_only
+
+from lamphouse.data import TensorDataModule
+from lamphouse.errors import InputError
+from lamphouse.files import write_whole
+from lamphouse.runs.directory import Run
+
+TARGETS = 10_000  # of each part of the data, by which it is told from others
+
+
+def read_history(run: Run) -> list[dict[str, Any]]:
+    """Read a run's history; a run of an earlier version has none."""
+    try:
+        history: list[dict[str, Any]] = json.loads(run.history.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise InputError(f"{run.history}: not readable: delete it, nothing depends on it") from error
+    return history
+
+
+@rank_zero_only
+def begin_entry(run: Run, data: LightningDataModule, step: int = 0, changed: Mapping[str, Sequence[Any]] = {}) -> None:
+    """Add an entry: from which step on a run is trained, on which data, and with which options changed to what."""
+    began = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
+    entry = {"began": began, "from_step": step, "changed": changed, "data": identity(data), "ended": None}
+    write_whole(run.history, json.dumps([*read_history(run), entry], indent=2) + "\n")
+
+
+@rank_zero_only
+def end_entry(run: Run, ended: str) -> None:
+    """Complete the last entry: when and why training ended."""
+    *before, last = read_history(run)
+    write_whole(run.history, json.dumps([*before, {**last, "ended": ended}], indent=2) + "\n")
+
+
+def identity(data: LightningDataModule) -> dict[str, list[int]]:
+    """Return the number of samples in each part of data in memory, and a checksum of their targets."""
+    parts = data.parts if isinstance(data, TensorDataModule) else {}
+    targets = {part: samples[:TARGETS][1].cpu().contiguous() for part, samples in parts.items()}
+    sums = {part: crc32(values.view(dtype=torch.uint8).numpy().tobytes()) for part, values in targets.items()}
+    return {part: [len(parts[part]), checksum] for part, checksum in sums.items()}
+
+
+@rank_zero_only
+def check_data(run: Run, data: LightningDataModule) -> None:
+    """Raise an `InputError` if the data is not that on which the run has been trained."""
+    before: dict[str, list[int]] = next((entry["data"] for entry in read_history(run)), {})
+    for part, found in identity(data).items():
+        if part in before and before[part] != found:
+            counts = f"{before[part][0]:,} samples, and now has {found[0]:,}"
+            reason = f"its {part} part had {counts}" if before[part][0] != found[0] else f"its {part} targets differ"
+            raise InputError(f"--data: {reason}: put back the data that the run began with, or start a new run")
