@@ -19,6 +19,7 @@ BENCHMARKS = {  # one module each, with a function `tables(options)`
     "memory": "peak memory of a run, against Lightning's",
     "loader": "images/s of the data path, against a training step",
     "scale": "data in memory, up to 100 times MNIST's size",
+    "many_epochs": "2,000 epochs of one step: the second half against the first",
     "folder": "up to 100,000 image files: first and second start, against torchvision",
 }
 

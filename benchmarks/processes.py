@@ -30,12 +30,14 @@ class Process:
         peak_bytes: peak memory, libraries included.
         output: what it printed.
         metrics: rows of metrics.csv, if it created a run.
+        cpu_seconds: of all its threads, which other processes hardly affect.
     """
 
     seconds: float
     peak_bytes: int
     output: str
     metrics: Sequence[Mapping[str, str]]
+    cpu_seconds: float = 0.0
 
 
 def python(*args: object) -> Process:
@@ -61,7 +63,8 @@ def python(*args: object) -> Process:
         text = b"".join(output).decode(errors="replace").replace("\r\n", "\n")
         if child.returncode:
             raise RuntimeError(f"{' '.join(map(str, args))} ended with status {child.returncode}:\n{text}")
-        return Process(seconds, usage.ru_maxrss * UNIT, text, read_metrics(Path(folder)))
+        rows, cpu_seconds = read_metrics(Path(folder)), usage.ru_utime + usage.ru_stime
+        return Process(seconds, usage.ru_maxrss * UNIT, text, rows, cpu_seconds)
 
 
 def environment() -> dict[str, str]:

@@ -76,7 +76,7 @@ class EpochMetrics(Metric):
     def since(self, sums: Tensor | None) -> dict[str, float]:
         """Average loss and averages of this process over the samples since `sums` had these values; None: the reset."""
         total, *_ = values = (self.sums if sums is None else self.sums - sums).flip(0).tolist()
-        return {f"{name}_step": value / total for name, value in zip(self.average_names, values[:0:-1], strict=True)}
+        return {name: value / total for name, value in zip(self.average_names, values[:0:-1], strict=True)}
 
     @property
     def names(self) -> list[str]:

@@ -18,6 +18,7 @@ ROWS = {
     "loader": ["mnist_mlp", "cifar10_resnet"],
     "scale": ["400"],
     "folder": ["40"],
+    "many_epochs": ["epochs 1..5", "epochs 6..10"],
     "mnist": ["test accuracy, lowest", "whole process", "its imports alone", "without imports"],
 }
 

@@ -8,7 +8,7 @@ from lamphouse.metrics import EpochMetrics
 
 
 class StepCurve(Callback):
-    """Logs the mean loss and averages of a `Task` every `log_every_n_steps` steps, as "train/loss_step" and the like.
+    """Logs the mean loss and averages of a `Task` every `log_every_n_steps` steps, as "steps/loss" and the like.
 
     The means are of the samples since the last time in this epoch, of the first process.
     """
@@ -30,7 +30,7 @@ class StepCurve(Callback):
         """Log after this many steps, if that is due."""
         interval: int = trainer.log_every_n_steps  # type: ignore[attr-defined]  # set by a connector
         if interval and step % interval == 0 and trainer.is_global_zero:
-            values = {f"train/{name}": value for name, value in metrics.since(self._sums).items()}
+            values = {f"steps/{name}": value for name, value in metrics.since(self._sums).items()}
             self._sums = metrics.sums.clone()
             for logger in trainer.loggers:
                 logger.log_metrics(values, step - 1)

@@ -13,8 +13,8 @@ def test_each_loop_logs_the_mean_of_the_steps_since_the_last_time(fit: Callable[
     fit(f"--loop={loop}", "--trainer.limit_train_batches=3", "--trainer.max_epochs=2", "--trainer.log_every_n_steps=2")
     steps, every = table("steps.csv"), table("metrics.csv")
     assert [row["step"] for row in steps] == ["1", "3", "5"]
-    assert {"train/loss_step", "train/acc_step"} < steps[0].keys()
-    second = [float(row["train/loss_step"]) for row in steps[1:]]  # of one step and of two
+    assert {"steps/loss", "steps/acc"} < steps[0].keys()
+    second = [float(row["steps/loss"]) for row in steps[1:]]  # of one step and of two
     assert (second[0] + 2 * second[1]) / 3 == pytest.approx(float(every[1]["train/loss"]))
 
 

@@ -1,5 +1,6 @@
 """Loggers: each gets the full configuration and all metrics, in the run's own directory."""
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,23 @@ def test_wandb_records_offline_without_a_key_and_says_once_how_to_upload(fit: Co
     (line,) = [line for line in outcome.out.splitlines() if "wandb sync" in line]
     assert Path(line.split("wandb sync ")[1]) == path.parent
     assert not list(Path().glob("wandb"))
+
+
+def test_options_beat_variables_and_variables_beat_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_default = wandb_arguments()
+    assert (by_default["project"], by_default["group"], by_default["version"]) == ("mine", "any", "a-b")
+    for name in ("PROJECT", "RUN_GROUP", "NAME", "DIR", "RUN_ID", "RESUME"):
+        monkeypatch.setenv(f"WANDB_{name}", name)
+    names = ("project", "group", "name", "save_dir", "version", "resume")
+    assert [wandb_arguments()[name] for name in names] == ["PROJECT", "RUN_GROUP", "NAME", "DIR", "RUN_ID", "RESUME"]
+    given = wandb_arguments(project="p", group="g", name="n")
+    assert (given["project"], given["group"], given["name"]) == ("p", "g", "n")
+
+
+def wandb_arguments(**options: str) -> Any:
+    logger = make_logger("wandb", Path("runs", "a#b"), "any", options, "mine")
+    assert logger is not None
+    return logger.arguments
 
 
 @pytest.mark.slow
@@ -132,11 +150,19 @@ def test_a_wrong_setting_is_refused(
 
 
 def test_a_resumed_run_is_the_same_in_wandb(fit: Command, arc: Command) -> None:
-    fit("--logger=wandb", "--trainer.limit_train_batches=1")
+    fit("--logger=wandb", "--trainer.limit_train_batches=1", "--trainer.log_every_n_steps=1")
+    name = only_run().name
+    only_run().rename("runs/digits_mlp/a#b")
     assert arc("resume", "--run", only_run(), "--trainer.max_epochs=2").status == 0
     files = sorted(only_run().glob("wandb/offline-run-*/*.wandb"))
-    assert len(files) == 2
-    assert {file.name for file in files} == {f"run-{only_run().name}.wandb"}
+    assert [file.name for file in files] == [f"run-{name}.wandb"] * 2
+    wandb.teardown()
+    updates = [update for record in records(files[1]) for update in record.summary.update]
+    summary = {update.key or "/".join(update.nested_key): float(update.value_json) for update in updates}
+    with (only_run() / "metrics.csv").open(newline="") as file:
+        best = max(list(csv.DictReader(file))[:-1], key=lambda row: float(row["val/acc"]))
+    assert summary["best/val/acc"] == pytest.approx(float(best["val/acc"]))
+    assert "steps/loss" in summary
 
 
 @pytest.mark.parametrize("name", ["csv", "none"])
@@ -155,6 +181,9 @@ def test_tensorboard_gets_config_and_metrics(fit: Command) -> None:
     assert METRICS | {"test/loss", "test/acc"} <= set(events.Tags()["scalars"])
     assert len(events.Scalars("train/loss")) == 2
     assert yaml.safe_load((folder / "hparams.yaml").read_text()) == config_of(only_run())
+    assert "hp_metric" not in events.Tags()["scalars"]
+    assert events.Scalars("best/val/acc")[0].value == max(event.value for event in events.Scalars("val/acc"))
+    assert any("hparams" in name for name in events.summary_metadata)
 
 
 def test_wandb_gets_checkpoints_if_asked_to(fit: Command) -> None:
