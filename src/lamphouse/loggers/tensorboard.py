@@ -30,6 +30,7 @@ def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
 def log_best(logger: GuardedLogger, config: dict[str, Any], best: Mapping[str, float]) -> None:
     """Show the metrics of the best epoch among the HPARAMS."""
     logger.wrapped.log_hyperparams(config, best)
+    logger.wrapped.finalize("success")  # writes them, as nothing else does after training
 
 
 def _print_others(before: Any, raised: threading.ExceptHookArgs) -> None:
