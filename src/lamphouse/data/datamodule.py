@@ -4,6 +4,7 @@ import sys
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lamphouse.data.arrays import read_array
 from lamphouse.data.samples import BatchLoader, BatchSampler, SampleBatches, Samples, is_labels
 from lamphouse.errors import InputError
 
@@ -87,6 +89,13 @@ class TensorDataModule(LightningDataModule):
         features = [part.inputs.shape[1] for part in (samples, *self.parts.values()) if is_table(part.inputs)]
         if len({*features}) > 1:
             raise InputError(f"inputs: {features[0]} features, but {features[1]} in another part: load the same ones")
+
+    def read_samples(self, path: Path) -> Tensor:
+        """Read a file of samples to predict, inputs as `load` returns them, [N, ...]: an array (.npy) or rows (.csv).
+
+        Override it where `load` changes the numbers that it reads.
+        """
+        return read_array(path, getattr(self, "input_shape", None))
 
     def describe(self) -> list[str]:
         """Return lines about the data to print at the beginning of a run."""

@@ -140,10 +140,15 @@ def refuse_unreadable(files: Sequence[str], shape: Shape) -> None:
     """Print every file that is not a readable image, and raise an `InputError`; for a single one, only raise it."""
     with ThreadPoolExecutor() as threads:
         errors = [*filter(None, threads.map(partial(error_of, shape=shape), files))]
+    refuse_all(errors)
+
+
+def refuse_all(errors: Sequence[InputError], way_out: str = "replace or remove them") -> None:
+    """Raise the error if there is one; if there are several, print each, and raise one that counts them."""
     if len(errors) > 1:
         for error in errors:
             print(printable(str(error)), file=sys.stderr)
-        raise InputError(f"{len(errors)} files are not readable images, listed above: replace or remove them")
+        raise InputError(f"{len(errors)} files are not readable, listed above: {way_out}")
     if errors:
         raise errors[0]
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lamphouse.data.arrays import ARRAYS
 from lamphouse.data.augment import Augmentation
 from lamphouse.data.datamodule import TensorDataModule
 from lamphouse.data.image_files import read_image
@@ -114,3 +115,16 @@ class ImageDataModule(TensorDataModule):
     def read(self, path: Path) -> Tensor:
         """Read an image file like the training images, uint8 [C, H, W]."""
         return torch.from_numpy(read_image(path, self.input_shape))
+
+    def read_samples(self, path: Path) -> Tensor:
+        """Read an image file, or several images from an array (.npy) or rows (.csv), uint8 [N, C, H, W]."""
+        if path.suffix.lower() not in ARRAYS:
+            return self.read(path).unsqueeze(0)
+        images = super().read_samples(path)
+        if path.suffix.lower() == ".csv" and torch.equal(images, images.byte().float()):
+            images = images.byte()
+        try:
+            self.check_inputs(images)
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+        return images

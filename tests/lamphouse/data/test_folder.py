@@ -121,7 +121,7 @@ def test_all_bad_files_of_all_parts_are_listed(capsys: pytest.CaptureFixture[str
     bad = [root / name for name in ("train/cat/1.png", "train/dog/bad\udcff.png", "val/dog/0.png", "test/cat/1.png")]
     for path in bad:
         path.write_bytes(b"junk")
-    with pytest.raises(InputError, match=r"\A4 files are not readable images, listed above: replace or remove them\Z"):
+    with pytest.raises(InputError, match=r"\A4 files are not readable, listed above: replace or remove them\Z"):
         fitted(root)
     listed = [line for line in capsys.readouterr().err.splitlines() if "not a readable image" in line]
     names = {line.partition(": ")[0] for line in listed}

@@ -1,58 +1,97 @@
-"""Classify image files."""
+"""Predict image files, arrays and rows of numbers."""
 
 import csv
 import sys
 from argparse import ArgumentTypeError
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
-from torchvision.datasets.folder import IMG_EXTENSIONS
+from torch import Tensor
 
 from lamphouse.checkpoints import load_checkpoint
 from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project, import_user_module
-from lamphouse.data import ImageDataModule
+from lamphouse.data import TensorDataModule
+from lamphouse.data.folder import listed
+from lamphouse.data.image_files import find_images, refuse_all
 from lamphouse.errors import InputError, short_path
-from lamphouse.files import write_whole
-from lamphouse.machine.memory import keep_memory
+from lamphouse.files import printable, write_whole
+from lamphouse.machine.memory import keep_memory, out_of_memory
 
 NOT_FOR_PREDICTION = ("optimizer", "lr_scheduler", "metrics")  # options of the model
+COLUMNS = ("class", "probability")
 
 
 def main(project: Project, args: Sequence[str]) -> None:
-    """Print the most probable classes of each image, and write them to the run's predictions.csv."""
-    parser = CommandParser(project, "predict", "Classify images, read as in training.", checkpoint=True)
-    parser.add_argument("--input", type=_path, required=True, help="an image file, or a folder of them")
-    parser.add_argument("--top", type=_count, default=3, help="number of classes to print (default: 3)")
-    parser.add_argument("--data.batch_size", type=_count, dest="size", help="images at once (default: as in training)")
+    """Predict each sample of the input; write a table, by default the run's predictions.csv, and print it."""
+    parser = CommandParser(project, "predict", "Predict samples, read as in training.", checkpoint=True)
+    which = "an image file, an array (.npy) or rows of numbers (.csv), or a folder of images or arrays"
+    parser.add_argument("--input", type=_path, required=True, help=which)
+    parser.add_argument("--output", type=_path, help="table to write (default: the run's predictions.csv)")
+    parser.add_argument("--top", type=_count, default=3, help="number of classes, or values, to print (default: 3)")
+    parser.add_argument("--data.batch_size", type=_count, dest="size", help="samples at once (default: as in training)")
     options, run, rest = parser.parse_run(args)
     if rest:
         raise InputError(f"{' '.join(rest)}: no such option; see --help for every option")
-    paths = _image_files(options.input)
+    output = options.output or run.path / "predictions.csv"
+    if output.is_dir() or not output.parent.is_dir():
+        raise InputError(f"--output {output}: no file in an existing folder: give another one")
+    paths = _files(options.input)
     keep_memory()
     model, data = _restored(options.checkpoint, _import_classes(project, run.config))
-    size = options.size or data.batch_size
-    batches = (paths[start : start + size] for start in range(0, len(paths), size))
-    predictions = [prediction for batch in batches for prediction in _classify(model, data, batch, options.top)]
-    output, text = run.path / "predictions.csv", StringIO()
-    table, ranks = csv.writer(text, lineterminator="\n"), range(1, len(predictions[0]) + 1)
-    table.writerow(["file", *(f"{column}_{rank}" for rank in ranks for column in ("class", "probability"))])
-    for path, classes in zip(paths, predictions, strict=True):
-        table.writerow([path, *(cell for pair in classes for cell in pair)])
-    write_whole(output, text.getvalue())
-    for path, classes in zip(paths, predictions, strict=True):
-        print(f"{path}   " + "   ".join(f"{name} {probability:.4f}" for name, probability in classes))
-    print(f"written to {short_path(output)}")
+    if not isinstance(data, TensorDataModule):
+        raise InputError(f"--run {run.path}: {type(data).__name__} reads no files: predict in Python instead")
+    bad: list[InputError] = []
+    samples, size = _samples(data, paths, bad), options.size or data.batch_size
+    batches = iter(lambda: [*islice(samples, size)], [])
+    rows = [row for batch in batches for row in _rows(model, data, batch, options.top)]
+    if not rows:
+        refuse_all(bad)
+    replaced = output.exists()
+    try:
+        _write(output, rows)
+    finally:  # shown even if it cannot be written
+        for row in rows:
+            print(_for_terminal(f"{row.name}   {row.text}"))
+    print(f"written to {short_path(output)}{' in place of the earlier one' if replaced else ''}")
+    refuse_all(bad, "the others were predicted")
+
+
+@dataclass
+class Row:
+    """The prediction of a sample: cells of the table by their column, and what is printed."""
+
+    name: str
+    cells: dict[str, Any]
+    text: str
+
+
+def _write(output: Path, rows: Sequence[Row]) -> None:
+    text = StringIO()
+    table = csv.DictWriter(text, ["file", *rows[0].cells], lineterminator="\n")
+    table.writeheader()
+    table.writerows({"file": printable(row.name), **row.cells} for row in rows)
+    try:
+        write_whole(output, text.getvalue())
+    except OSError as error:
+        raise InputError(f"--output {output}: {error.strerror}: choose another file") from error
+
+
+def _for_terminal(text: str) -> str:
+    encoding = sys.stdout.encoding or "utf-8"
+    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _path(text: str) -> Path:
     if not text:
-        raise ArgumentTypeError("name an image file, or a folder of them")
+        raise ArgumentTypeError("name a file, or a folder of them")
     return Path(text)
 
 
@@ -62,13 +101,30 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _image_files(path: Path) -> list[Path]:
+def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    files = sorted(file for file in path.rglob("*") if file.suffix.lower() in IMG_EXTENSIONS)
+    found = find_images(path)
+    files = [Path(name) for name in found.files] or sorted(path.rglob("*.npy"))
     if not files:
-        raise InputError(f"--input {path}: no image file, and no folder with any ({' '.join(IMG_EXTENSIONS)})")
+        raise InputError(
+            f"--input {path}: no image file, array (.npy) or rows (.csv), and no folder with images or arrays"
+        )
+    if found.skipped and found.files:
+        print(f"note: {path}: skipped: {listed(found.skipped)}", file=sys.stderr)
     return files
+
+
+def _samples(data: TensorDataModule, paths: Sequence[Path], bad: list[InputError]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the samples of files with their names; add what is wrong with the others to `bad`."""
+    for path in paths:
+        try:
+            inputs = data.read_samples(path)
+        except InputError as error:
+            bad.append(error)
+            continue
+        for i, sample in enumerate(inputs):
+            yield str(path) if len(inputs) == 1 else f"{path}[{i}]", sample
 
 
 def _import_classes(project: Project, config: Path) -> dict[str, Any]:
@@ -92,15 +148,38 @@ def _restored(checkpoint: Path, options: dict[str, Any]) -> tuple[Any, Any]:
         data = LightningDataModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
     except Exception as error:  # another project's checkpoint raises all kinds of errors
         raise InputError(f"{checkpoint}: not a checkpoint of this project: use one that a run wrote") from error
-    if not isinstance(data, ImageDataModule):
-        raise InputError(f"{checkpoint}: its data is not images: use the checkpoint of an image classifier")
     return model.eval(), data
 
 
 @torch.inference_mode()
-def _classify(model: Any, data: Any, paths: Sequence[Path], top: int) -> list[list[tuple[str, float]]]:
-    """Return the most probable classes of each image, with their probabilities."""
-    images = torch.stack([data.read(path) for path in paths])
-    probabilities, classes = model(data.normalise(images)).softmax(1).topk(min(top, data.num_classes))
-    pairs = zip(classes.tolist(), probabilities.tolist(), strict=True)
-    return [[(data.classes[name], value) for name, value in zip(*pair, strict=True)] for pair in pairs]
+def _rows(model: Any, data: Any, batch: Sequence[tuple[str, Tensor]], top: int) -> list[Row]:
+    """Predict samples: the most probable classes if the model has an output for each class, else its outputs."""
+    names, samples = zip(*batch, strict=True)
+    try:
+        inputs, *_ = data.on_after_batch_transfer((torch.stack(samples), torch.zeros(len(names), dtype=torch.long)), 0)
+        outputs = model(inputs)
+    except (IndexError, NotImplementedError, RuntimeError) as error:
+        if out_of_memory(error):
+            raise
+        shape, reason = list(samples[0].shape), str(error).splitlines()[0]
+        raise InputError(
+            f"{names[0]}: the model predicts no sample of shape {shape} ({reason}): give others"
+        ) from error
+    if not isinstance(outputs, Tensor) or outputs.shape[:1] != (len(names),):
+        raise InputError(f"--run: {type(model).__name__}.forward returns no tensor [N, ...], which predict needs")
+    count = getattr(data, "num_classes", 0)
+    if count > 1 and outputs.shape == (len(names), count):
+        return _classes(names, outputs, getattr(data, "classes", range(count)), top)
+    values = outputs.flatten(1) if outputs.ndim > 1 else outputs[:, None]
+    cells = ({f"output_{i}": value for i, value in enumerate(row, 1)} for row in values.tolist())
+    texts = (" ".join(f"{value:.4f}" for value in row[:top]) for row in values.tolist())
+    return [Row(*row) for row in zip(names, cells, texts, strict=True)]
+
+
+def _classes(names: Sequence[str], logits: Tensor, classes: Sequence[Any], top: int) -> list[Row]:
+    rows = []
+    for name, probabilities, ranked in zip(names, *logits.softmax(1).topk(min(top, len(classes))), strict=True):
+        pairs = [(classes[i], value) for i, value in zip(ranked.tolist(), probabilities.tolist(), strict=True)]
+        cells = {f"{column}_{i}": pair[k] for i, pair in enumerate(pairs, 1) for k, column in enumerate(COLUMNS)}
+        rows.append(Row(name, cells, "   ".join(f"{label} {value:.4f}" for label, value in pairs)))
+    return rows

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import Outcome
@@ -118,6 +119,72 @@ def test_a_network_by_name_is_built_again(arc: Command, fit: Command, digits: di
     assert arc("predict", "--input", next(iter(digits))).status == 0
 
 
+def test_rows_and_arrays_are_predicted_like_their_images(arc: Command, trained: Path, digits: dict[str, int]) -> None:
+    assert arc("predict", "--run", trained, "--input", "digits").status == 0
+    expected = [row["probability_1"] for row in predictions(trained)]
+    images = DigitsDataModule().load(train=False)[:12][0].numpy()
+    np.save("some.npy", images)
+    np.savetxt("some.csv", images.reshape(12, -1), "%d", ",", header=",".join("p" * 64), comments="")
+    for name in ("some.npy", "some.csv"):
+        outcome = arc("predict", "--run", trained, "--input", name)
+        assert "predictions.csv in place of the earlier one" in outcome.out
+        assert [row["file"] for row in predictions(trained)] == [f"{name}[{i}]" for i in range(12)]
+        assert [float(row["probability_1"]) for row in predictions(trained)] == pytest.approx([*map(float, expected)])
+
+
+TABLE = """
+import torch
+from torch import nn
+from torch.nn import functional as F
+from lamphouse.data import Samples, TensorDataModule
+from lamphouse.task import Task
+class Data(TensorDataModule):
+    input_shape = (4,)
+    def load(self, train):
+        x = torch.rand(40, 4)
+        return Samples(x, x @ torch.arange(4.0))
+class Mine(Task):
+    def __init__(self, input_shape, **kwargs):
+        super().__init__(**kwargs)
+        self.network = nn.Linear(*input_shape, 2)
+    def loss(self, batch):
+        outputs = self(batch[0])
+        return F.mse_loss(outputs[:, 0], batch[1]), outputs
+"""
+PARTS, LEAST = ("best_checkpoint", "early_stopping"), ("monitor=val/loss", "mode=min")
+LOSS = [f"--{part}.{option}" for part in PARTS for option in LEAST]
+
+
+def test_rows_of_a_table_have_outputs(arc: Command, fit: Command, own: Callable[[str], str]) -> None:
+    assert fit(f"--model={own(TABLE)}", "--data=own.Data", *LOSS).status == 0
+    Path("rows.csv").write_text("a,b,c,d\n0,0,0,0\n1,2,3,4\n")
+    assert arc("predict", "--input", "rows.csv", "--output", "out.csv").status == 0
+    with Path("out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    network = torch.load(next(Path("runs").rglob("best.ckpt")), weights_only=True)["state_dict"]
+    expected = torch.tensor([[0.0] * 4, [1.0, 2.0, 3.0, 4.0]]) @ network["network.weight"].T + network["network.bias"]
+    assert [row["file"] for row in rows] == ["rows.csv[0]", "rows.csv[1]"]
+    found = [[float(row[f"output_{i}"]) for i in (1, 2)] for row in rows]
+    assert torch.tensor(found).allclose(expected, atol=1e-5)
+    Path("rows.csv").write_text("0,0,0\n")
+    outcome = arc("predict", "--input", "rows.csv", "--output", "out.csv")
+    assert outcome.status == 2
+    assert "rows.csv: numbers of shape [1, 3]: expected [1, 4]" in outcome.err
+
+
+def test_what_can_be_read_is_predicted_and_the_rest_is_listed(
+    arc: Command, trained: Path, digits: dict[str, int]
+) -> None:
+    Path("digits/00.png").rename("digits/\udcff.png")
+    for name in ("bad1.png", "bad2.png"):
+        Path("digits", name).write_bytes(b"junk")
+    outcome = arc("predict", "--run", trained, "--input", "digits")
+    assert (outcome.status, outcome.err.count("not a readable image")) == (2, 2)
+    assert "2 files are not readable, listed above: the others were predicted" in outcome.err
+    assert sorted(row["file"] for row in predictions(trained)) == [*[*digits][1:], "digits/\\xff.png"]
+    assert "digits/\\xff.png   " in outcome.out
+
+
 @pytest.mark.parametrize("module", ["gone", "antigravity"])
 def test_a_model_that_cannot_be_imported(arc: Command, trained: Path, digits: dict[str, int], module: str) -> None:
     text = (trained / "config.yaml").read_text()
@@ -135,4 +202,4 @@ def test_a_model_that_cannot_be_imported(arc: Command, trained: Path, digits: di
 def test_no_input_is_no_folder(arc: Command, trained: Path) -> None:
     outcome = arc("predict", "--run", trained, "--input", "")
     assert outcome.status == 2
-    assert "--input: name an image file, or a folder of them" in outcome.err
+    assert "--input: name a file, or a folder of them" in outcome.err

@@ -1,0 +1,52 @@
+"""Files of numbers, of which predictions are made: arrays (.npy) and rows (.csv)."""
+
+from collections.abc import Sequence
+from math import prod
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lamphouse.errors import InputError
+
+ARRAYS = (".npy", ".csv")  # extensions
+
+
+def read_array(path: Path, shape: Sequence[int] | None = None) -> Tensor:
+    """Read an array, or rows of numbers as float32, [N, ...]; a single sample if the array has its shape.
+
+    Args:
+        path: an .npy file; or a .csv file with commas, UTF-8, and names in its first line or none.
+        shape: of a sample, into which rows are brought; None if it is not known.
+
+    Raises:
+        InputError: the file is damaged, has no numbers, or numbers of another shape.
+    """
+    try:
+        values = read_csv(path) if path.suffix.lower() == ".csv" else np.load(path, allow_pickle=False)
+        inputs = torch.from_numpy(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
+    except Exception as error:  # a damaged file makes NumPy raise almost anything
+        raise InputError(f"{path}: no readable numbers ({error}): expected an array (.npy) or rows (.csv)") from error
+    if shape is not None and list(inputs.shape) == list(shape):
+        inputs = inputs.unsqueeze(0)
+    if shape is not None and inputs.ndim == 2 and inputs.shape[1] == prod(shape):
+        inputs = inputs.reshape(-1, *shape)
+    if not inputs.numel() or (shape is not None and list(inputs.shape[1:]) != list(shape)):
+        expected = f"{[len(inputs), *shape]} or {[len(inputs), prod(shape)]}" if shape else "one sample or more"
+        raise InputError(f"{path}: numbers of shape {list(inputs.shape)}: expected {expected}, as in training")
+    if inputs.is_floating_point() and not inputs.isfinite().all():
+        raise InputError(f"{path}: some values are nan or infinite: replace them, or leave their rows out")
+    return inputs
+
+
+def read_csv(path: Path) -> np.ndarray:
+    """Read rows of numbers, float32 [N, columns]."""
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    try:
+        [float(cell) for cell in lines[0].split(",")]
+    except ValueError:
+        del lines[0]  # the names of the columns
+    if not any(lines):
+        raise ValueError("no row")
+    return np.loadtxt(lines, np.float32, delimiter=",", ndmin=2)
