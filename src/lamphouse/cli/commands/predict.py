@@ -58,8 +58,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     try:
         _write(output, rows)
     finally:  # shown even if it cannot be written
-        for row in rows:
-            print(_for_terminal(f"{row.name}   {row.text}"))
+        print("\n".join(_for_terminal(f"{row.name}   {row.text}") for row in rows))
     print(f"written to {short_path(output)}{' in place of the earlier one' if replaced else ''}")
     refuse_all(bad, "the others were predicted")
 
