@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, metadata
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -16,7 +15,7 @@ from lamphouse.cli.project import Project
 from lamphouse.data import ImageDataModule, TensorDataModule
 from lamphouse.errors import InputError
 from lamphouse.export import FORMATS, Deployed, export, model_card, push
-from lamphouse.files import write_whole, written_whole
+from lamphouse.files import user_path, write_whole, written_whole
 from lamphouse.loggers import MetricsTable
 from lamphouse.runs.directory import Run
 from lamphouse.runs.report import best_row, data_text
@@ -34,7 +33,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     description = "Export a run's model; further options are those of fit, such as --data.data_dir."
     parser = CommandParser(project, "export", description, checkpoint=True)
     parser.add_argument("--format", choices=list(FORMATS), default="onnx", help="format of the file (default: onnx)")
-    parser.add_argument("--output", type=Path, help="directory to write to (default: export in the run's directory)")
+    parser.add_argument("--output", type=user_path, help="directory (default: export in the run's directory)")
     parser.add_argument("--push_to", metavar="USER/NAME", help="upload weights and model card to a hub")
     options, run, rest = parser.parse_run(args)
     if options.push_to and options.format != "safetensors":

@@ -27,9 +27,8 @@ SECTIONS = ("model", "data")  # whose options are all listed; of the others, tho
 
 def main(project: Project, args: Sequence[str]) -> None:
     """Write report.html: result, curves, classes, mistakes, options and the commands that reproduce the run."""
-    parser = CommandParser(
-        project, "report", "Write the page of a run; further options are those of fit.", checkpoint=True
-    )
+    description = "Write the page of a run; further options are those of fit."
+    parser = CommandParser(project, "report", description, checkpoint=True)
     options, run, rest = parser.parse_run(args)
     rows = MetricsTable(run.metrics).rows
     epochs = [row for row in rows if not any(name.startswith("test/") for name in row)]
