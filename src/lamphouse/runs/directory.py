@@ -45,6 +45,8 @@ def check_entries(run: Run) -> None:
     """Raise an `InputError` if writing into the directory could write elsewhere, or wait for another process."""
     inside = run.path.resolve()
     for path in run.path.rglob("*"):
+        if path.parts[len(run.path.parts)] == "wandb" and path.parent.name == "logs":
+            continue  # of W&B's earlier processes, which link to its cache
         if path.is_symlink() and not path.resolve().is_relative_to(inside):
             raise InputError(f"{path}: a link that leads out of the run's directory: remove it")
         if path.exists() and not (path.is_file() or path.is_dir()):
