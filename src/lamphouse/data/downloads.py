@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,18 @@ def ensure_downloaded(dataset: Callable[..., Any], data_dir: Path, folder: Path,
     """
     if verify_files(folder, md5):
         return
+    lock = data_dir / f".{dataset.__name__}.lock"
+    new = [path for path in (data_dir, *data_dir.parents) if not path.exists()]  # the innermost first
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(data_dir / f".{dataset.__name__}.lock"):
+        with FileLock(lock):
             if not verify_files(folder, md5):
                 download(dataset, data_dir, folder, md5)
     except (OSError, RuntimeError) as error:
+        with suppress(OSError):  # others may have put something there
+            lock.unlink(missing_ok=True)
+            for path in new:
+                path.rmdir()
         way_out = f"put its files into {folder}, or train on data that needs no download"
         raise InputError(f"{dataset.__name__} cannot be downloaded ({error}): {way_out}".replace("\n", " ")) from error
 

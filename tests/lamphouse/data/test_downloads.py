@@ -200,5 +200,8 @@ def test_a_mirror_that_serves_something_else_is_found_out(
     monkeypatch.setattr(datasets.MNIST, "mirrors", [url])
     shutil.rmtree("data")
     flip(served / "train-images-idx3-ubyte.gz")
-    with pytest.raises(InputError, match="MNIST cannot be downloaded"):
-        MNISTDataModule().prepare_data()
+    for place in (".", "other/place"):
+        before = sorted(Path().rglob("*"))
+        with pytest.raises(InputError, match="MNIST cannot be downloaded"):
+            MNISTDataModule(place).prepare_data()
+        assert sorted(Path().rglob("*")) == before
