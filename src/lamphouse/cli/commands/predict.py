@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.cli import instantiate_module
 from torch import Tensor
 
 from lamphouse.checkpoints import load_checkpoint
@@ -25,7 +26,7 @@ from lamphouse.errors import InputError, short_path
 from lamphouse.files import printable, write_whole
 from lamphouse.machine.memory import keep_memory, out_of_memory
 
-NOT_FOR_PREDICTION = ("optimizer", "lr_scheduler", "metrics")  # options of the model
+NOT_FOR_PREDICTION = ("augment", "lr_scheduler", "metrics", "optimizer")  # options of model and data
 COLUMNS = ("class", "probability")
 
 
@@ -127,7 +128,7 @@ def _samples(data: TensorDataModule, paths: Sequence[Path], bad: list[InputError
 
 
 def _import_classes(project: Project, config: Path) -> dict[str, Any]:
-    """Import the classes of the run's model and data, as Lightning restores no others; return the model's options."""
+    """Import the classes of the run's model and data, as options name no others; return the options."""
     project.import_parts()
     options = read_file(config)
     for part in ("model", "data"):
@@ -136,18 +137,29 @@ def _import_classes(project: Project, config: Path) -> dict[str, Any]:
         if module.partition(".")[0] in {*sys.stdlib_module_names, ""}:  # whose code must not run
             raise InputError(f"{config}: has no {part} of a class: give another run")
         import_user_module(module)
-    return options["model"].get("init_args") or {}
+    return options
 
 
 def _restored(checkpoint: Path, options: dict[str, Any]) -> tuple[Any, Any]:
-    held = {*load_checkpoint(checkpoint).get("hyper_parameters", {}), *NOT_FOR_PREDICTION}
-    lacking = {name: value for name, value in options.items() if name not in held}
+    """Build model and data as the run's configuration says, whatever the checkpoint names, and load their states."""
+    content = load_checkpoint(checkpoint)
     try:
-        model = LightningModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True, **lacking)
-        data = LightningDataModule.load_from_checkpoint(checkpoint, map_location="cpu", weights_only=True)
+        built: list[Any] = [
+            instantiate_module(kind, {"_class_path": options[part]["class_path"], **_needed(options[part])})
+            for part, kind in (("model", LightningModule), ("data", LightningDataModule))
+        ]
+        model, data = built
+        model.on_load_checkpoint(content)
+        model.load_state_dict(content["state_dict"])
+        if (name := type(data).__qualname__) in content:
+            data.load_state_dict(content[name])
     except Exception as error:  # another project's checkpoint raises all kinds of errors
         raise InputError(f"{checkpoint}: not a checkpoint of this project: use one that a run wrote") from error
     return model.eval(), data
+
+
+def _needed(spec: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in (spec.get("init_args") or {}).items() if name not in NOT_FOR_PREDICTION}
 
 
 @torch.inference_mode()

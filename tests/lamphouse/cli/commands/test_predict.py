@@ -203,3 +203,16 @@ def test_no_input_is_no_folder(arc: Command, trained: Path) -> None:
     outcome = arc("predict", "--run", trained, "--input", "")
     assert outcome.status == 2
     assert "--input: name a file, or a folder of them" in outcome.err
+
+
+def test_no_class_is_built_that_only_the_checkpoint_names(
+    arc: Command, trained: Path, digits: dict[str, int], own: Callable[[str], str]
+) -> None:
+    path = own("open('mark', 'w').close()\nfrom arc_light.models.mlp import MLPClassifier\nMine = MLPClassifier\n")
+    checkpoint = torch.load(trained / "best.ckpt", weights_only=True)
+    for name in ("hyper_parameters", "datamodule_hyper_parameters"):
+        checkpoint[name] |= {"_class_path": path, "augment": [{"class_path": path}]}
+    torch.save(checkpoint, trained / "best.ckpt")
+    for command in (["predict", "--input", "digits"], ["evaluate"], ["resume", "--trainer.max_epochs=3"]):
+        assert arc(command[0], "--run", trained, *command[1:]).status == 0
+    assert not Path("mark").exists()
