@@ -124,7 +124,7 @@ def chosen_mode(option: str, metric: str, given: Mode | None, module: Any) -> Mo
     known = module.metric_mode(metric) if hasattr(module, "metric_mode") else mode_by_name(metric)
     if given and known and given != known:
         better = "lower" if known == "min" else "higher"
-        raise InputError(f"--{option}.mode {given}: {metric} is better the {better} it is: use {known}, or null")
+        raise InputError(f"--{option}.mode {given}: {metric} is better the {better} it is: use {known}")
     if not (given or known):
         raise InputError(f"--{option}.mode: it is not known whether low or high {metric} is better: give min or max")
     return given or known  # type: ignore[return-value]  # one of them is not None

@@ -4,11 +4,11 @@ from lamphouse.callbacks.ema import EMA
 from lamphouse.callbacks.finite import FiniteCheck, Position, StopNotFinite
 from lamphouse.callbacks.progress import EpochProgress, print_epoch, show_progress
 from lamphouse.callbacks.steps import StepCurve
-from lamphouse.callbacks.stopping import EarlyStopping
+from lamphouse.callbacks.stopping import EarlyStop
 from lamphouse.callbacks.throughput import NoProfiler, Throughput, samples_of
 
 # fmt: off
 __all__ = [
-    "EMA", "EarlyStopping", "EpochProgress", "FiniteCheck", "NoProfiler", "Position", "StepCurve", "StopNotFinite",
+    "EMA", "EarlyStop", "EpochProgress", "FiniteCheck", "NoProfiler", "Position", "StepCurve", "StopNotFinite",
     "Throughput", "print_epoch", "samples_of", "show_progress",
 ]

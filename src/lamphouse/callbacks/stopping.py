@@ -7,7 +7,7 @@ from lightning.pytorch import callbacks
 from lamphouse.metrics import Mode, MonitorsMetric, chosen_mode
 
 
-class EarlyStopping(MonitorsMetric, callbacks.EarlyStopping):
+class EarlyStop(MonitorsMetric, callbacks.EarlyStopping):
     """Lightning's EarlyStopping, which knows which value is the best, and counts each value once.
 
     Args:

@@ -22,7 +22,7 @@ from torch.nn.parameter import is_lazy
 
 from lamphouse.callbacks import (
     EMA,
-    EarlyStopping,
+    EarlyStop,
     EpochProgress,
     FiniteCheck,
     NoProfiler,
@@ -98,7 +98,7 @@ class Experiment(LightningCLI):
             parser.add_argument(f"--{name}", type=kind, default=default, help=text)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_lightning_class_args(EarlyStopping, "early_stopping")
+        parser.add_lightning_class_args(EarlyStop, "early_stopping")
         parser.add_lightning_class_args(BestCheckpoint, "best_checkpoint")
         parser.add_lightning_class_args(ExactResume, "last_checkpoint")
         for name in LINKED:

@@ -13,7 +13,7 @@ from stock import LoggingModel
 from torchmetrics import MeanSquaredError
 from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassF1Score
 
-from lamphouse.callbacks import EarlyStopping
+from lamphouse.callbacks import EarlyStop
 from lamphouse.checkpoints import BestCheckpoint, load_checkpoint
 from lamphouse.errors import InputError
 from lamphouse.metrics import mode_by_name
@@ -32,7 +32,7 @@ def task(**options: Any) -> MLPClassifier:
 def test_the_mode_is_that_of_the_metric(metric: str, mode: str) -> None:
     plateau = task(lr_scheduler=lambda optimizer: ReduceLROnPlateau(optimizer, metric))
     configured: Any = plateau.configure_optimizers(total_steps=1)
-    best, stop = BestCheckpoint(monitor=metric), EarlyStopping(metric, min_delta=0.5)
+    best, stop = BestCheckpoint(monitor=metric), EarlyStop(metric, min_delta=0.5)
     for callback in (best, stop):
         callback.choose_mode(plateau)
     scheduler = configured["lr_scheduler"]["scheduler"]
@@ -45,8 +45,8 @@ def test_the_mode_is_that_of_the_metric(metric: str, mode: str) -> None:
 @pytest.mark.parametrize("name", ["val/confusion_0", "other"])
 def test_what_is_not_known_has_to_be_given(name: str) -> None:
     with pytest.raises(InputError, match=rf"--early_stopping.mode: it is not known whether low or high {name} is"):
-        EarlyStopping(name).choose_mode(task())
-    EarlyStopping(name, mode="max").choose_mode(task())
+        EarlyStop(name).choose_mode(task())
+    EarlyStop(name, mode="max").choose_mode(task())
 
 
 def test_metrics_of_other_models_are_known_by_name() -> None:
@@ -85,7 +85,7 @@ def trained(model: Scripted, *callbacks: Any, **options: Any) -> Trainer:
 
 
 def test_a_value_that_was_not_measured_again_is_not_counted() -> None:
-    stop = EarlyStopping("val_acc", patience=2)
+    stop = EarlyStop("val_acc", patience=2)
     trainer = trained(Scripted([0.1, 0.2, 0.1, 0.1]), stop, max_epochs=20, check_val_every_n_epoch=3)
     assert trainer.current_epoch == 12
 
@@ -125,3 +125,11 @@ def test_a_metric_that_nobody_logs_is_one_line(
     assert (outcome.status, outcome.err.count("\n")) == (2, 1 + outcome.err.count("note:"))
     assert f"--{option}.monitor val/darkness: no such metric; there are " in outcome.err
     assert "val/brightness" in outcome.err
+
+
+def test_lightnings_own_keeps_its_short_name_and_its_wrong_mode_is_refused(fit: Callable[..., Outcome]) -> None:
+    own = ["--trainer.callbacks+=EarlyStopping", "--trainer.callbacks.monitor=val/acc"]
+    outcome = fit(*own)
+    assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+    assert "--trainer.callbacks EarlyStopping.mode min: val/acc is better the higher it is: use max" in outcome.err
+    assert fit(*own, "--trainer.callbacks.mode=max").status == 0

@@ -85,7 +85,7 @@ def test_a_model_without_forward_may_have_images_of_another_size(arc: Command, o
 def test_the_callbacks_have_names_and_knobs() -> None:
     made = experiment("--early_stopping.patience=3", "--best_checkpoint.monitor=val/loss", "--best_checkpoint.mode=min")
     found = {type(callback).__name__ for callback in made.trainer.callbacks}
-    assert {"EarlyStopping", "BestCheckpoint", "Throughput", "EpochProgress"} <= found
+    assert {"EarlyStop", "BestCheckpoint", "Throughput", "EpochProgress"} <= found
     assert made.trainer.early_stopping_callback.patience == 3
     best, last = made.trainer.checkpoint_callbacks
     assert best.monitor == "val/loss"
@@ -95,7 +95,7 @@ def test_the_callbacks_have_names_and_knobs() -> None:
 def test_more_callbacks_are_added_and_none_is_lost() -> None:
     made = experiment("--trainer.callbacks+=DeviceStatsMonitor")
     found = {type(callback).__name__ for callback in made.trainer.callbacks}
-    assert {"EarlyStopping", "BestCheckpoint"} <= found
+    assert {"EarlyStop", "BestCheckpoint"} <= found
 
 
 def test_nothing_is_profiled_unless_asked_for() -> None:
