@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from lightning_utilities import apply_to_collection
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torchmetrics import Metric
@@ -34,6 +35,7 @@ class Task(LightningModule, ABC):
     """
 
     network: nn.Module
+    last_predictions: Any  # of the last batch, detached: callbacks need no second forward pass
     averages: ClassVar[Mapping[str, Average]] = {}  # reported beside the loss: functions of predictions and targets
 
     def __init__(
@@ -72,6 +74,9 @@ class Task(LightningModule, ABC):
         """Compute the loss of a batch, and update the metrics of a part of the data."""
         loss, predictions = self.loss(batch)
         getattr(self, f"{part}_metrics").update(loss, predictions, self.targets(batch))
+        self.last_predictions = apply_to_collection(predictions, Tensor, Tensor.detach)
+        if self.compile_network:  # CUDA graphs write there again
+            self.last_predictions = apply_to_collection(self.last_predictions, Tensor, Tensor.clone)
         return loss
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.demos.boring_classes import RandomDataset
 from stock import QUIET
 from torch import Tensor, nn
@@ -249,6 +249,23 @@ def test_precisions(precision: str, dtype: torch.dtype) -> None:
     trainer.fit(model, DigitsDataModule(batch_size=8))
     assert {p.dtype for p in model.parameters()} == {dtype}
     assert trainer.callback_metrics["val/loss"].isfinite()
+
+
+def test_callbacks_find_the_predictions_of_the_last_batch() -> None:
+    class Watch(Callback):
+        def on_train_batch_end(
+            self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+        ) -> None:
+            assert not pl_module.last_predictions.requires_grad
+            assert F.cross_entropy(pl_module.last_predictions, batch[1]).equal(outputs["loss"])
+
+        def on_validation_batch_end(self, trainer: Trainer, pl_module: Any, _: Any, batch: Any, batch_idx: int) -> None:
+            assert torch.equal(pl_module.last_predictions, pl_module(batch[0]))
+            watched.append(batch_idx)
+
+    watched: list[int] = []
+    Trainer(**QUIET | {"max_epochs": 1, "callbacks": [Watch()]}).fit(MODELS["mlp"](), DigitsDataModule(batch_size=8))
+    assert watched
 
 
 def test_lightnings_private_attribute_is_still_set_at_every_hook() -> None:
