@@ -20,6 +20,7 @@ BENCHMARKS = {  # one module each, with a function `tables(options)`
     "loader": "images/s of the data path, against a training step",
     "scale": "data in memory, up to 100 times MNIST's size",
     "many_epochs": "2,000 epochs of one step: the second half against the first",
+    "many_classes": "the split of a million labels by class, up to 10,000 classes",
     "folder": "up to 100,000 image files: first and second start, against torchvision",
 }
 
@@ -60,7 +61,7 @@ def parse(args: Sequence[str] | None) -> Options:
     Raises:
         SystemExit: with status 2, after one line, if there is no such benchmark or option.
     """
-    listed = "\n".join(f"  {name:<10}{text}" for name, text in BENCHMARKS.items())
+    listed = "\n".join(f"  {name:<14}{text}" for name, text in BENCHMARKS.items())
     parser = Parser(
         "python -m benchmarks",
         description=f"{__doc__}\n\nbenchmarks, all of them by default:\n{listed}",

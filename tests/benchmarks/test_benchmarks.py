@@ -17,6 +17,7 @@ ROWS = {
     "memory": ["one epoch", "the imports alone", "the data files"],
     "loader": ["mnist_mlp", "cifar10_resnet"],
     "scale": ["400"],
+    "many_classes": ["10", "10,000"],
     "folder": ["40"],
     "many_epochs": ["epochs 1..5", "epochs 6..10"],
     "mnist": ["test accuracy, lowest", "whole process", "its imports alone", "without imports"],
