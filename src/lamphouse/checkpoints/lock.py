@@ -45,3 +45,10 @@ def _lock(descriptor: int, directory: Path) -> None:
         raise InputError(f"{directory}: another process trains this run: wait until it ends, or stop it") from error
     except (ImportError, OSError):  # a file system without locks
         return
+
+
+@rank_zero_only
+def check_kept(directory: Path) -> None:
+    """Raise an `InputError` if a directory that this process has locked was removed."""
+    if not (directory / ".lock").exists():
+        raise InputError(f"{directory}: was removed while its run trained: start another run with fit")

@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from lamphouse.checkpoints.files import LAST, read_newest
-from lamphouse.checkpoints.lock import only_writer
+from lamphouse.checkpoints.lock import check_kept, only_writer
 from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.checkpoints.state import gather, loader_generators, process_state, set_process_state, train_loaders
 from lamphouse.checkpoints.stopping import accumulates, ends_here, go_on, goals, lacks_best, why_ended
@@ -202,6 +202,7 @@ class ExactResume(Checkpoint):
 
     def _save(self, trainer: Trainer, between_epochs: bool = False, finished: bool = False) -> None:
         if self.path is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
+            check_kept(self.path.parent)
             self._between_epochs, self._finished = between_epochs, finished
             if finished:
                 self.ended = why_ended(trainer, trainer.current_epoch, trainer.global_step)

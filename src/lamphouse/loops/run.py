@@ -22,7 +22,7 @@ from tqdm import tqdm
 from lamphouse.callbacks import EMA, EpochProgress, StepCurve, StopNotFinite, print_epoch, show_progress
 from lamphouse.checkpoints import ExactResume, load_checkpoint
 from lamphouse.checkpoints.files import read_newest, write_checkpoint
-from lamphouse.checkpoints.lock import only_writer
+from lamphouse.checkpoints.lock import check_kept, only_writer
 from lamphouse.checkpoints.state import process_state, set_process_state
 from lamphouse.checkpoints.stopping import goals, record_stop, why_ended
 from lamphouse.errors import InputError, unsupported
@@ -192,6 +192,7 @@ class Recorder:
 
     def write(self) -> None:
         checkpoint = _checkpoint_of(self.training, self.data) | {"goals": goals(self.trainer)}
+        check_kept(self.resume.path.parent)
         checkpoint["curve"] = self.curve.state_dict() if self.curve else {}
         if checkpoint["finished"]:
             if stop := callback(self.trainer, EarlyStopping):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -141,3 +142,13 @@ def test_a_run_that_ended_within_an_epoch_goes_on_there(
     assert arc("evaluate", "--run", run_in("parts")).status == 0
     assert arc("resume", "--run", run_in("parts"), *after).err == ""
     assert_same_checkpoint(run_in("whole") / "last.ckpt", run_in("parts") / "last.ckpt")
+
+
+@pytest.mark.parametrize("loop", ["automatic", slow("handwritten")])
+def test_a_directory_that_is_removed_ends_its_run(fit: Command, loop: str) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        die_at(patched, 9, lambda: shutil.rmtree("runs"))
+        outcome = fit("--trainer.max_epochs=3", f"--loop={loop}")
+    assert outcome.status == 2
+    assert "was removed while its run trained" in outcome.err
+    assert not list(Path("runs").glob("*/*"))
