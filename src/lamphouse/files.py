@@ -49,7 +49,7 @@ def user_path(text: str) -> Path:
     """Return the local path that a user means by `~/x` or `${NAME}/x`.
 
     Raises:
-        InputError: there is no such variable or user, or the path is a URL.
+        InputError: there is no such variable, or the path is a URL.
     """
     if re.match(r"\w+://", text):
         raise InputError(f"{text}: a URL: give a local directory, such as one where the storage is mounted")
@@ -60,13 +60,10 @@ def expanded(text: str) -> str:
     """Replace a leading `~` and every `${NAME}` as a shell does.
 
     Raises:
-        InputError: there is no such variable or user.
+        InputError: there is no such variable.
     """
     for name in re.findall(r"\$\{(\w+)\}", text):
         if name not in os.environ:
             raise InputError(f"{text}: the environment has no variable {name}: set it")
     text = re.sub(r"\$\{(\w+)\}", lambda found: os.environ[found[1]], text)
-    try:
-        return str(Path(text).expanduser()) if text.startswith("~") else text
-    except RuntimeError as error:
-        raise InputError(f"{text}: no such user: write ./~ for a directory of this name") from error
+    return str(Path(text).expanduser()) if re.match(r"~(/|$)", text) else text

@@ -1,6 +1,8 @@
 """Show the progress of a training: a line for each epoch and, on a terminal, a progress bar."""
 
+import sys
 from collections.abc import Callable, Mapping
+from shutil import get_terminal_size
 from time import perf_counter
 from typing import Any
 
@@ -34,7 +36,9 @@ def print_epoch(epoch: int, epochs: int, metrics: Mapping[str, Any], where: str 
     texts = [epoch_text(epoch, epochs, width=3) + where]
     texts += [" ".join([part, *group]).lstrip() for part, group in groups.items() if group]
     texts += [f"{float(metrics[SPEED]):,.0f} images/s"] if SPEED in metrics else []
-    print("   ".join(texts), flush=True)
+    line = "   ".join(texts)
+    fits = not sys.stdout.isatty() or len(line) < get_terminal_size().columns
+    print(line if fits else "\n  ".join(texts), flush=True)
 
 
 def epoch_text(epoch: int, epochs: int, width: int = 0) -> str:
@@ -94,10 +98,14 @@ class EpochProgress(ProgressBar):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._progress.close()
+        if not self._hidden and sys.stderr.isatty():
+            sys.stderr.write("\r\x1b[2K")  # what the terminal echoes of Ctrl-C, beside the bar
 
     def _open(self, trainer: Trainer) -> None:
         epoch = epoch_text(trainer.current_epoch, trainer.max_epochs or 0)
-        self._progress = tqdm(desc=epoch, total=self.total_train_batches, leave=False, disable=self._hidden)
+        width = max(get_terminal_size().columns - 3, 10)  # leaves room for ^C
+        total = self.total_train_batches
+        self._progress = tqdm(desc=epoch, total=total, ncols=width, leave=False, disable=self._hidden)
 
     def _close(self, trainer: Trainer) -> None:
         self._progress.close()

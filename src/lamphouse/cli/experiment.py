@@ -33,8 +33,9 @@ from lamphouse.callbacks import (
 from lamphouse.checkpoints import BestCheckpoint, ExactResume, WholeCheckpointIO
 from lamphouse.checkpoints.stopping import switch
 from lamphouse.cli.checks.messages import first_plain_message
-from lamphouse.cli.checks.options import check_file_keys, check_monitors, check_options, check_values, rules
+from lamphouse.cli.checks.options import check_monitors, check_processes, checked
 from lamphouse.cli.checks.yaml_files import yaml_files
+from lamphouse.cli.help import print_help
 from lamphouse.cli.parser import ExperimentParser, integers_first, restrict_jsonargparse
 from lamphouse.cli.project import Project
 from lamphouse.data import ImageDataModule
@@ -82,7 +83,7 @@ class Experiment(LightningCLI):
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         loop_names: Any = Literal[("automatic", *self.project.loops)]
-        options: dict[str, tuple[Any, Any, str]] = {  # type, default, help
+        self.options: dict[str, tuple[Any, Any, str]] = {  # type, default, help
             "seed_everything": (Seed, 42, "Seed of all random numbers, below 2**32."),
             "experiment": (str | None, None, "Name of the experiment (default: of the YAML file that has the model)."),
             "loop": (loop_names, "automatic", "Training loop."),
@@ -94,7 +95,7 @@ class Experiment(LightningCLI):
             "logger_options": (dict[str, Any], {}, "Arguments of Lightning's logger, such as `project` of W&B's."),
             "runs": (Path, Path("runs"), "Directory of all runs."),
         }
-        for name, (kind, default, text) in options.items():
+        for name, (kind, default, text) in self.options.items():
             parser.add_argument(f"--{name}", type=kind, default=default, help=text)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -106,14 +107,12 @@ class Experiment(LightningCLI):
         parser.set_defaults({"best_checkpoint.filename": "best", "best_checkpoint.enable_version_counter": False})
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        print_help(self.project, parser, self.options, args)
         self.files = yaml_files(args)
         try:
-            self.config = config = parser.parse_args(args)
+            self.config = config = checked(parser.parse_args(args), self.files, parser.get_defaults())
         except RecursionError as error:
             raise InputError("an option is nested too deeply; see --help for every option") from error
-        check_file_keys(self.files, config, parser.get_defaults())
-        check_values(config)
-        check_options(config, rules())
         if config.trainer.logger is False:
             config.trainer.logger, config.logger = None, "none"
         if not config.experiment:  # the name of the last YAML file that has a model, or else of the model's class
@@ -212,6 +211,7 @@ class Experiment(LightningCLI):
 
     def check(self) -> None:
         """Try what would otherwise fail within the run only: data, augmentations, optimizer, metrics, loop."""
+        check_processes(self.config, self.trainer)
         self.load_data()
         if any(is_lazy(tensor) for tensor in (*self.model.parameters(), *self.model.buffers())):
             raise InputError(f"--model {type(self.model).__name__}: has lazy layers: give every layer its sizes")

@@ -2,10 +2,13 @@
 
 import errno
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError, NotFiniteError, StoppedError
@@ -37,6 +40,7 @@ IGNORED_WARNINGS = (
     r"GPU available but not used",  # another accelerator was chosen
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own call
 )
+LIBRARIES = ("torch", "lightning")  # whose versions matter most
 NOT_WRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
 NOT_A_NAME = {errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EISDIR}
 LONGEST_LINE = 450  # characters
@@ -51,17 +55,30 @@ def main(package: str, args: Sequence[str] | None = None) -> dict[str, float]:
         more = f"{project.program} COMMAND --help lists the options of a command."
         print(f"usage: {project.program} COMMAND ...\n\ncommands:\n{commands}\n\n{more}")
         return {}
+    if command == "--version":
+        print(f"{package} {_version(package)}, " + ", ".join(f"{name} {_version(name)}" for name in LIBRARIES))
+        return {}
     try:
         return _run(project, command, options)
     except (Exception, KeyboardInterrupt) as error:
         message, status = _message_and_status(error)
-        if message is None:
+        if message is None and isinstance(error, Exception):
+            messages = import_module("lamphouse.cli.checks.messages")
+            message, status = messages.library_error(error, project.directory), 2
+        if message is None or os.environ.get("LAMPHOUSE_TRACEBACK"):
             raise
         print(_one_line(f"{package} {command}: {message}"), file=sys.stderr)
         raise SystemExit(status) from error
 
 
-def _message_and_status(error: BaseException) -> tuple[str | None, int]:
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "that is not installed"
+
+
+def _message_and_status(error: BaseException) -> tuple[str | None, int]:  # noqa: PLR0911  # one for each kind
     match error:
         case StoppedError():
             return "; ".join([str(error), *getattr(error, "__notes__", ())]), error.status
@@ -74,6 +91,8 @@ def _message_and_status(error: BaseException) -> tuple[str | None, int]:
         case OSError() if error.errno in NOT_WRITABLE | NOT_A_NAME:
             way_out = "free some space there, or write elsewhere with --runs"
             return f"{error.filename or 'the disk'}: {error.strerror}: {way_out}", 2
+        case UnicodeEncodeError():
+            return f"{error.object}: cannot be written in this locale: set PYTHONUTF8=1, or a locale with UTF-8", 2
     return None, 1  # no user can do anything about it
 
 
@@ -85,7 +104,9 @@ def _one_line(message: str) -> str:
 
 def _run(project: Project, command: str, options: Sequence[str]) -> dict[str, float]:
     if command not in COMMANDS:
-        raise InputError(f"no such command; there are {', '.join(COMMANDS)}")
+        close = get_close_matches(command, COMMANDS, 1)
+        question = f"; did you mean {close[0]}?" if close else ""
+        raise InputError(f"no such command; there are {', '.join(COMMANDS)}{question}")
     with start.without_collector():
         command_main = import_module(f"lamphouse.cli.commands.{command}").main
     for name in ("lightning.fabric", "lightning.pytorch"):

@@ -12,7 +12,7 @@ import yaml
 from jsonargparse import get_loader, set_loader, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lamphouse.cli.checks.messages import explain_parsing, first_plain_message
+from lamphouse.cli.checks.messages import SEE, did_you_mean, explain_parsing, first_plain_message
 from lamphouse.cli.checks.yaml_files import check_yaml
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
@@ -27,7 +27,8 @@ class ExperimentParser(LightningArgumentParser):
         if not self.exit_on_error:  # parsers of nested options hand it to the outer one
             super().error(message, ex)
         cause = first_plain_message(ex) if ex else ""
-        raise InputError(f"{explain_parsing(message, cause)}; see --help for every option") from ex
+        text = explain_parsing(message, cause)
+        raise InputError(f"{text}{did_you_mean(text, message, list(self.get_defaults().keys()))}; {SEE}") from ex
 
 
 @cache

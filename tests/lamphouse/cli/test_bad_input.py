@@ -41,6 +41,19 @@ def assert_refused(command: Command, args: list[object], *words: str) -> None:
 
 
 OPTIONS = {
+    # misspelt
+    "--trainer.max_epoch 2": ["did you mean trainer.max_epochs?"],
+    "--model.hidden_size [8]": ["did you mean hidden_sizes?"],
+    "--model MLPClasifier": ["did you mean MLPClassifier?"],
+    "--model.optimizer AdmW": ["did you mean AdamW?"],
+    "--logger wand": ["did you mean wandb?"],
+    # that train nothing, or too much
+    "--trainer.limit_train_batches 0": ["--trainer.limit_train_batches 0", "nothing would be trained"],
+    "--trainer.max_steps 0": ["--trainer.max_steps 0", "nothing would be trained"],
+    "--machine.threads 100000": ["--machine.threads 100000", "cores"],
+    # no local paths
+    "--runs s3://bucket/runs": ["--runs", "a local directory"],
+    "--runs ${NOWHERE}/runs": ["${NOWHERE}/runs", "set it"],
     # unknown
     "--trainer.max_epoch 3": ["--trainer.max_epoch 3", "--help"],
     "--foo": ["--foo", "--help"],

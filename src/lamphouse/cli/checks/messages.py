@@ -1,9 +1,19 @@
 """What libraries' error messages mean for a user: one line with the option, its value and what was expected."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from inspect import signature
 from itertools import islice
 from pathlib import Path
+from pkgutil import resolve_name
+from sysconfig import get_paths
+from traceback import extract_tb
+from typing import Any
+
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from lamphouse.cli.checks.options import LOGGER_WAY_OUT
 from lamphouse.cli.checks.yaml_files import no_such_file
@@ -31,7 +41,16 @@ VALUES = (  # where jsonargparse's messages have the value, the most telling fir
     r": (\S+) does not conform to restriction",
 )
 TYPES = {"collections.abc.Sequence": "list", "collections.abc.Iterable": "list", "dict": "mapping", "str": "text"}
+BASES: dict[str, type[Any]] = {
+    "model": LightningModule,
+    "data": LightningDataModule,
+    "optimizer": Optimizer,
+    "lr_scheduler": LRScheduler,
+    "callbacks": Callback,
+}
+SEE = "see --help for every option"
 IN_TRAINING = {  # parts of messages that only a run brings about, and the options to blame
+    "does not allow for gradient clipping": "--model.optimizer.fused with --trainer.gradient_clip_val",
     "val_check_interval": "--trainer.val_check_interval",
     "Tried to step": "--model.lr_scheduler",
     "C++ compiler": "--model.compile needs a C++ compiler, install g++ or leave the option out",
@@ -60,6 +79,47 @@ def explain_parsing(message: str, cause: str = "") -> str:
     return f"--{option.rstrip('+')}{value and f' {value}'}: {reasons}".replace("\n", " ")
 
 
+def did_you_mean(text: str, message: str, options: Sequence[str]) -> str:
+    """Suggest the option, class or choice that comes closest to what an explained error of parsing is about."""
+    if missing := re.search(r"no such option: (?:--)?([\w.]+)", text):
+        paths = re.findall(r"class_path '([\w.]+)'|NestedArg\(key='[^']*'|class_path='([\w.]+)'", message)
+        classes: list[type] = [cls for pair in paths for path in pair if path and (cls := _resolved(path)) is not None]
+        own = {
+            name
+            for cls in classes
+            for base in cls.__mro__
+            for name in signature(vars(base).get("__init__", object)).parameters
+        }
+        return suggestion(missing[1], own or options)
+    if wrong := re.search(rf"^--([\w.]+) (\w+): {A_CLASS}", text):
+        base = BASES.get(wrong[1].rpartition(".")[2])
+        return suggestion(wrong[2], [known.__name__ for known in subclasses(base)]) if base else ""
+    if choice := re.search(r"^--[\w.]+ (\S+): expected ((?:[\w-]+, )+[\w-]+)", text):
+        return suggestion(choice[1], choice[2].split(", "))
+    return ""
+
+
+def suggestion(word: str, words: Iterable[str]) -> str:
+    """Ask for the closest of the words, if one is close."""
+    close = get_close_matches(word, sorted(set(words)), 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def subclasses(base: type[Any]) -> Iterator[type[Any]]:
+    """Yield all subclasses that have been imported."""
+    for subclass in base.__subclasses__():
+        yield subclass
+        yield from subclasses(subclass)
+
+
+def _resolved(path: str) -> type | None:
+    try:
+        found = resolve_name(path)
+    except (AttributeError, ImportError, ValueError):
+        return None
+    return found if isinstance(found, type) else None
+
+
 def _reasons(message: str, option: str) -> Iterator[str]:
     if missing := re.search(MISSING_FILE, message):
         yield no_such_file(Path(missing[1]))
@@ -69,7 +129,25 @@ def _reasons(message: str, option: str) -> Iterator[str]:
         for text, found in islice(matches, 1):
             name = re.sub(r"<class '([\w.]+)'>", r"\1", found).replace("typing.", "")
             is_missing = option and text.startswith("missing")
+            name = re.sub(r"Literal\[(.*?)\]", lambda choice: choice[1].replace("'", ""), name)
             yield text.format(f"{option}.{name}" if is_missing else TYPES.get(name, name))
+
+
+def library_error(error: Exception, own: Path) -> str | None:
+    """Explain an error that a library raised without any code of the user's being involved; `own` has the project."""
+    frames = extract_tb(error.__traceback__)
+    libraries = [Path(get_paths()[name]) for name in ("purelib", "platlib", "stdlib")]
+    known = [*libraries, Path(__file__).parents[2], own / "loops", own / "__main__.py"]
+    files = [Path(frame.filename) for frame in frames]
+    if not _is_below(files[-1], libraries) or not all(_is_below(file, known) for file in files):
+        return None
+    where = f"{type(error).__name__} in {'/'.join(files[-1].parts[-3:])}:{frames[-1].lineno}"
+    way_out = "change the options that it names; LAMPHOUSE_TRACEBACK=1 shows more"
+    return f"{explain_training(error) or first_plain_message(error)} ({where}): {way_out}"
+
+
+def _is_below(file: Path, folders: Iterable[Path]) -> bool:
+    return any(file.is_relative_to(folder) for folder in folders)
 
 
 def first_plain_message(error: BaseException) -> str:

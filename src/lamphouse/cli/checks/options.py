@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSAccelerator
 
 from lamphouse.errors import InputError
+from lamphouse.files import expanded
 from lamphouse.machine.settings import allowed_cores
 from lamphouse.metrics import MonitorsMetric, chosen_mode
 from lamphouse.task import Task
@@ -22,6 +24,7 @@ MONITORS = ("early_stopping.monitor", "best_checkpoint.monitor", "model.init_arg
 SPEC_KEYS = {"init_args", "dict_kwargs"}  # which YAML has where the command line has none
 ACCELERATORS = {"cpu": CPUAccelerator, "cuda": CUDAAccelerator, "mps": MPSAccelerator}
 LOGGER_WAY_OUT = "choose a logger with --logger wandb, tensorboard, csv or none"
+NO_TRAINING = "nothing would be trained: leave it out, or use evaluate to measure a run"
 
 OWN_LAST = "last.ckpt is the run's own, written in any case: leave it out"
 AFTER_VALIDATION = "best.ckpt is written after each validation, whose result it is named for: leave it out"
@@ -68,7 +71,8 @@ def rules() -> dict[str, Rule]:
     return {
         "experiment": (_is_directory_name, "not the name of a directory: use letters, digits, - and _"),
         "trainer.accelerator": _accelerators(),
-        **dict.fromkeys(("trainer.devices", "data.init_args.num_workers"), _processes()),
+        **dict.fromkeys(("trainer.devices", "data.init_args.num_workers", "machine.threads"), _processes()),
+        **dict.fromkeys(("trainer.limit_train_batches", "trainer.max_steps"), (lambda n: n != 0, NO_TRAINING)),
         "trainer.max_epochs": (lambda n: n is None or n >= 1 or n == -1, "expected a value >=1, or -1 for no end"),
         **dict.fromkeys(from_0, _at_least(0)),
         **dict.fromkeys((*from_1, "model.init_args.lr_scheduler.init_args.step_size"), _at_least(1)),
@@ -79,6 +83,15 @@ def rules() -> dict[str, Rule]:
         "best_checkpoint.save_top_k": one_of([1]),
         **{f"best_checkpoint.{name}": one_of(values, way_out) for name, (values, way_out) in BEST.items()},
     }
+
+
+def checked(config: Namespace, files: Mapping[Path, Mapping[str, Any]], defaults: Namespace) -> Namespace:
+    """Expand the texts of options, and refuse what is wrong with these options alone."""
+    expand(config)
+    check_file_keys(files, config, defaults)
+    check_values(config)
+    check_options(config, rules())
+    return config
 
 
 def check_options(config: Namespace, table: Mapping[str, Rule]) -> None:
@@ -106,6 +119,30 @@ def check_monitors(config: Namespace, model: Any, trainer: Any) -> None:
             chosen_mode(f"trainer.callbacks {type(callback).__name__}", callback.monitor, callback.mode, model)
 
 
+def check_processes(config: Namespace, trainer: Any) -> None:
+    """Refuse to train in fewer or more processes than the options ask for, as the environment may have it."""
+    devices, nodes = config.trainer.devices, config.trainer.num_nodes
+    if str(devices).isdecimal() and trainer.world_size != int(devices) * nodes:
+        started = f"the environment has started {trainer.world_size} (SLURM_NTASKS, WORLD_SIZE)"
+        way_out = f"start {int(devices) * nodes} tasks, such as with srun --ntasks, or unset the variable"
+        raise InputError(f"--trainer.devices {devices}: {started}: {way_out}")
+
+
+def expand(value: Any) -> Any:
+    """Return a value of options with `~` and `${NAME}` expanded in every text and path that it holds."""
+    if isinstance(value, Namespace):
+        for key, part in vars(value).items():
+            setattr(value, key, expand(part))
+    elif isinstance(value, Mapping):
+        return {key: expand(part) for key, part in value.items()}
+    elif isinstance(value, list):
+        return [expand(part) for part in value]
+    elif isinstance(value, str | Path):
+        text = expanded(str(value))
+        return value if text == str(value) else type(value)(text)
+    return value
+
+
 def check_values(config: Namespace) -> None:
     """Refuse values that no option takes: functions, huge or non-finite numbers, text that cannot be written down."""
     for option, value, class_path in _leaves(config):
@@ -113,7 +150,8 @@ def check_values(config: Namespace) -> None:
             name = f"{value.__module__}.{value.__qualname__}"
             raise InputError(f"--{option} {name}: a function, which options do not take: name a class")
         if expected := _expected_instead(value):
-            raise InputError(f"--{option} {value!r}: expected {expected}; see --help for every option")
+            given = str(value) if isinstance(value, Path) else value
+            raise InputError(f"--{option} {given!r}: expected {expected}; see --help for every option")
 
 
 def _leaves(value: Any, option: str = "", class_path: str | None = None) -> Iterator[tuple[str, Any, str | None]]:
@@ -142,6 +180,8 @@ def _expected_instead(value: Any) -> str | None:
         return f"a number up to {LARGEST}"
     if isinstance(value, float) and not math.isfinite(value):
         return "a finite number"
+    if isinstance(value, Path) and re.match(r"\w{2,}:/", str(value)):
+        return "a local directory, such as one where the storage is mounted"
     text = str(value) if isinstance(value, str | Path) else ""
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         return "text without NUL bytes, in UTF-8"

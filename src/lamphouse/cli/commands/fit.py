@@ -21,7 +21,7 @@ from lamphouse.cli.diagnosis import explaining_not_finite
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from lamphouse.cli.tuning import advising_batch_size
-from lamphouse.errors import InputError, StoppedError, short_path
+from lamphouse.errors import InputError, NotFiniteError, StoppedError, short_path
 from lamphouse.files import write_whole
 from lamphouse.loggers import close, log_best, log_config
 from lamphouse.loops import train_handwritten
@@ -39,11 +39,17 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     make_directory(experiment.run)
     try:
         with only_writer(experiment.run.path):
-            return train(experiment)
-    except (InputError, OSError):
+            metrics = train(experiment)
+    except (NotFiniteError, StoppedError):
+        raise
+    except Exception:
         if not saved_steps(experiment.run.path):
             shutil.rmtree(experiment.run.path, ignore_errors=True)  # nothing has been trained
         raise
+    if experiment.config.trainer.fast_dev_run:  # or other commands would take it for a run
+        shutil.rmtree(experiment.run.path, ignore_errors=True)
+        rank_zero_only(print)("fast_dev_run: it works, and nothing is kept")
+    return metrics
 
 
 @rank_zero_only
