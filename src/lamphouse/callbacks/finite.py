@@ -105,6 +105,12 @@ class FiniteCheck:
                     raise _error(f"{kind}{name}", value, position)
 
 
+def learning_rate(trainer: Trainer) -> Any:
+    """Return the learning rate of the first parameter group; a model that trains nothing may have none."""
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    return groups[0]["lr"] if groups else math.nan
+
+
 def _dense(gradient: Tensor) -> Tensor:
     return gradient.coalesce().values() if gradient.is_sparse else gradient
 
@@ -127,7 +133,7 @@ class StopNotFinite(Callback):
         self.check.begin(pl_module, getattr(trainer.precision_plugin, "scaler", None))
 
     def on_before_backward(self, trainer: Trainer, pl_module: LightningModule, loss: Tensor) -> None:
-        batch, lr = trainer.fit_loop.batch_idx, trainer.optimizers[0].param_groups[0]["lr"]
+        batch, lr = trainer.fit_loop.batch_idx, learning_rate(trainer)
         self.check.before_backward(loss, Position(trainer.current_epoch, batch, trainer.global_step, lr))
 
     def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:

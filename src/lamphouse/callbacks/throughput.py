@@ -9,6 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.profilers import PassThroughProfiler
 from torch import Tensor
 
+from lamphouse.callbacks.finite import learning_rate
+
 
 class Throughput(Callback):
     """Logs `lr`, `images_per_second` (training samples of all processes) and `seconds`, which validations count to."""
@@ -25,7 +27,7 @@ class Throughput(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start = self._end = perf_counter()
         self._samples, self._validated = 0, 0.0
-        self._lr = trainer.optimizers[0].param_groups[0]["lr"]
+        self._lr = learning_rate(trainer)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -49,7 +49,7 @@ def refuse_unsupported(
             choice = f"the hand-written loop monitors {' or '.join(model.metric_names)}"
             raise unsupported(f"--{part}.monitor {given[part]['monitor']}: {choice}")
     _refuse_overrides(type(model), Task, (HOOKS | OPTIMIZATION | STEPS) - OUTSIDE)
-    _refuse_overrides(type(data), LightningDataModule, {"load_state_dict", "on_exception", "state_dict"})
+    _refuse_overrides(type(data), LightningDataModule, {"on_exception"})
 
 
 def _refuse_options(given: Mapping[str, Any], default: Mapping[str, Any]) -> None:

@@ -46,8 +46,7 @@ class NoTrainer(SimpleNamespace):
 def train_handwritten(loop: ModuleType, trainer: Trainer, model: Any, data: Any) -> None:
     """Train a `Task` by a hand-written loop, from its newest checkpoint if there is one, and test the best weights.
 
-    The loop is a module with `Training`, `Monitor`, `fit` and `evaluate`. Its options are those of the Trainer and its
-    callbacks, among them an ExactResume, a ModelCheckpoint and a StopNotFinite.
+    The loop is a module with `Training`, `Monitor`, `fit` and `evaluate`; callbacks such as ExactResume set its options.
     """
     with only_writer(callback(trainer, ExactResume).path.parent):
         _train(loop, trainer, model, data)
@@ -155,7 +154,7 @@ class Recorder:
         if newest is None:
             self.write()
             return
-        _restore(self.training, newest.content)
+        _restore(self.training, self.data, newest.content)
         if self.curve:
             self.curve.load_state_dict(newest.content["curve"])
         stopping = self.training.stopping
@@ -223,6 +222,7 @@ def _checkpoint_of(training: Any, data: Any) -> dict[str, Any]:
     }
     if average:
         checkpoint |= {"current_model_state": model.state_dict(), "averaging_state": {"n_averaged": average.n_averaged}}
+    checkpoint |= {type(data).__qualname__: state} if (state := data.state_dict()) else {}
     modules = (module for module in (model, data) if module.hparams)
     return checkpoint | {module.CHECKPOINT_HYPER_PARAMS_KEY: dict(module.hparams) for module in modules}
 
@@ -231,7 +231,9 @@ def _state_of(monitor: Any) -> dict[str, Any]:
     return {"best": float(monitor.best), "waited": monitor.waited, "loss": float(monitor.loss)}
 
 
-def _restore(training: Any, checkpoint: Mapping[str, Any]) -> None:
+def _restore(training: Any, data: Any, checkpoint: Mapping[str, Any]) -> None:
+    if (name := type(data).__qualname__) in checkpoint:
+        data.load_state_dict(checkpoint[name])
     for name, attribute in COUNTERS.items():
         setattr(training, attribute, checkpoint[name])
     training.model.load_state_dict(checkpoint.get("current_model_state", checkpoint["state_dict"]))

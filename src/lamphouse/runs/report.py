@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from lamphouse.data import ImageDataModule, TensorDataModule
 from lamphouse.errors import short_path
@@ -80,6 +81,13 @@ def print_summary(
 
 def _tested(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name.startswith("test")}
+
+
+def lacks(part: Literal["val", "test"], model: LightningModule, data: LightningDataModule) -> str | None:
+    """Name the method of the model or the data without which there is no evaluation on a part of the data."""
+    step = "validation_step" if part == "val" else "test_step"
+    owners: Any = ((step, model), (f"{part}_dataloader", data))
+    return next((f"{type(owner).__name__}.{name}" for name, owner in owners if not is_overridden(name, owner)), None)
 
 
 def print_metrics(values: Mapping[str, float], counts: Mapping[str, str] | None = None) -> None:

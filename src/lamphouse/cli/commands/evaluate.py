@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
@@ -18,24 +18,31 @@ from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.data import TensorDataModule
+from lamphouse.errors import InputError
 from lamphouse.files import write_whole
-from lamphouse.runs.report import print_metrics, unit
+from lamphouse.runs.report import lacks, print_metrics, unit
 
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Print and return the metrics of a checkpoint; options of the experiment can be overridden."""
     description = "Measure a run's checkpoint, and write evaluation.json; further options are those of fit."
     options, run, rest = CommandParser(project, "evaluate", description, checkpoint=True).parse_run(args)
-    path, checkpoint = options.checkpoint, load_checkpoint(options.checkpoint)
-    experiment = Experiment(project, "evaluate", ["-c", str(run.config), *rest])
+    path, experiment = options.checkpoint, Experiment(project, "evaluate", ["-c", str(run.config), *rest])
+    parts: tuple[Literal["val", "test"], ...] = ("val", "test")
+    missing = {part: lacks(part, experiment.model, experiment.datamodule) for part in parts}
+    if all(missing.values()):
+        raise InputError(f"--run {run.path}: nothing to evaluate without {' or '.join(map(str, missing.values()))}")
+    checkpoint = load_checkpoint(path)
     experiment.check_weights(checkpoint, path)
     experiment.load_data()
     model, data, trainer = experiment.model, experiment.datamodule, experiment.trainer
     trainer.callbacks.append(samples := SampleCount())  # type: ignore[attr-defined]  # set by a connector
     values: dict[str, float] = {}
     with loading(path):
-        for evaluate in (trainer.validate, trainer.test):
-            values |= evaluate(model, data, ckpt_path=str(path), weights_only=True, verbose=False)[0]
+        for part, evaluate in zip(parts, (trainer.validate, trainer.test), strict=True):
+            if not missing[part]:
+                for result in evaluate(model, data, ckpt_path=str(path), weights_only=True, verbose=False):
+                    values |= result
     if trainer.is_global_zero:
         measured = {"epoch": checkpoint["epoch"], "steps": checkpoint["global_step"], "samples": dict(samples.counts)}
         print(f"run         {os.path.relpath(run.path)}")

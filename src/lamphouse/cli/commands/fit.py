@@ -1,6 +1,7 @@
 """Train a model in a new run, then test its best checkpoint."""
 
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from shlex import quote
 from signal import SIGINT
@@ -28,7 +29,7 @@ from lamphouse.loops import train_handwritten
 from lamphouse.runs.directory import Run, new_run
 from lamphouse.runs.environment import environment
 from lamphouse.runs.history import begin_entry, end_entry
-from lamphouse.runs.report import best_row, print_header, print_summary, unit
+from lamphouse.runs.report import best_row, lacks, print_header, print_summary, unit
 
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
@@ -118,6 +119,9 @@ def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
             best = experiment.run.best
             if not best.exists():
                 _keep_last(experiment)
+            if missing := lacks("test", model, data):
+                rank_zero_only(print)(f"note: there is no test without {missing}", file=sys.stderr)
+                return
             first = trainer.strategy.broadcast(str(best) if best.exists() else None)  # the first process's run
             trainer.test(model, data, ckpt_path=first, weights_only=True, verbose=False)
     except MisconfigurationException as error:

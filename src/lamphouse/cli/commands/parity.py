@@ -26,7 +26,7 @@ def main(project: Project, args: Sequence[str]) -> None:
             raise InputError(f"{option}: parity runs every loop: leave it out")
     outcomes = [outcome for loop in project.loops if (outcome := _outcome_if_supported(project, loop, args))]
     if not outcomes:
-        raise InputError("only Trainer.fit trains this, and there is no other loop to compare it with: train it by fit")
+        raise InputError("only Trainer.fit trains this, so that there is nothing to compare: train it with fit")
     outcomes.append(_outcome(project, "automatic", args))
     same, text = verdict(outcomes)
     print(f"\n{table(outcomes)}\n\n{text}")

@@ -23,6 +23,7 @@ from lamphouse.errors import InputError, short_path
 from lamphouse.optim.schedules import RunLengthLR
 from lamphouse.runs.directory import Run, check_entries
 from lamphouse.runs.history import check_data
+from lamphouse.runs.report import lacks
 
 LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")  # options of the Trainer
 SHOWN = ("detect_anomaly", "enable_model_summary", "enable_progress_bar", "log_every_n_steps", "profiler")
@@ -99,7 +100,8 @@ def _check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any]) -
         reason = f"the run's steps take a batch from each of {processes}"
         raise InputError(f"--trainer.devices {trainer.world_size}: {reason}: give --trainer.devices {processes}")
     complete = checkpoint.get("finished") and checkpoint.get("goals") == goals(trainer)
-    if complete and not any(name.startswith("test") for row in experiment.table.rows for name in row):
+    untestable = lacks("test", experiment.model, experiment.datamodule)
+    if complete and not (untestable or any(name.startswith("test") for row in experiment.table.rows for name in row)):
         experiment.config_init.last_checkpoint.complete = True  # only the test is left
         return
     if limit := limit_reached(trainer, done, steps, seconds):
