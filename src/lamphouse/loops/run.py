@@ -46,7 +46,7 @@ class NoTrainer(SimpleNamespace):
 def train_handwritten(loop: ModuleType, trainer: Trainer, model: Any, data: Any) -> None:
     """Train a `Task` by a hand-written loop, from its newest checkpoint if there is one, and test the best weights.
 
-    The loop is a module with `Training`, `Monitor`, `fit` and `evaluate`; callbacks such as ExactResume set its options.
+    The loop is a module with `Training`, `Monitor`, `fit` and `evaluate`; callbacks such as ExactResume give options.
     """
     with only_writer(callback(trainer, ExactResume).path.parent):
         _train(loop, trainer, model, data)
