@@ -11,6 +11,8 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.trainer.states import TrainerFn
 from tqdm import tqdm
 
+from lamphouse.errors import StoppedError
+
 REFRESH_SECONDS = 0.25  # metrics are read from the device no more often than this
 SPEED = "images_per_second"
 NOT_PRINTED = {"lr", "seconds", SPEED}
@@ -98,7 +100,7 @@ class EpochProgress(ProgressBar):
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self._progress.close()
-        if not self._hidden and sys.stderr.isatty():
+        if isinstance(exception, KeyboardInterrupt | StoppedError) and not self._hidden and sys.stderr.isatty():
             sys.stderr.write("\r\x1b[2K")  # what the terminal echoes of Ctrl-C, beside the bar
 
     def _open(self, trainer: Trainer) -> None:

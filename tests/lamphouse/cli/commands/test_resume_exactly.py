@@ -102,7 +102,7 @@ def test_a_run_that_was_asked_to_stop_says_how_to_go_on(fit: Command, arc: Comma
     assert stopped.status == 75
     if not loop and at in {6, 8}:  # in the last step of an epoch, and in its validation: the epoch is whole
         assert steps == [7]
-    assert "fit: stopped by SIGTERM; to continue: python -m " in stopped.err
+    assert "fit: stopped by SIGTERM; to continue: " in stopped.err
     assert " resume --run parts/" in stopped.err
     assert_same(run_in("whole"), run_in("parts"))
 
