@@ -22,7 +22,7 @@ def contents(path: Path) -> dict[str, Any]:
     directory = str(path.parent.resolve())
     named = {key.replace(directory, "RUN"): value for key, value in flat(load_checkpoint(path)).items()}
     values = {key: value.replace(directory, "RUN") if isinstance(value, str) else value for key, value in named.items()}
-    return {key: value for key, value in values.items() if "Throughput" not in key}
+    return {key: value for key, value in values.items() if not {"Throughput", "Timer"} & {*key.split("/")}}
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:

@@ -57,6 +57,7 @@ class ExactResume(Checkpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Have the Trainer restore the newest whole checkpoint, unless `fit` was given a `ckpt_path`."""
+        trainer.precision_plugin.convert_module(pl_module)  # or float64 weights are restored into a float32 model
         if stage != TrainerFn.FITTING:
             return
         self._goals = goals(trainer)

@@ -12,6 +12,7 @@ from jsonargparse.typing import OpenUnitInterval, restricted_number_type
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.cli import (
     LightningArgumentParser,
     LightningCLI,
@@ -34,6 +35,7 @@ from lamphouse.checkpoints import BestCheckpoint, ExactResume, WholeCheckpointIO
 from lamphouse.checkpoints.stopping import switch
 from lamphouse.cli.checks.messages import first_plain_message
 from lamphouse.cli.checks.options import check_monitors, check_processes, checked
+from lamphouse.cli.checks.parts import as_list, check_parts, place_checkpoints
 from lamphouse.cli.checks.yaml_files import yaml_files
 from lamphouse.cli.help import print_help
 from lamphouse.cli.parser import ExperimentParser, integers_first, restrict_jsonargparse
@@ -113,6 +115,7 @@ class Experiment(LightningCLI):
             self.config = config = checked(parser.parse_args(args), self.files, parser.get_defaults())
         except RecursionError as error:
             raise InputError("an option is nested too deeply; see --help for every option") from error
+        check_parts(config)
         if config.trainer.logger is False:
             config.trainer.logger, config.logger = None, "none"
         if not config.experiment:  # the name of the last YAML file that has a model, or else of the model's class
@@ -139,7 +142,7 @@ class Experiment(LightningCLI):
         if self.where is not None:
             self.run = self.where(config)
             config.best_checkpoint.dirpath = config.last_checkpoint.dirpath = str(self.run.path)
-            if isinstance(config.trainer.profiler, Namespace):
+            if "dirpath" in config.get("trainer.profiler.init_args", {}):
                 config.trainer.profiler.init_args.dirpath = str(self.run.path)
         self.parser.add_instantiator(self.instantiate_model, LightningModule)
 
@@ -181,9 +184,10 @@ class Experiment(LightningCLI):
         callbacks: list[Callback] = [Throughput(), StepCurve(), StopNotFinite(self.finite)]
         if self.config.ema is not None:
             callbacks.append(EMA(self.config.ema))
-        if config.enable_progress_bar is not False:
+        given = as_list(config.callbacks)
+        if config.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in given):
             callbacks.append(EpochProgress())
-        config.callbacks = [*_as_list(config.callbacks), *callbacks]
+        config.callbacks = [*given, *callbacks]
         switch(self.config_init.early_stopping, on=self.config.stop_early)
         config.profiler, config.logger = config.profiler or NoProfiler(), False
         if self.where is not None:
@@ -197,11 +201,11 @@ class Experiment(LightningCLI):
         options = {} if self.config.logger in {"csv", "none"} else self.config.logger_options
         project = self.project.package.replace("_", "-")
         logger = make_logger(self.config.logger, self.run.path, self.config.experiment, options, project)
-        config.logger = [*_as_list(logger), self.table]
+        config.logger = [*as_list(logger), self.table]
         config.default_root_dir = str(self.run.path)
-        plugins = _as_list(config.plugins)
-        if not any(isinstance(plugin, CheckpointIO) for plugin in plugins):
-            config.plugins = [*plugins, WholeCheckpointIO()]
+        place_checkpoints(config.callbacks, self.run.path)
+        if not any(isinstance(plugin, CheckpointIO) for plugin in as_list(config.plugins)):
+            config.plugins = [*as_list(config.plugins), WholeCheckpointIO()]
 
     def load_data(self) -> None:
         if self.trainer.is_global_zero:
@@ -240,10 +244,6 @@ class Experiment(LightningCLI):
             self.model.load_state_dict(checkpoint["state_dict"])
         except RuntimeError as error:
             raise InputError(f"{path}: does not fit the run's model: use one of the run's own checkpoints") from error
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value] if value not in (None, True, False) else []
 
 
 def _as_in_yaml(value: Any) -> Any:

@@ -58,19 +58,16 @@ def prepare() -> None:
 
 def end_with_launcher() -> None:
     """Have a process that a Trainer launched end within a second of the one that did, which may be killed."""
-    launcher, parent = os.environ.get(LAUNCHER), os.getppid()
-    if launcher is None or not int(os.environ.get("LOCAL_RANK") or 0):
+    launcher = os.environ.get(LAUNCHER)
+    if launcher is None or not int(os.environ.get("LOCAL_RANK") or 0) or "TORCHELASTIC_RUN_ID" in os.environ:
         os.environ[LAUNCHER] = str(os.getpid())
-        return
+    else:
+        Thread(target=_end_with, args=(int(launcher),), daemon=True).start()
 
-    Thread(target=_end_with, args=(parent, int(launcher)), daemon=True).start()
 
-
-def _end_with(parent: int, launcher: int) -> None:
-    with suppress(ProcessLookupError):  # which signal 0 raises for a process that has ended
-        while os.getppid() == parent:
-            os.kill(launcher, 0)
-            sleep(1)
+def _end_with(launcher: int) -> None:
+    while os.getppid() == launcher:
+        sleep(1)
     os._exit(1)
 
 

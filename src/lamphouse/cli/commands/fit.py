@@ -17,6 +17,7 @@ from lamphouse.checkpoints.files import Newest, loading, saved_steps, write_chec
 from lamphouse.checkpoints.lock import only_writer
 from lamphouse.cli.checks.messages import explain_training, first_plain_message
 from lamphouse.cli.checks.options import print_unused
+from lamphouse.cli.checks.parts import explain_part
 from lamphouse.cli.checks.yaml_files import read_yaml
 from lamphouse.cli.diagnosis import explaining_not_finite
 from lamphouse.cli.experiment import Experiment
@@ -126,8 +127,8 @@ def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
             trainer.test(model, data, ckpt_path=first, weights_only=True, verbose=False)
     except MisconfigurationException as error:
         raise InputError(explain_training(error) or first_plain_message(error)) from error
-    except (IndexError, RuntimeError, ValueError) as error:
-        if explanation := explain_training(error):
+    except (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if explanation := explain_training(error) or explain_part(error):
             raise InputError(explanation) from error
         raise
 

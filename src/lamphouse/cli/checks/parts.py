@@ -1,0 +1,105 @@
+"""Classes and options of Lightning's parts that would break what a run promises, each with its reason."""
+
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from pkgutil import resolve_name
+from traceback import walk_tb
+from typing import Any
+
+import torch
+from jsonargparse import Namespace
+from lightning.fabric.plugins import CheckpointIO
+from lightning.pytorch import callbacks, plugins, strategies
+from lightning.pytorch.profilers import XLAProfiler
+
+from lamphouse.callbacks import EMA
+from lamphouse.checkpoints import WholeCheckpointIO
+from lamphouse.errors import InputError
+
+TUNE = "it changes with the machine's load, and a resumed run would find another: use the command tune"
+AVERAGE = "what is tested after training is not the average, or not resumed exactly: use --ema"
+WHOLE = "its checkpoints are not whole after a kill: leave it out, the run has a plugin of its own"
+SHARDED = "the run's checkpoints are single files, which it does not write: use ddp, on several devices"
+FORKS = "metrics stay in the processes that it forks or spawns: use ddp"
+REFUSED: dict[type, str] = {  # with their subclasses, unless these are in ALLOWED
+    callbacks.BatchSizeFinder: TUNE,
+    callbacks.GradientAccumulationScheduler: "lost in an epoch that is resumed: use --trainer.accumulate_grad_batches",
+    callbacks.LearningRateFinder: TUNE,
+    callbacks.ModelPruning: "it renames weights, which evaluate and resume would not find: leave it out",
+    callbacks.OnExceptionCheckpoint: "it hides the error that it saves after: leave it out, last.ckpt is always saved",
+    callbacks.SpikeDetection: "Lightning cannot load a checkpoint with it: leave it out, --check_finite is on",
+    callbacks.StochasticWeightAveraging: AVERAGE,
+    callbacks.WeightAveraging: AVERAGE,
+    CheckpointIO: WHOLE,
+    plugins.BitsandbytesPrecision: "it replaces the model's layers: leave it out",
+    plugins.DeepSpeedPrecision: SHARDED,
+    plugins.FSDPPrecision: SHARDED,
+    plugins.TransformerEnginePrecision: "it replaces the model's layers: use --trainer.precision bf16-mixed",
+    plugins.XLAPrecision: "there is no TPU: use --trainer.precision",
+    strategies.Strategy: SHARDED,
+    XLAProfiler: "there is no TPU: use simple, advanced or pytorch",
+}
+ALLOWED = (EMA, WholeCheckpointIO, strategies.DDPStrategy, strategies.SingleDeviceStrategy)
+STRATEGIES = ("auto", "single_device", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
+FINETUNING = "it adds groups of parameters, which no schedule knows: give --model.lr_scheduler null"
+PRECISION = "a plugin has a precision already: give --trainer.precision null"
+
+
+def check_parts(config: Namespace) -> None:
+    """Refuse parts of Lightning's that the run does not keep its promises with."""
+    trainer = config.trainer
+    for option in ("callbacks", "plugins", "strategy", "profiler"):
+        for value in as_list(trainer[option]):
+            if reason := _reason(option, value, config):
+                name = value.class_path.rpartition(".")[2] if isinstance(value, Namespace) else value
+                raise InputError(f"--trainer.{option} {name}: {reason}")
+            if isinstance(value, Namespace) and "init_args" in value:
+                _make_readable(resolve_name(value.class_path), value.init_args)
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return an option that may be one value or several as a list."""
+    return value if isinstance(value, list) else [value] if value not in (None, True, False) else []
+
+
+def place_checkpoints(given: Sequence[Any], directory: Path) -> None:
+    """Have further ModelCheckpoints, unless they have directories of their own, write into the run's."""
+    for callback in given:
+        if isinstance(callback, callbacks.ModelCheckpoint) and callback.dirpath is None:
+            callback.dirpath = str(directory.absolute() / "checkpoints")
+
+
+def _make_readable(kind: type, arguments: Namespace) -> None:
+    """Replace defaults that YAML does not have by the text that means the same."""
+    for name, value in vars(arguments).items():
+        if isinstance(value, Enum | torch.device):
+            arguments[name] = value.value if isinstance(value, Enum) else str(value)
+    if issubclass(kind, callbacks.ModelCheckpoint) and arguments.filename is None:
+        arguments.enable_version_counter = False  # what a killed run left is overwritten by the resumed one
+
+
+def _reason(option: str, value: Any, config: Namespace) -> str | None:
+    if option == "strategy" and isinstance(value, str) and value not in STRATEGIES:
+        return FORKS if value.startswith("ddp") else SHARDED
+    if not isinstance(value, Namespace):
+        return REFUSED[XLAProfiler] if (option, value) == ("profiler", "xla") else None
+    kind = resolve_name(value.class_path)
+    if issubclass(kind, callbacks.BaseFinetuning) and config.get("model.init_args.lr_scheduler"):
+        return FINETUNING
+    if issubclass(kind, strategies.DDPStrategy) and value.get("init_args.start_method", "popen") != "popen":
+        return FORKS
+    reasons = (reason for base, reason in REFUSED.items() if issubclass(kind, base) and not issubclass(kind, ALLOWED))
+    given_twice = issubclass(kind, plugins.Precision) and config.trainer.precision is not None
+    return next(reasons, PRECISION if given_twice else None)
+
+
+def explain_part(error: Exception) -> str | None:
+    """Name the callback of Lightning's within which an error was raised, not by a user's code; None if none was."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    if not frames[-1].f_globals.get("__name__", "").startswith(("lightning.", "torch.")):
+        return None
+    owners = (type(frame.f_locals.get("self")) for frame in reversed(frames))
+    names = (kind.__name__ for kind in owners if kind.__module__.startswith(callbacks.__name__))
+    message = " ".join(str(error).split()) or type(error).__name__
+    return next((f"--trainer.callbacks {name}: {message}" for name in names), None)
