@@ -1,6 +1,7 @@
 # A user sets EXPERIMENT, ARGS, LOGGER, RUN, INPUT and TORCH. The rest is set-up, all of it inside this folder.
 EXPERIMENT ?= digits_mlp
 RUN ?= runs/$(EXPERIMENT)
+SEARCH ?= configs/search/$(EXPERIMENT).yaml
 PYTHON ?= python3
 
 TORCH ?= $(patsubst .venv/.ready%,%,$(wildcard .venv/.ready*))# as it was set up: cpu, or nothing for the usual builds
@@ -69,6 +70,8 @@ show: $(READY) ## print the options of an EXPERIMENT, and where each comes from
 	@$(RUN_PYTHON) show $(FIT_OPTIONS) $(ARGS)
 doctor: $(READY) ## check an EXPERIMENT before it is trained for long
 	@$(RUN_PYTHON) doctor $(OPTIONS) $(ARGS)
+search: $(READY) ## search over options as in SEARCH, a file of configs/search, WORKERS trials at once
+	@$(RUN_PYTHON) search --search "$(SEARCH)" $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 tune: $(READY) ## find the largest batch size that fits an EXPERIMENT, and a learning rate to try
 	@$(RUN_PYTHON) tune $(OPTIONS) $(ARGS)
 evaluate: $(READY) ## evaluate the best checkpoint of a RUN
@@ -104,8 +107,8 @@ lint: $(READY) ## check style and types
 bench: $(READY) ## measure speed and memory against peers, all or ONLY="start step", with further options in ARGS
 	@$(BIN)/python -m benchmarks $(ONLY) $(ARGS)
 # [/part:template]
-extra: $(READY) ## install the optional packages of a command: EXTRA=demo, export, hub
-	@test -n "$(EXTRA)" || { echo "make extra: EXTRA is empty: give demo, export, hub" >&2; exit 2; }
+extra: $(READY) ## install the optional packages of a command: EXTRA=demo, export, hub, search
+	@test -n "$(EXTRA)" || { echo "make extra: EXTRA is empty: give demo, export, hub, search" >&2; exit 2; }
 	@$(UV) pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable ".[$(EXTRA)]"
 lock: $(READY) ## choose the newest versions that fit together
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-emit-index-url --group dev -o requirements.lock pyproject.toml

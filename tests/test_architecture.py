@@ -27,6 +27,7 @@ LAYERS = (  # each imports only what stands above it
     {"task", "networks", "checkpoints", "runs"},
     {"callbacks", "loggers", "export", "pages"},
     {"loops", "doctor"},
+    {"search"},
     {"cli"},
 )
 COMMAND_LINE_ONLY = {"LightningCLI", "Namespace", "Experiment"}

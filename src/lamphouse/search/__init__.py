@@ -1,0 +1,21 @@
+"""Search over the options of any program that writes metrics.csv: Optuna asks, whole processes answer."""
+
+from lamphouse.search.page import write_page, write_trials
+from lamphouse.search.space import Space, as_arguments, did_you_mean, made, optuna
+from lamphouse.search.study import Search, counted, explaining_storage, open_study
+from lamphouse.search.trials import Command
+
+__all__ = [
+    "Command",
+    "Search",
+    "Space",
+    "as_arguments",
+    "counted",
+    "did_you_mean",
+    "explaining_storage",
+    "made",
+    "open_study",
+    "optuna",
+    "write_page",
+    "write_trials",
+]
