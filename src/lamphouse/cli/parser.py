@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 import yaml
+from jsonargparse import Path as JsonargparsePath  # type: ignore[attr-defined]  # not in its __all__
 from jsonargparse import get_loader, set_loader, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
@@ -41,6 +42,9 @@ def restrict_jsonargparse() -> None:
     def load_strictly(text: str) -> Any:
         check_yaml(text)
         return load(text)
+
+    # its files are read in the locale's encoding otherwise
+    setattr(JsonargparsePath, "read_text", lambda path: Path(path.absolute).read_text("utf-8"))  # noqa: B010  # typed as a method
 
     set_loader("yaml", load_strictly, exceptions=(yaml.YAMLError, ValueError))
 

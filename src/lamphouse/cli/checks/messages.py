@@ -135,7 +135,7 @@ def _reasons(message: str, option: str) -> Iterator[str]:
 
 def library_error(error: Exception, own: Path) -> str | None:
     """Explain an error that a library raised without any code of the user's being involved; `own` has the project."""
-    frames = extract_tb(error.__traceback__)
+    frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
     libraries = [Path(get_paths()[name]) for name in ("purelib", "platlib", "stdlib")]
     known = [*libraries, Path(__file__).parents[2], own / "loops", own / "__main__.py"]
     files = [Path(frame.filename) for frame in frames]
