@@ -53,7 +53,10 @@ def test_predicts(fit: Command, arc: Command, experiment: str) -> None:
     assert fit(experiment=experiment).err == ""
     (run,) = Path("runs", experiment).iterdir()
     files = {path.name for path in run.iterdir()}
-    assert files == {"config.yaml", "environment.json", "best.ckpt", "last.ckpt", "previous.ckpt", "metrics.csv"}
+    assert files == {
+        *("config.yaml", "environment.json", "history.json", "metrics.csv", ".lock"),
+        *("best.ckpt", "last.ckpt", "previous.ckpt"),
+    }
     assert "torch" in json.dumps(json.loads((run / "environment.json").read_text()))
     predicted = arc("predict", "--run", run, "--input", Path("data", "images", "cat"))
     assert (predicted.status, predicted.err) == (0, "")

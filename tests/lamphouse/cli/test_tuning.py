@@ -176,9 +176,10 @@ def test_out_of_memory_outside_training(
     arc: Command, hungry_run: Path, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setattr(hungry.Hungry, "forward", scarce(1))
+    Path("images").mkdir()
     for number in range(2):
-        Image.fromarray(np.zeros((8, 8), np.uint8)).save(f"{number}.png")
-    args = [command, "--run", hungry_run, *(["--input=."] if command == "predict" else [])]
+        Image.fromarray(np.zeros((8, 8), np.uint8)).save(f"images/{number}.png")
+    args = [command, "--run", hungry_run, *(["--input=images"] if command == "predict" else [])]
     assert arc(*args).err == f"arc_light {command}: {OUT_OF_MEMORY}\n"
     assert command == "evaluate" or arc(*args, "--data.batch_size=1").status == 0
 
