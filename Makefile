@@ -27,7 +27,7 @@ LOCK = import fcntl, os, sys; lock = os.open(".cache/lock", os.O_CREAT | os.O_RD
 .PHONY: $(shell sed -nE 's/^([a-z-]+):.*## .*/\1/p' $(MAKEFILE_LIST))
 
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 setup: $(READY) ## install what the project needs into .venv
 
 ifdef LOCKED
@@ -92,7 +92,11 @@ resume: $(READY) ## continue a RUN, for example with ARGS="--trainer.max_epochs 
 parity: $(READY) ## train an EXPERIMENT with three loops and compare every bit
 	@$(RUN_PYTHON) parity $(OPTIONS) $(ARGS)
 # [/part:loops]
-new-experiment new-model new-data new-task: $(READY) ## write files that a new one begins with: NAME=my_own
+new-experiment: $(READY) ## write the file of an experiment to begin with: NAME=my_own
+new-model: $(READY) ## write the files of a model to begin with
+new-data: $(READY) ## write the files of a data set to begin with
+new-task: $(READY) ## write the files of a task to begin with
+new-experiment new-model new-data new-task:
 	@$(RUN_PYTHON) new $(@:new-%=%) "$(NAME)" --like configs/$(EXPERIMENT).yaml
 test test-slow: export OMP_WAIT_POLICY ?= passive# for there are more threads than cores
 test: $(READY) ## run the fast tests

@@ -1,6 +1,7 @@
 """A model as others use it: with the preprocessing of its data, and probabilities as output."""
 
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ BATCH_SIZES = (1, 2, 7, 64)  # at which an exported model is compared with the m
 
 
 class Deployed(nn.Module):
-    """A model in evaluation mode that takes what is in a data set and returns what its user wants to know.
+    """A copy of a model in evaluation mode that takes what is in a data set and returns what its user wants to know.
 
     Args:
         model: maps preprocessed inputs, [B, ...], to logits, [B, C], or to any tensor if there are no classes.
@@ -22,7 +23,7 @@ class Deployed(nn.Module):
         self, model: nn.Module, preprocess: Callable[[Tensor], Tensor] | None = None, classes: Sequence[str] = ()
     ) -> None:
         super().__init__()
-        self.model, self.preprocess, self.classes = model.cpu().float(), preprocess, list(classes)
+        self.model, self.preprocess, self.classes = deepcopy(model).cpu().float(), preprocess, list(classes)
         self.eval()
 
     @property
