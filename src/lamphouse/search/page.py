@@ -19,6 +19,7 @@ FIGURES = {  # of optuna.visualization.matplotlib
     "plot_parallel_coordinate": "Parallel coordinates",
     "plot_slice": "Options",
 }
+WIDE = {"plot_parallel_coordinate", "plot_slice"}  # with the number of options
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
@@ -31,6 +32,7 @@ div {{ overflow-x: auto }}
 table {{ border-collapse: collapse; font-size: 0.85rem }}
 td, th {{ padding: 0.2rem 0.6rem; border-bottom: 1px solid #8884; text-align: left; white-space: nowrap }}
 td:last-child {{ white-space: normal; min-width: 15rem }}
+pre {{ white-space: pre-wrap; overflow-wrap: anywhere }}
 img {{ max-width: 100%; background: white }}
 </style>
 <h1>{title}</h1>
@@ -107,6 +109,8 @@ def _figures(study: Any, metric: str) -> Iterator[str]:
             finally:
                 plt.close("all")
             figure = getattr(axes, "flat", [axes])[0].figure
+            if name in WIDE:
+                figure.set_size_inches(max(8, 3 * len(study.best_params)), 5)
             yield f'<h2>{title}</h2>\n<img alt="{title}" src="data:image/svg+xml;base64,{_svg(figure)}">'
 
 

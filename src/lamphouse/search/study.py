@@ -42,6 +42,21 @@ def explaining_storage() -> Iterator[None]:
         raise InputError(f"--storage: the database cannot be used: {text}") from error
 
 
+def _database(url: str, tries: int = 5) -> Any:
+    from sqlalchemy.exc import IntegrityError, ProgrammingError  # noqa: PLC0415  # comes with Optuna
+
+    storages = optuna(".storages")
+    retry = storages.RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES)
+    beats = {"heartbeat_interval": HEARTBEAT, "heartbeat_stale_trial_callback": retry}
+    try:
+        return storages.RDBStorage(url, {"pool_pre_ping": True}, **beats)
+    except (IntegrityError, ProgrammingError):  # another search makes the tables at this moment
+        if tries == 1:
+            raise
+        time.sleep(1)
+        return _database(url, tries - 1)
+
+
 def open_study(directory: Path, name: str, mode: str, same: Mapping[str, Any], url: str | None = None) -> Any:
     """Open a study, which is made if it is new, in the directory's journal or in a database.
 
@@ -55,9 +70,7 @@ def open_study(directory: Path, name: str, mode: str, same: Mapping[str, Any], u
         backend = optuna(".storages.journal").JournalFileBackend(str(directory / "journal.log"))
         storage = storages.JournalStorage(backend)
     else:
-        retry = storages.RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES)
-        beats = {"heartbeat_interval": HEARTBEAT, "heartbeat_stale_trial_callback": retry}
-        storage = storages.RDBStorage(url, {"pool_pre_ping": True}, **beats)
+        storage = _database(url)
     direction = "minimize" if mode == "min" else "maximize"
     study = module.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
     now = json.loads(json.dumps(dict(same)))

@@ -11,7 +11,7 @@ from typing import Any
 from lamphouse.errors import InputError
 
 METRICS = "metrics.csv"
-LONGEST_LINE = 300  # characters
+LONGEST_LINE = 450  # characters
 
 # makes the command of a trial from its directory and the values of its options: a new one, one that goes on with what
 # the directory holds, or None where that is complete

@@ -137,7 +137,9 @@ def _finish(
     page = directory / "search.html"
     write_page(page, study, search.metric, f"Search {search.path.stem}", result, f"{options}\n\n{reproduce}")
     print(f"\nbest        {result}\noptions     {options}")
-    print(f"run         {short_path(directory / best.user_attrs['directory'])}\npage        {short_path(page)}")
+    run = directory / best.user_attrs["directory"]
+    where = short_path(run) if run.exists() else f"{best.user_attrs['place']}/{run.name}"  # another machine's
+    print(f"run         {where}\npage        {short_path(page)}")
     print(f"experiment  {short_path(path)}\ntrain it    {reproduce}")
     return {search.metric: best.value}
 
