@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lamphouse.files import write_whole
-from lamphouse.search.space import optuna
+from lamphouse.search.space import as_arguments, optuna
 
 FIGURES = {  # of optuna.visualization.matplotlib
     "plot_optimization_history": "History",
@@ -44,6 +44,17 @@ img {{ max-width: 100%; background: white }}
 <div><table>{table}</table></div>
 </html>
 """
+
+
+def describe(trial: Any, metric: str) -> str:
+    """Say on a line what came of a trial."""
+    state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}[trial.state.name]
+    value = "" if trial.value is None else f"{metric} {trial.value:.4g}"
+    epoch = f" in epoch {trial.user_attrs['epoch']}" if state == "complete" else ""
+    short = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in trial.params.items()}
+    options = " ".join(as_arguments(short))
+    line = f"trial {trial.number:<4} {state:<9} {value}{epoch}  {options}"
+    return f"{line}: {trial.user_attrs.get('error')}" if state == "failed" else line
 
 
 def rows_of(study: Any, metric: str) -> list[dict[str, Any]]:

@@ -15,7 +15,8 @@ from filelock import FileLock
 
 from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.errors import InputError
-from lamphouse.search.space import Space, as_arguments, optuna
+from lamphouse.search.page import describe
+from lamphouse.search.space import Space, optuna
 from lamphouse.search.trials import Command, TrialProcess, best, columns_of, values_of
 
 POLL = 0.2  # seconds
@@ -35,8 +36,7 @@ def explaining_storage() -> Iterator[None]:
             warnings.filterwarnings("ignore", "Heartbeat of storage is supposed")  # which `Search` records
             yield
     except ModuleNotFoundError as error:
-        way_out = "install it, PostgreSQL's with `make extra EXTRA=search-postgresql`"
-        raise InputError(f"--storage: the database's driver {error.name} is not installed: {way_out}") from error
+        raise InputError(f"{error.name} is not installed, which this sampler or pruner needs: install it") from error
     except (exceptions.StorageInternalError, SQLAlchemyError) as error:
         text = " ".join(str(error.__cause__ or error).split()).partition(" (Background on")[0]
         raise InputError(f"--storage: the database cannot be used: {text}") from error
@@ -50,6 +50,9 @@ def _database(url: str, tries: int = 5) -> Any:
     beats = {"heartbeat_interval": HEARTBEAT, "heartbeat_stale_trial_callback": retry}
     try:
         return storages.RDBStorage(url, {"pool_pre_ping": True}, **beats)
+    except ModuleNotFoundError as error:
+        way_out = "install it, PostgreSQL's with `make extra EXTRA=search-postgresql`"
+        raise InputError(f"--storage: the database's driver {error.name} is not installed: {way_out}") from error
     except (IntegrityError, ProgrammingError):  # another search makes the tables at this moment
         if tries == 1:
             raise
@@ -194,6 +197,7 @@ class Search:
             trial.set_user_attr(key, value)
         running.trial, running.reported = trial, set(self._frozen(trial.number).intermediate_values)
         self.active.append(running)
+        self.beat = -math.inf
 
     def _report(self, running: TrialProcess) -> None:
         for epoch, value in running.new_values(self.metric).items():
@@ -239,14 +243,3 @@ class Search:
             for running in self.active:
                 running.trial.storage.record_heartbeat(running.trial._trial_id)
             optuna(".storages").fail_stale_trials(self.study)  # of any machine
-
-
-def describe(trial: Any, metric: str) -> str:
-    """Say on a line what came of a trial."""
-    state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}[trial.state.name]
-    value = "" if trial.value is None else f"{metric} {trial.value:.4g}"
-    epoch = f" in epoch {trial.user_attrs['epoch']}" if state == "complete" else ""
-    short = {name: f"{value:.4g}" if isinstance(value, float) else str(value) for name, value in trial.params.items()}
-    options = " ".join(as_arguments(short))
-    line = f"trial {trial.number:<4} {state:<9} {value}{epoch}  {options}"
-    return f"{line}: {trial.user_attrs.get('error')}" if state == "failed" else line
