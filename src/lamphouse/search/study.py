@@ -17,7 +17,7 @@ from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.errors import InputError
 from lamphouse.search.page import describe
 from lamphouse.search.space import Space, optuna
-from lamphouse.search.trials import Command, TrialProcess, best, columns_of, values_of
+from lamphouse.search.trials import Command, TrialProcess, best, values_of
 
 POLL = 0.2  # seconds
 HEARTBEAT = 60  # seconds; with a database, a trial without any for twice as long is run again, on any machine
@@ -43,13 +43,14 @@ def explaining_storage() -> Iterator[None]:
 
 
 def _database(url: str, tries: int = 5) -> Any:
-    from sqlalchemy.exc import IntegrityError, ProgrammingError  # noqa: PLC0415  # comes with Optuna
+    from sqlalchemy import NullPool  # noqa: PLC0415  # comes with Optuna
+    from sqlalchemy.exc import IntegrityError, ProgrammingError  # noqa: PLC0415
 
     storages = optuna(".storages")
     retry = storages.RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES)
     beats = {"heartbeat_interval": HEARTBEAT, "heartbeat_stale_trial_callback": retry}
     try:
-        return storages.RDBStorage(url, {"pool_pre_ping": True}, **beats)
+        return storages.RDBStorage(url, {"poolclass": NullPool}, **beats)
     except ModuleNotFoundError as error:
         way_out = "install it, PostgreSQL's with `make extra EXTRA=search-postgresql`"
         raise InputError(f"--storage: the database's driver {error.name} is not installed: {way_out}") from error
@@ -190,7 +191,7 @@ class Search:
     def _begin(self, trial: Any, name: str) -> None:
         directory, values = self.directory / name, self.space.values(trial.params)
         running = TrialProcess(directory, lambda: self.command(directory, values))
-        if not running.owned:  # by another search, which is at it
+        if not running.owned or self._frozen(trial.number).state.is_finished():  # by another search
             running.close()
             return
         for key, value in {"directory": name, "place": self.place, "error": None}.items():
@@ -201,6 +202,9 @@ class Search:
 
     def _report(self, running: TrialProcess) -> None:
         for epoch, value in running.new_values(self.metric).items():
+            if self.shared and self._frozen(running.trial.number).state.is_finished():
+                running.stop()  # another machine took this one for gone, and runs the trial again
+                return
             running.trial.report(value, epoch)
             running.reported.add(epoch)
             if running.status is None and not running.pruned and running.trial.should_prune():
@@ -210,13 +214,15 @@ class Search:
     def _tell(self, running: TrialProcess) -> None:
         states, number = optuna(".trial").TrialState, running.trial.number
         found = best(values_of(running.directory, self.metric), self.mode)
-        if running.status == 0 and found:
+        if self._frozen(number).state.is_finished():
+            pass  # another machine runs it again
+        elif running.status == 0 and found:
             running.trial.set_user_attr("epoch", found[0])
             self._told(number, found[1])
         elif running.pruned:
             self._told(number, state=states.PRUNED)
         else:
-            running.trial.set_user_attr("error", running.error() if running.status else self._lack(running.directory))
+            running.trial.set_user_attr("error", running.error() if running.status else running.lack(self.metric))
             self._told(number, state=states.FAIL)
         self.active.remove(running)
         running.close()
@@ -229,10 +235,6 @@ class Search:
             if "Study.stop" not in str(error):
                 raise
             self.exhausted = True
-
-    def _lack(self, directory: Path) -> str:
-        columns = ", ".join(columns_of(directory)) or "no metrics.csv"
-        return f"no value of {self.metric} that is a finite number; there are: {columns}"
 
     def _frozen(self, number: int) -> Any:
         return self.study.get_trials(deepcopy=False)[number]

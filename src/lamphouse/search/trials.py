@@ -83,6 +83,11 @@ class TrialProcess:
         ]
         return lines[-1].strip()[:LONGEST_LINE] if lines else f"exit status {self.status}"
 
+    def lack(self, metric: str) -> str:
+        """Say why a process that succeeded has no value."""
+        columns = ", ".join(columns_of(self.directory)) or "no metrics.csv"
+        return f"no value of {metric} that is a finite number; there are: {columns}"
+
     def close(self) -> None:
         """Give the trial up; a process that still runs keeps its own lock."""
         self.owner.close()

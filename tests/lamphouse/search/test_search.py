@@ -161,8 +161,11 @@ def start(workers: int, options: Mapping[str, Any] = SLOW) -> subprocess.Popen[b
     return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def wait_for_rows(count: int) -> None:
-    while sum(len(path.read_text().splitlines()) for path in Path("search").glob("*/run/metrics.csv")) < count:
+def wait_for_rows(count: int, process: subprocess.Popen[bytes]) -> None:
+    while (
+        process.poll() is None
+        and sum(len(path.read_text().splitlines()) for path in Path("search").glob("*/run/metrics.csv")) < count
+    ):
         time.sleep(0.01)
 
 
@@ -170,7 +173,7 @@ def wait_for_rows(count: int) -> None:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_search_goes_on_as_if_it_had_not_been(how: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
     process = start(workers=1)
-    wait_for_rows(13)  # within the second trial
+    wait_for_rows(13, process)  # within the second trial
     os.kill(process.pid, how)
     process.wait()
     monkeypatch.setattr(study_module, "POLL", 0.02)
