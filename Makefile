@@ -16,7 +16,9 @@ FIT_OPTIONS += $(if $(LOOP),--loop $(LOOP))# automatic, handwritten, manual [par
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS ?= never
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
+ifeq ($(words $(CURDIR)),1) # the compiler takes no path with a space; without the variable it writes into TMPDIR
 export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor
+endif
 export WANDB_CACHE_DIR ?= $(CURDIR)/.cache/wandb# [part:wandb]
 UV = $(or $(shell command -v uv 2>/dev/null),.cache/tools/bin/uv)
 AGAIN = $(MAKE) --silent --no-print-directory# by a name, for --dry-run would run $(MAKE)

@@ -52,6 +52,11 @@ def test_a_target_runs(args: list[str], command: str) -> None:
     assert command in make("--dry-run", *args)
 
 
+def test_the_compiler_writes_into_no_path_with_a_space() -> None:
+    database = make("-pn", "CURDIR=/a clone", "help")
+    assert "/a clone/.cache/inductor" not in database.replace("$(CURDIR)", "/a clone")
+
+
 def test_a_file_of_a_targets_name_is_not_in_its_way() -> None:
     shutil.copy(ROOT / "Makefile", ".")
     for name in ("clean", "help"):

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from inspect import signature
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,11 +34,11 @@ from lamphouse.checkpoints import BestCheckpoint, ExactResume, WholeCheckpointIO
 from lamphouse.checkpoints.stopping import switch
 from lamphouse.cli.checks.messages import first_plain_message
 from lamphouse.cli.checks.options import check_monitors, check_processes, checked
-from lamphouse.cli.checks.parts import as_list, check_parts, place_checkpoints
+from lamphouse.cli.checks.parts import as_list, check_parts, place_checkpoints, requires
 from lamphouse.cli.checks.yaml_files import yaml_files
 from lamphouse.cli.help import print_help
 from lamphouse.cli.parser import ExperimentParser, integers_first, restrict_jsonargparse
-from lamphouse.cli.project import Project
+from lamphouse.cli.project import Project, user_place
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
 from lamphouse.loggers import LoggerName, MetricsTable, make_logger
@@ -150,10 +149,12 @@ class Experiment(LightningCLI):
         try:
             super().instantiate_classes()
             self.config_init.machine.prepare(self.device)
-        except (ImportError, MisconfigurationException, RuntimeError, TypeError, ValueError) as error:
+        except (ImportError, MisconfigurationException, RuntimeError, ValueError) as error:
             if isinstance(error.__cause__, InputError):
                 raise error.__cause__ from error
             raise InputError(first_plain_message(error)) from error
+        except (AttributeError, LookupError, NameError, TypeError) as error:  # which say little by themselves
+            raise InputError(f"{user_place(error)}{type(error).__name__}: {first_plain_message(error)}") from error
 
     def instantiate_model(
         self, model_class: type[LightningModule], *args: Any, applied_instantiation_links: dict[str, Any], **kwargs: Any
@@ -173,9 +174,8 @@ class Experiment(LightningCLI):
             options = ("accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")
             derive = self.project.loop("manual").optimize_manually
             model_class = derive(model_class, **{name: self.config.trainer[name] for name in options})
-        for name, parameter in signature(model_class).parameters.items():
-            if name in LINKED and parameter.default is parameter.empty and kwargs.get(name) is None:
-                raise InputError(f"--model.{name}: the data has none: give the option")
+        if lacking := [name for name in LINKED if kwargs.get(name) is None and requires(model_class, name)]:
+            raise InputError(f"--model.{lacking[0]}: the data has none: give the option")
         return _InstantiatorFn(self, "model")(model_class, *args, applied_instantiation_links=links, **kwargs)
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:

@@ -22,7 +22,7 @@ USUAL = {  # of the other options, those that are used most
     "--best_checkpoint.monitor NAME": "Metric that chooses best.ckpt, such as val/loss.",
 }
 MORE = {
-    "--model.help CLASS": "Options of a model; likewise --data.help and --model.optimizer.help.",
+    "--model.help CLASS": "Options of a model; likewise --data.help, and --model CLASS --model.optimizer.help CLASS.",
     "--help_all": "Every option, also of the Trainer.",
 }
 

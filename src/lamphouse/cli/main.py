@@ -63,6 +63,8 @@ def main(package: str, args: Sequence[str] | None = None) -> dict[str, float]:
         return {}
     try:
         return _run(project, command, options)
+    except BrokenPipeError:  # of `| head`
+        raise
     except (Exception, KeyboardInterrupt) as error:
         message, status = _message_and_status(error)
         if message is None and isinstance(error, Exception):

@@ -1,9 +1,10 @@
 """The parsers of options, whose errors are one line."""
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Sequence
-from functools import cache, reduce
+from functools import cache, reduce, wraps
 from operator import or_
 from pathlib import Path
 from typing import Any, NoReturn, get_args
@@ -13,9 +14,9 @@ from jsonargparse import Path as JsonargparsePath  # type: ignore[attr-defined] 
 from jsonargparse import get_loader, set_loader, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lamphouse.cli.checks.messages import SEE, did_you_mean, explain_parsing, first_plain_message
+from lamphouse.cli.checks.messages import A_CLASS, SEE, did_you_mean, explain_parsing, first_plain_message
 from lamphouse.cli.checks.yaml_files import check_yaml
-from lamphouse.cli.project import Project
+from lamphouse.cli.project import Project, check_class
 from lamphouse.errors import InputError
 from lamphouse.files import user_path
 from lamphouse.runs.directory import Run, find_run
@@ -29,7 +30,17 @@ class ExperimentParser(LightningArgumentParser):
             super().error(message, ex)
         cause = first_plain_message(ex) if ex else ""
         text = explain_parsing(message, cause)
+        if A_CLASS in text or text.startswith("Parser key"):  # jsonargparse drops what an import raised
+            check_classes(message)
         raise InputError(f"{text}{did_you_mean(text, message, list(self.get_defaults().keys()))}; {SEE}") from ex
+
+
+def check_classes(message: str) -> None:
+    """Import the classes that a message of jsonargparse's is about, for the error that it raises."""
+    if "is not allowed" not in message:
+        dotted = r"[^\W\d]\w*(?:\.[^\W\d]\w*)+"
+        for path in dict.fromkeys(re.findall(rf"(?:Given value: |class_path'?[:=] ?|val=)'?({dotted})'?\b", message)):
+            check_class(path)
 
 
 @cache
@@ -72,6 +83,11 @@ class CommandParser(argparse.ArgumentParser):
             which = "best, last or a file (default: best)"
             self.add_argument("--checkpoint", default="best", help=which)
 
+    def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
+        if "type" in options:
+            options["type"] = _naming(names[0], options["type"])
+        return super().add_argument(*names, **options)
+
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message.removeprefix('argument ')}; see --help for every option")
 
@@ -83,3 +99,16 @@ class CommandParser(argparse.ArgumentParser):
             name = options.checkpoint
             options.checkpoint = run.path / f"{name}.ckpt" if name in {"best", "last"} else user_path(name)
         return options, run, rest
+
+
+def _naming(option: str, convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """Have a converter's `InputError` name its option."""
+
+    @wraps(convert)
+    def named(text: str) -> Any:
+        try:
+            return convert(text)
+        except InputError as error:
+            raise InputError(f"{option} {error}") from error
+
+    return named

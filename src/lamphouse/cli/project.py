@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
-from os.path import relpath
 from pathlib import Path
 from pkgutil import iter_modules
+from sysconfig import get_paths
 from traceback import extract_tb
 from types import ModuleType
 
-from lamphouse.errors import InputError, python_command
+from lamphouse.errors import InputError, python_command, short_path
 
 PARTS = ("lamphouse.data", "lamphouse.optim")  # whose classes options name, too
 
@@ -56,9 +56,22 @@ def import_user_module(name: str) -> None:
     try:
         import_module(name)
     except Exception as error:  # a user's code may raise anything
-        frames = [frame for frame in extract_tb(error.__traceback__)[1:] if "importlib" not in frame.filename]
-        place = f"{relpath(frames[-1].filename)}:{frames[-1].lineno}: " if frames else ""
-        text = str(error)
+        place, text = user_place(error), str(error)
         if isinstance(error, SyntaxError) and error.filename:
-            place, text = f"{relpath(error.filename)}:{error.lineno}: ", error.msg
+            place, text = f"{short_path(Path(error.filename))}:{error.lineno}: ", error.msg
         raise InputError(f"{name}: cannot be imported: {place}{type(error).__name__}: {text}") from error
+
+
+def check_class(path: str) -> None:
+    """Raise an `InputError` if a class, named by its module, cannot be imported."""
+    module, _, name = path.rpartition(".")
+    import_user_module(module)
+    if not hasattr(import_module(module), name):
+        raise InputError(f"{path}: {module} has no {name}: name one of its classes")
+
+
+def user_place(error: BaseException) -> str:
+    """Return the file and line, as "file:line: ", of the user's code where an error is from, if it is from there."""
+    libraries = (get_paths()["purelib"], get_paths()["stdlib"], "<frozen", str(Path(__file__).parents[1]))
+    frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith(libraries)]
+    return f"{short_path(Path(frames[-1].filename))}:{frames[-1].lineno}: " if frames else ""

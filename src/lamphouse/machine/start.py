@@ -16,6 +16,7 @@ from functools import partial, wraps
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from signal import SIGPIPE
 from threading import Thread
 from time import sleep
 from types import ModuleType
@@ -36,14 +37,29 @@ def run(main: Callable[[], object]) -> None:
     prepare()
     end_with_launcher()
     if os.environ.get(SWITCH):
-        main()
+        with quiet_pipe():
+            main()
         return
     succeeded: list[bool] = []
     # registered first, it is called last, when threads and child processes have ended and loggers are closed
     atexit.register(lambda: exit_quickly() if succeeded else None)
     sys.meta_path.insert(0, LateImports())
-    main()
+    with quiet_pipe():
+        main()
     succeeded.append(True)
+
+
+@contextmanager
+def quiet_pipe() -> Iterator[None]:
+    """End without a traceback where what reads the output has ended, as in `... | head`."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python flushes at its end
+        sys.exit(128 + SIGPIPE)  # as shells report it of other programs
 
 
 def prepare() -> None:

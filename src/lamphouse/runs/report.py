@@ -1,8 +1,11 @@
 """What a run prints at its beginning and at its end."""
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from shutil import get_terminal_size
 from statistics import median
+from textwrap import fill
 from typing import Any, Literal
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -24,10 +27,16 @@ def print_header(
     """Say what is trained, on what and where."""
     parameters = sum(parameter.numel() for parameter in model.parameters())
     where = f"{trainer.strategy.root_device}, {trainer.precision}, run {run.name}"
-    print(f"{title} of {parameters:,} parameters on {data_text(data)}, {where}")
-    for line in data.describe() if isinstance(data, TensorDataModule) else ():
-        print(line)
-    print(f"machine: {machine}", flush=True)
+    described = data.describe() if isinstance(data, TensorDataModule) else ()
+    print_wrapped(f"{title} of {parameters:,} parameters on {data_text(data)}, {where}", *described)
+    print_wrapped(f"machine: {machine}")
+
+
+def print_wrapped(*lines: str) -> None:
+    """Print lines; on a terminal, those that are longer than it is wide are wrapped between words."""
+    width = get_terminal_size().columns if sys.stdout.isatty() else 10**6
+    for line in lines:
+        print(fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False), flush=True)
 
 
 def data_text(data: LightningDataModule) -> str:

@@ -50,10 +50,11 @@ OPTIONS = {
     # that train nothing, or too much
     "--trainer.limit_train_batches 0": ["--trainer.limit_train_batches 0", "nothing would be trained"],
     "--trainer.max_steps 0": ["--trainer.max_steps 0", "nothing would be trained"],
+    "--trainer.max_time 00:00:00:00": ["--trainer.max_time 00:00:00:00: expected", "more than none"],
     "--machine.threads 100000": ["--machine.threads 100000", "cores"],
     # no local paths
     "--runs s3://bucket/runs": ["--runs", "a local directory"],
-    "--runs ${NOWHERE}/runs": ["${NOWHERE}/runs", "set it"],
+    "--runs ${NOWHERE}/runs": ["--runs ${NOWHERE}/runs", "set it"],
     # unknown
     "--trainer.max_epoch 3": ["--trainer.max_epoch 3", "--help"],
     "--foo": ["--foo", "--help"],
@@ -77,7 +78,7 @@ OPTIONS = {
     # of the wrong type
     "--trainer.max_epochs x": ["--trainer.max_epochs x", "int"],
     "--trainer.max_epochs": ["--trainer.max_epochs", "expected one argument"],
-    "--model.optimizer.lr x": ["--model.optimizer.lr x", "float"],
+    "--model.optimizer.lr 0,1": ["--model.optimizer.lr 0,1: expected float; did you mean 0.1?"],
     "--model.hidden_sizes 3": ["--model.hidden_sizes 3", "list"],
     "--model.compile maybe": ["--model.compile maybe", "bool"],
     # out of range
@@ -151,6 +152,11 @@ YAML = {
     "an unknown option": (b"trainer: {max_epoch: 3}\n", "max_epoch"),
     "an unknown part": (b"foo: 3\n", "foo"),
     "a wrong type": (b"trainer: {max_epochs: many}\n", "--trainer.max_epochs many"),
+    "a float": (b"data: {init_args: {batch_size: 64.5}}\n", "--data.batch_size 64.5: expected int;"),
+    "a comma": (b"model: {init_args: {optimizer: {init_args: {lr: '0,1'}}}}\n", "optimizer.lr 0,1: expected float;"),
+    "a level too high": (b"model: {class_path: MLPClassifier, hidden_sizes: [8]}\n", ": model.init_args.hidden_sizes"),
+    "no early stopping": (b"early_stopping: null\n", "--stop_early false"),
+    "two loggers": (b"logger: [wandb, csv]\n", "--logger ['wandb', 'csv']: expected wandb, tensorboard,"),
 }
 
 
@@ -163,7 +169,40 @@ def test_a_wrong_yaml_file(fit: Command, content: bytes | None, words: str) -> N
 
 
 def test_an_unknown_experiment_names_those_that_there_are(arc: Command) -> None:
-    assert_refused(arc, ["fit", "-c", CONFIGS / "foo.yaml"], "foo.yaml: no such file", "digits_mlp")
+    question = f"did you mean {CONFIGS / 'digits_mlp.yaml'}?"
+    assert_refused(arc, ["fit", "-c", CONFIGS / "digit_mlp.yaml"], "digit_mlp.yaml: no such file", question)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("\nimport nowhere", ["own: cannot be imported: own.py:2: ModuleNotFoundError: No module named 'nowhere'"]),
+        ("\nclass Mine(:", ["own: cannot be imported: own.py:2: SyntaxError"]),
+        ("\nMine = Base", ["own: cannot be imported: own.py:2: NameError: name 'Base' is not defined"]),
+        ("Other = 1", ["own has no Mine"]),
+    ],
+)
+@pytest.mark.parametrize("option", ["--model", "--model.optimizer"])
+def test_a_module_that_fails(fit: Command, own: Callable[[str], str], option: str, code: str, words: list[str]) -> None:
+    assert_refused(fit, [option, own(code)], *words)
+
+
+def test_data_without_classes(fit: Command, own: Callable[[str], str]) -> None:
+    data = own("from lightning.pytorch.demos.boring_classes import BoringDataModule as Mine")
+    assert_refused(fit, ["--data", data], "--model.num_classes: the data has none: give the option")
+
+
+def test_what_torch_refuses_of_an_owners_model_names_its_line(fit: Command, own: Callable[[str], str]) -> None:
+    model = own("""
+from torch.optim import SGD
+from arc_light.models.mlp import MLPClassifier
+class Mine(MLPClassifier):
+    def configure_optimizers(self):
+        return SGD(self.parameters(), nesterov=True)
+""")
+    outcome = fit("--model", model)
+    assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+    assert "Nesterov momentum requires a momentum and zero dampening (ValueError from own.py:6)" in outcome.err
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The command line itself."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -46,6 +47,20 @@ def test_a_run_prints_nothing_on_stderr(fit: Command) -> None:
     outcome = fit()
     assert outcome.status == 0
     assert outcome.err == ""
+
+
+def test_a_run_says_what_it_leaves_out_and_wraps_long_lines(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "50")
+    outcome = fit("--trainer.limit_val_batches=0", "--trainer.limit_test_batches=0")
+    assert outcome.status == 0
+    assert re.findall(r"note: (\S+ \d): no (\w+)", outcome.err) == [
+        ("--trainer.limit_val_batches 0", "validation"),
+        ("--trainer.limit_test_batches 0", "test"),
+    ]
+    header = outcome.out.partition("machine: ")[0].splitlines()
+    assert len(header) > 2
+    assert max(map(len, header)) <= 50
 
 
 def program(*args: object) -> list[str]:

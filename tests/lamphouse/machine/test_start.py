@@ -34,6 +34,10 @@ def main():
 
 run(main)
 """
+LINES = """
+from lamphouse.machine.start import run
+run(lambda: print("line\\n" * int(NUMBER)))
+"""
 WORK = """
 import atexit, logging, logging.handlers, sys, threading, time
 from lamphouse.machine.start import run
@@ -189,3 +193,14 @@ def test_the_garbage_collector_is_as_before_afterwards(enabled: bool) -> None:
 def test_what_has_to_be_set_before_torch_is_set_without_it() -> None:
     code = "import lamphouse.cli.main, sys; from lamphouse.machine import start; start.prepare()"
     assert python(code, "sys.exit('torch' in sys.modules)").returncode == 0
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])  # which are written at the end, or before
+def test_a_reader_that_ends_first_brings_no_traceback(lines: int) -> None:
+    program = [sys.executable, "-c", LINES.replace("NUMBER", str(lines))]
+    env = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(program, env=env, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, "")

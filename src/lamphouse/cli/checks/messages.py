@@ -17,12 +17,15 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lamphouse.cli.checks.options import LOGGER_WAY_OUT
 from lamphouse.cli.checks.yaml_files import no_such_file
+from lamphouse.errors import short_path
 
 MISSING_FILE = r"Expected a path but (\S+\.ya?ml) either"
 A_CLASS = "expected the name of a class"
 REASONS = (  # jsonargparse's messages, and what they mean
     (r"does not conform to restriction v?(.+?)(?:\. Got value: .*)?$", "expected a value {}"),
     (r"Not of type \w+: (?:invalid literal for |could not convert string to )?(int|float)\b", "expected {}"),
+    (r"Not of type \w+: \S+ not an (int)eger", "expected {}"),
+    (r"Option '(class_path)' is not accepted", "options of a class belong under its init_args"),
     (r"Option '([^']+)' is not accepted", "no such option: {}"),
     (r"unrecognized arguments?: (.+)", "no such option: {}"),
     (r"the following arguments are required: (.+)", "missing: {}"),
@@ -38,9 +41,12 @@ VALUES = (  # where jsonargparse's messages have the value, the most telling fir
     r"Given value: (?!NestedArg|Namespace|\{)(.*)$",
     r"Got value: (?!Namespace)(.*)$",
     r"(?:with base 10|string to float): (.*)$",
+    r"Not of type \w+: (\S+) not an integer",
+    r"^--[\w.]+: Expected a dot import path string: (\S+)$",
     r": (\S+) does not conform to restriction",
 )
-TYPES = {"collections.abc.Sequence": "list", "collections.abc.Iterable": "list", "dict": "mapping", "str": "text"}
+LISTS = ("collections.abc.Sequence", "collections.abc.Iterable", "tuple")
+TYPES = {**dict.fromkeys(LISTS, "list"), "dict": "mapping", "str": "text"}
 BASES: dict[str, type[Any]] = {
     "model": LightningModule,
     "data": LightningDataModule,
@@ -53,6 +59,7 @@ IN_TRAINING = {  # parts of messages that only a run brings about, and the optio
     "does not allow for gradient clipping": "--model.optimizer.fused with --trainer.gradient_clip_val",
     "val_check_interval": "--trainer.val_check_interval",
     "Tried to step": "--model.lr_scheduler",
+    "C++ compile error": "--model.compile: TORCHINDUCTOR_CACHE_DIR has to be a folder without spaces",
     "C++ compiler": "--model.compile needs a C++ compiler, install g++ or leave the option out",
     " is out of bounds.": "--model.num_classes: labels have to be below it, and not negative",
     "expected target dtype": "--data: labels have to be of torch.int64",
@@ -66,17 +73,28 @@ IN_TRAINING = {  # parts of messages that only a run brings about, and the optio
 def explain_parsing(message: str, cause: str = "") -> str:
     """Condense jsonargparse's tree of an error, and its cause, to one line."""
     nested = re.findall(r"Given value: NestedArg\(key='([^']*)'", message)
-    keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message)))
+    keys = list(dict.fromkeys(re.findall(r'Parser key "([^"]+)"', message) or re.findall(r"^--([\w.]+): ", message)))
     option = ".".join([keys[0], nested[-1]] if nested and keys else keys)
     lines = f"{message}\n{cause}"
-    values = (found[-1] for pattern in VALUES if (found := re.findall(pattern, lines, re.MULTILINE)))
+    values = (
+        found[-1].partition(". Got value: ")[0]
+        for pattern in VALUES
+        if (found := re.findall(pattern, lines, re.MULTILINE))
+    )
     value = next(values, "").strip("'\"")
     if option.startswith("trainer.logger"):
         return f"--{option} {value}: {LOGGER_WAY_OUT}"
-    reasons = ", or ".join(dict.fromkeys(_reasons(message, option)))
+    reasons = _joined(list(dict.fromkeys(_reasons(message, option))))
     if not reasons or not option:
         return reasons or " ".join(message.split())
     return f"--{option.rstrip('+')}{value and f' {value}'}: {reasons}".replace("\n", " ")
+
+
+def _joined(reasons: Sequence[str]) -> str:
+    """Join reasons; what is a number or a list may also be a tensor for torch, but no user means a class."""
+    if {"expected int", "expected float", "expected list"} & set(reasons):
+        reasons = [reason for reason in reasons if reason != A_CLASS]
+    return re.sub(r", or expected (?=int|float)", " or ", ", or ".join(reasons))
 
 
 def did_you_mean(text: str, message: str, options: Sequence[str]) -> str:
@@ -92,8 +110,10 @@ def did_you_mean(text: str, message: str, options: Sequence[str]) -> str:
         }
         return suggestion(missing[1], own or options)
     if wrong := re.search(rf"^--([\w.]+) (\w+): {A_CLASS}", text):
-        base = BASES.get(wrong[1].rpartition(".")[2])
+        base = BASES.get(wrong[1].removesuffix(".help").rpartition(".")[2])
         return suggestion(wrong[2], [known.__name__ for known in subclasses(base)]) if base else ""
+    if comma := re.search(r"^--[\w.]+ (\d+),(\d+): expected .*float", text):
+        return f"; did you mean {comma[1]}.{comma[2]}?"
     if choice := re.search(r"^--[\w.]+ (\S+): expected ((?:[\w-]+, )+[\w-]+)", text):
         return suggestion(choice[1], choice[2].split(", "))
     return ""
@@ -134,15 +154,17 @@ def _reasons(message: str, option: str) -> Iterator[str]:
 
 
 def library_error(error: Exception, own: Path) -> str | None:
-    """Explain an error that a library raised without any code of the user's being involved; `own` has the project."""
+    """Explain an error that a library raised, and name the user's line that led there, if any; `own` is the project."""
     frames = [frame for frame in extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
     libraries = [Path(get_paths()[name]) for name in ("purelib", "platlib", "stdlib")]
     known = [*libraries, Path(__file__).parents[2], own / "loops", own / "__main__.py"]
     files = [Path(frame.filename) for frame in frames]
-    if not _is_below(files[-1], libraries) or not all(_is_below(file, known) for file in files):
+    if not _is_below(files[-1], libraries) or "Original Traceback" in str(error):  # of the user's code, in a worker
         return None
     where = f"{type(error).__name__} in {'/'.join(files[-1].parts[-3:])}:{frames[-1].lineno}"
-    way_out = "change the options that it names; LAMPHOUSE_TRACEBACK=1 shows more"
+    if users := [frame for frame, file in zip(frames, files, strict=True) if not _is_below(file, known)]:
+        where = f"{type(error).__name__} from {short_path(Path(users[-1].filename))}:{users[-1].lineno}"
+    way_out = f"change {'that line, or ' if users else ''}the options that it names; LAMPHOUSE_TRACEBACK=1 shows more"
     return f"{explain_training(error) or first_plain_message(error)} ({where}): {way_out}"
 
 

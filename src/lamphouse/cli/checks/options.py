@@ -10,7 +10,9 @@ from pkgutil import resolve_name
 from typing import Any
 
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSAccelerator
+from lightning.pytorch.callbacks import Timer
 
 from lamphouse.errors import InputError
 from lamphouse.files import expanded
@@ -24,6 +26,8 @@ MONITORS = ("early_stopping.monitor", "best_checkpoint.monitor", "model.init_arg
 SPEC_KEYS = {"init_args", "dict_kwargs"}  # which YAML has where the command line has none
 ACCELERATORS = {"cpu": CPUAccelerator, "cuda": CUDAAccelerator, "mps": MPSAccelerator}
 LOGGER_WAY_OUT = "choose a logger with --logger wandb, tensorboard, csv or none"
+WAYS_OUT = {"early_stopping": "--stop_early false (in YAML: stop_early) turns early stopping off"}
+DURATION = "expected days:hours:minutes:seconds, such as 00:12:00:00, and more than none"
 NO_TRAINING = "nothing would be trained: leave it out, or use evaluate to measure a run"
 
 OWN_LAST = "last.ckpt is the run's own, written in any case: leave it out"
@@ -59,6 +63,13 @@ def _accelerators() -> Rule:
     return lambda name: name in known if isinstance(name, str | None) else True, way_out
 
 
+def _has_time(given: Any) -> bool:
+    try:
+        return given is None or bool(Timer(given).time_remaining())
+    except (MisconfigurationException, TypeError, ValueError):
+        return False
+
+
 def _is_directory_name(name: str | None) -> bool:
     return name is None or (name != ".." and Path(name).name == name and name.isprintable() and bool(name.strip()))
 
@@ -73,6 +84,7 @@ def rules() -> dict[str, Rule]:
         "trainer.accelerator": _accelerators(),
         **dict.fromkeys(("trainer.devices", "data.init_args.num_workers", "machine.threads"), _processes()),
         **dict.fromkeys(("trainer.limit_train_batches", "trainer.max_steps"), (lambda n: n != 0, NO_TRAINING)),
+        "trainer.max_time": (_has_time, DURATION),
         "trainer.max_epochs": (lambda n: n is None or n >= 1 or n == -1, "expected a value >=1, or -1 for no end"),
         **dict.fromkeys(from_0, _at_least(0)),
         **dict.fromkeys((*from_1, "model.init_args.lr_scheduler.init_args.step_size"), _at_least(1)),
@@ -128,17 +140,20 @@ def check_processes(config: Namespace, trainer: Any) -> None:
         raise InputError(f"--trainer.devices {devices}: {started}: {way_out}")
 
 
-def expand(value: Any) -> Any:
+def expand(value: Any, option: str = "") -> Any:
     """Return a value of options with `~` and `${NAME}` expanded in every text and path that it holds."""
     if isinstance(value, Namespace):
         for key, part in vars(value).items():
-            setattr(value, key, expand(part))
+            setattr(value, key, expand(part, option if key in SPEC_KEYS else f"{option}.{key}"))
     elif isinstance(value, Mapping):
-        return {key: expand(part) for key, part in value.items()}
+        return {key: expand(part, f"{option}.{key}") for key, part in value.items()}
     elif isinstance(value, list):
-        return [expand(part) for part in value]
+        return [expand(part, option) for part in value]
     elif isinstance(value, str | Path):
-        text = expanded(str(value))
+        try:
+            text = expanded(str(value))
+        except InputError as error:
+            raise InputError(f"--{option.lstrip('.')} {error}") from error
         return value if text == str(value) else type(value)(text)
     return value
 
@@ -193,7 +208,8 @@ def check_file_keys(files: Mapping[Path, Mapping[str, Any]], config: Namespace, 
     for path, given in files.items():
         for key, value in given.items():
             if value is None and defaults.get(key) is not None:
-                raise InputError(f"--{key} null: expected a value (in {path}); see --help for every option")
+                way_out = WAYS_OUT.get(key, "see --help for every option")
+                raise InputError(f"--{key} null: expected a value (in {path}); {way_out}")
             if key == "config" or key.startswith("print_") or key.partition(".")[0] not in config:
                 raise InputError(f"--config {path}: {key!r} is not an option; see --help for every option")
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from enum import Enum
+from inspect import signature
 from pathlib import Path
 from pkgutil import resolve_name
 from traceback import walk_tb
@@ -61,6 +62,13 @@ def check_parts(config: Namespace) -> None:
 def as_list(value: Any) -> list[Any]:
     """Return an option that may be one value or several as a list."""
     return value if isinstance(value, list) else [value] if value not in (None, True, False) else []
+
+
+def requires(cls: type, argument: str) -> bool:
+    """Whether a class, or a base that it hands the argument on to, has no default for it."""
+    parameters = (signature(vars(base).get("__init__", object)).parameters.get(argument) for base in cls.__mro__)
+    own = next(filter(None, parameters), None)
+    return own is not None and own.default is own.empty
 
 
 def place_checkpoints(given: Sequence[Any], directory: Path) -> None:

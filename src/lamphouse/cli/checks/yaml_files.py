@@ -1,7 +1,8 @@
 """YAML files of options, read strictly: no duplicate keys, no endless aliases, no files that swell in memory."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ MOST_VALUES = 10_000  # aliases followed
 MOST_LEVELS = 30  # of nested mappings and lists
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TEXT, MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+OF_A_CLASS = {"class_path", "init_args", "dict_kwargs"}  # keys of a class and its options
 RESERVED = ("$", "__")  # prefixes of jsonargparse's own keys, which it skips without a word
 
 
@@ -24,6 +26,8 @@ def yaml_files(args: Sequence[str]) -> dict[Path, dict[str, Any]]:
     parser.add_argument("-c", "--config", action="append", type=user_path, default=[])
     try:
         paths = parser.parse_known_args(args)[0].config
+    except InputError as error:
+        raise InputError(f"--config {error}") from error
     except argparse.ArgumentError as error:
         raise InputError(f"{error}; see --help for every option") from error
     return {path: read_file(path) for path in paths}
@@ -41,13 +45,31 @@ def read_file(path: Path) -> dict[str, Any]:
         raise InputError(f"--config {path}: not a readable YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(options, dict) or not options:
         raise InputError(f"--config {path}: not a YAML file of options, such as `trainer: {{max_epochs: 3}}`")
+    for name, key in _misplaced(options):
+        raise InputError(f"--config {path}: {name}{key}: options of a class go one level below: {name}init_args.{key}")
     return options
+
+
+def _misplaced(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Yield where a class has options beside its init_args."""
+    if isinstance(value, Mapping):
+        if OF_A_CLASS & value.keys():
+            yield from ((name, key) for key in value.keys() - OF_A_CLASS)
+        for key, part in value.items():
+            yield from _misplaced(part, f"{name}{key}.")
+    elif isinstance(value, list):
+        for part in value:
+            yield from _misplaced(part, name)
 
 
 def no_such_file(path: Path) -> str:
     """List the YAML files that exist instead."""
-    others = ", ".join(sorted(other.name for other in path.parent.glob("*.yaml")))
-    return f"no such file; there are {others}" if others else "no such file, nor another YAML file in its folder"
+    others = sorted(other.name for other in path.parent.glob("*.yaml"))
+    known = [str(other) for folder in (path.parent, path.parent.parent) for other in folder.glob("*/*.yaml")]
+    known = [str(path.with_name(name)) for name in others] + known
+    there_are = f"; there are {', '.join(others)}" if others else ", nor another YAML file in its folder"
+    close = get_close_matches(str(path.with_suffix(".yaml")), known, 1)
+    return f"no such file{there_are}" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def read_yaml(text: str) -> Any:

@@ -32,6 +32,11 @@ from lamphouse.runs.environment import environment
 from lamphouse.runs.history import begin_entry, end_entry
 from lamphouse.runs.report import best_row, lacks, print_header, print_summary, unit
 
+WITHOUT = {  # parts of the data that an option may leave out, and what follows
+    "val": "no validation: best.ckpt will have the last weights, and training does not stop early",
+    "test": "no test",
+}
+
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Train a new run; where the user's input is wrong, no run is left behind."""
@@ -106,6 +111,9 @@ def _describe(experiment: Experiment) -> None:
     machine = experiment.config_init.machine.describe(experiment.device, trainer.precision, channels_last)
     title = f"{config.experiment}: {config.model.class_path.rpartition('.')[2]}"
     print_header(title, model, experiment.datamodule, trainer, run, machine)
+    for part, effect in WITHOUT.items():
+        if config.trainer[f"limit_{part}_batches"] == 0:
+            print(f"note: --trainer.limit_{part}_batches 0: {effect}", file=sys.stderr)
 
 
 def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
