@@ -48,6 +48,12 @@ OPTIONS = {
     "--model.optimizer AdmW": ["did you mean AdamW?"],
     "--logger wand": ["did you mean wandb?"],
     # that train nothing, or too much
+    "--trainer.max_time 00:00:00:00": ["--trainer.max_time 00:00:00:00", "nothing would be trained"],
+    "--trainer.barebones true": ["--trainer.barebones True", "leave it out"],
+    "--trainer.enable_checkpointing false": ["--trainer.enable_checkpointing False", "leave it out"],
+    "--best_checkpoint.save_last true": ["--best_checkpoint.save_last True", "last.ckpt is the run's own"],
+    "--best_checkpoint.save_top_k 3": ["--best_checkpoint.save_top_k 3", "the run itself chooses it"],
+    "--best_checkpoint.every_n_train_steps 5": ["--best_checkpoint.every_n_train_steps 5", "after each validation"],
     "--trainer.limit_train_batches 0": ["--trainer.limit_train_batches 0", "nothing would be trained"],
     "--trainer.max_steps 0": ["--trainer.max_steps 0", "nothing would be trained"],
     "--trainer.max_time 00:00:00:00": ["--trainer.max_time 00:00:00:00: expected", "more than none"],

@@ -85,6 +85,8 @@ def rules() -> dict[str, Rule]:
         **dict.fromkeys(("trainer.devices", "data.init_args.num_workers", "machine.threads"), _processes()),
         **dict.fromkeys(("trainer.limit_train_batches", "trainer.max_steps"), (lambda n: n != 0, NO_TRAINING)),
         "trainer.max_time": (_has_time, DURATION),
+        "trainer.barebones": one_of([False], "a run keeps metrics and checkpoints: leave it out"),
+        "trainer.enable_checkpointing": one_of([None, True], "a run keeps best.ckpt and last.ckpt: leave it out"),
         "trainer.max_epochs": (lambda n: n is None or n >= 1 or n == -1, "expected a value >=1, or -1 for no end"),
         **dict.fromkeys(from_0, _at_least(0)),
         **dict.fromkeys((*from_1, "model.init_args.lr_scheduler.init_args.step_size"), _at_least(1)),
