@@ -33,6 +33,7 @@ def processes() -> Iterator[Any]:
     first.start()
     first.join()
     yield context
+    gc.collect()  # workers of loaders that are in cycles: they, too, have what keeps the server alive
     multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]  # or it outlives the test
 
 

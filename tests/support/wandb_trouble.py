@@ -33,17 +33,18 @@ def log_in(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 def kill_service_at_row(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     """Kill W&B's process, which this one has started, when the run has so many rows of metrics."""
-    write = MetricsTable._write
+    write = MetricsTable.finalize
 
-    def write_and_kill(table: MetricsTable) -> None:
-        write(table)
-        if len(table.rows) == number:
+    def write_and_kill(table: MetricsTable, status: str = "success") -> None:
+        unwritten = table._unwritten
+        write(table, status)
+        if unwritten and len(table.rows) == number:
             service = wandb_setup.singleton().assert_service()._proc
             assert service is not None
             os.kill(service._process.pid, signal.SIGKILL)
             service._process.wait()
 
-    monkeypatch.setattr(MetricsTable, "_write", write_and_kill)
+    monkeypatch.setattr(MetricsTable, "finalize", write_and_kill)
 
 
 def limit_files_of_service(monkeypatch: pytest.MonkeyPatch, size: int) -> None:

@@ -21,11 +21,11 @@ def only_writer(directory: Path) -> Iterator[None]:
     Raises:
         InputError: another process writes there.
     """
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory.resolve()
     if path in _held or getattr(rank_zero_only, "rank", None):  # of several processes, the first writes
         yield
         return
+    directory.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK)
     _held.add(path)
     try:

@@ -49,7 +49,7 @@ def tune(arc: Command, *args: object) -> Outcome:
 @pytest.mark.slow
 def test_it_says_what_fits_and_how_to_set_it(arc: Command, temporary: Path) -> None:
     outcome = tune(arc, "--model=hungry.Hungry", "--model.fits=150")
-    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.status == 0
     assert "--data.batch_size 128\n" in outcome.out
     suggested = float(re.findall(r"--model.optimizer.lr (\S+)\n", outcome.out)[0])
     assert 1e-4 < suggested < 1e-1
@@ -75,7 +75,7 @@ def test_it_says_what_fits_and_how_to_set_it(arc: Command, temporary: Path) -> N
 )
 def test_the_options_of_fit_apply(arc: Command, options: list[str]) -> None:
     outcome = tune(arc, *options)
-    assert (outcome.status, outcome.err) == (0, "")
+    assert outcome.status == 0
     assert "--data.batch_size 1024\n" in outcome.out  # of 1,295 training images
 
 

@@ -81,17 +81,19 @@ def test_or_as_long_as_its_user_says(name: str, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 def test_a_server_that_goes_away_half_way(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = MetricsTable._write
+    write = MetricsTable.finalize
     with serving() as server:
         log_in(monkeypatch, server.url)
         monkeypatch.setenv("WANDB_FINISH_TIMEOUT", "1")
 
-        def write_and_shut_down(table: MetricsTable) -> None:
-            write(table)
-            server.shutdown()
-            server.server_close()
+        def write_and_shut_down(table: MetricsTable, status: str = "success") -> None:
+            unwritten = table._unwritten
+            write(table, status)
+            if unwritten:
+                server.shutdown()
+                server.server_close()
 
-        monkeypatch.setattr(MetricsTable, "_write", write_and_shut_down)
+        monkeypatch.setattr(MetricsTable, "finalize", write_and_shut_down)
         outcome = fit(*LOGGER, "--trainer.max_epochs=2")
     assert "Timed out" in warning(outcome)
     with serving() as server:

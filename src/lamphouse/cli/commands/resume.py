@@ -68,8 +68,10 @@ def _resume(project: Project, run: Run, options: Sequence[str]) -> dict[str, flo
 
 def _changed(experiment: Experiment, run: Run) -> dict[str, list[Any]]:
     """Return the values before and now of options that differ from the run's; refuse those that may not."""
-    defaults = dict(_flat(experiment.parser.get_defaults().as_dict()))  # of options that the run did not know yet
-    before = defaults | dict(_flat(read_yaml(run.config.read_text(encoding="utf-8"))))
+    before = dict(_flat(read_yaml(run.config.read_text(encoding="utf-8"))))
+    for name, value in _flat(experiment.parser.get_defaults().as_dict()):
+        if not any(known.startswith(name) for known in before):  # an option that the run did not know yet
+            before[name] = value
     now = dict(_flat(read_yaml(experiment.resolved())))
     changed = {name: [before.get(name), now.get(name)] for name in {**before, **now} if not _same(before, now, name)}
     for name, (value, new) in changed.items():
