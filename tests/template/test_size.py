@@ -13,19 +13,19 @@ from arc_light_scaffold.tracked import tracked_files
 PARTS = {
     "callbacks": 500,
     "checkpoints": 825,
-    "cli": 1500,
-    "cli/checks": 725,
-    "cli/commands": 1400,
+    "cli": 1525,
+    "cli/checks": 775,
+    "cli/commands": 1425,
     "data": 1175,
     "doctor": 375,
     "export": 400,
     "loggers": 600,
     "loops": 900,
-    "machine": 350,
+    "machine": 375,
     "optim": 300,
     "pages": 250,
     "runs": 300,
-    "search": 700,
+    "search": 725,
 }
 
 
@@ -59,7 +59,7 @@ def test_a_room_of_the_parts(room: str) -> None:
 
 
 def test_all_parts() -> None:
-    assert lines_below("src/lamphouse") <= 10_000
+    assert lines_below("src/lamphouse") <= 10_150
 
 
 def test_the_scaffold() -> None:

@@ -48,7 +48,6 @@ OPTIONS = {
     "--model.optimizer AdmW": ["did you mean AdamW?"],
     "--logger wand": ["did you mean wandb?"],
     # that train nothing, or too much
-    "--trainer.max_time 00:00:00:00": ["--trainer.max_time 00:00:00:00", "nothing would be trained"],
     "--trainer.barebones true": ["--trainer.barebones True", "leave it out"],
     "--trainer.enable_checkpointing false": ["--trainer.enable_checkpointing False", "leave it out"],
     "--best_checkpoint.save_last true": ["--best_checkpoint.save_last True", "last.ckpt is the run's own"],
