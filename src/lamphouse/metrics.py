@@ -115,6 +115,19 @@ def mode_by_name(name: str) -> Mode | None:
     return None if found is None else "min" if found[1] else "max"
 
 
+def class_probabilities(outputs: Any, num_classes: int) -> Tensor | None:
+    """Return the probabilities of classes, float32 [B, C], from logits or probabilities.
+
+    None if there is not one output for each of several classes: the model computes something else.
+    """
+    if not isinstance(outputs, Tensor) or num_classes < 2 or outputs.shape[1:] != (num_classes,):
+        return None
+    values: Tensor = outputs.float()
+    sums = values.sum(1)
+    are_probabilities = bool((values >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
+    return values if are_probabilities else values.softmax(1)
+
+
 def chosen_mode(option: str, metric: str, given: Mode | None, module: Any) -> Mode:
     """Return which value of a metric is the best: as `given`, as the module knows it, or by the metric's name.
 

@@ -9,7 +9,7 @@ from torchmetrics.classification import MulticlassAUROC, MulticlassF1Score
 from torchmetrics.wrappers import ClasswiseWrapper
 
 from lamphouse.errors import InputError
-from lamphouse.metrics import EpochMetrics
+from lamphouse.metrics import EpochMetrics, class_probabilities
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
@@ -100,3 +100,11 @@ def test_chosen_metrics(metric: Metric, names: list[str]) -> None:
 def test_names_are_given_once() -> None:
     with pytest.raises(InputError, match=r"--model.metrics loss"):
         EpochMetrics({}, {"loss": MeanSquaredError()})
+
+
+def test_outputs_are_probabilities_of_classes_or_of_none() -> None:
+    logits = torch.randn(4, 3)
+    for outputs in (logits, logits.softmax(1), logits.log_softmax(1)):
+        assert torch.allclose(class_probabilities(outputs, 3), logits.softmax(1))  # type: ignore[arg-type]
+    for other in (logits, logits[:, 0], logits[..., None], [logits]):
+        assert class_probabilities(other, 1 if other is logits else 3) is None

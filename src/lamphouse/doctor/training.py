@@ -64,8 +64,8 @@ class Observer(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.times[-1] = (self.times[-1][0], perf_counter())
-        loss = outputs["loss"] if isinstance(outputs, Mapping) else outputs
-        self.losses.append(float(loss))
+        loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
+        self.losses += [float(loss)] if loss is not None else []  # manual optimization may return none
         trainer.should_stop |= perf_counter() - self.started > SECONDS
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -106,7 +106,7 @@ def examine_training(
     yield _zeroed(few)
     yield _modes(few)
     yield _reached(few)
-    if num_classes is not None:
+    if num_classes is not None and few.losses:
         yield _first_loss(few, num_classes)
     yield attempt(lambda: _learned(model, batch, **options), "one batch learned by heart")
     yield attempt(lambda: _deterministic(model, batch, **options), "the same weights twice")
@@ -161,6 +161,8 @@ def _learned(model: LightningModule, batch: Any, **options: Any) -> Finding:
     observer = _train(model, batch, STEPS, Observer(), **options)
     if isinstance(observer, Finding):
         return observer
+    if not observer.losses:
+        return Finding("skipped", "one batch learned by heart (training_step returns no loss)")
     first, last = observer.losses[0], min(observer.losses)
     text = f"one batch, trained {len(observer.losses)} times: the loss goes from {first:.3f} to {last:.3f}"
     way_out = "try other learning rates; if none learns it, look at the loss, the targets and what is detached"
@@ -188,7 +190,8 @@ def examine_loading(model: LightningModule, data: LightningDataModule, batches: 
     trainer.fit(deepcopy(model), datamodule=data)
     times = observer.times[1:]  # the first step sets things up
     training = sum(end - start for start, end in times)
-    waiting = sum(later[0] - earlier[1] for earlier, later in pairwise(times))
+    waits = [later[0] - earlier[1] for earlier, later in pairwise(times)]
+    waiting = sum(waits) - max(waits, default=0.0)  # during one, another process may have had the core
     share = waiting / max(training + waiting, 1e-9)
     text = f"a step takes {1e3 * training / max(len(times), 1):.1f} ms, and {share:.0%} of the time goes into loading"
     return judged(share <= WAITING, text, "raise --data.num_workers, or keep the samples in memory")

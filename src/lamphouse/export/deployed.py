@@ -17,13 +17,19 @@ class Deployed(nn.Module):
         preprocess: maps inputs as the data set holds them, such as uint8 images, [B, C, H, W], to what the model takes;
             None if they are the same.
         classes: names of the classes, in the order of the logits; without any, the model's output is returned as it is.
+        softmax: whether outputs for classes are logits; they are probabilities otherwise.
     """
 
     def __init__(
-        self, model: nn.Module, preprocess: Callable[[Tensor], Tensor] | None = None, classes: Sequence[str] = ()
+        self,
+        model: nn.Module,
+        preprocess: Callable[[Tensor], Tensor] | None = None,
+        classes: Sequence[str] = (),
+        softmax: bool = True,
     ) -> None:
         super().__init__()
         self.model, self.preprocess, self.classes = deepcopy(model).cpu().float(), preprocess, list(classes)
+        self.softmax = softmax and bool(classes)
         self.eval()
 
     @property
@@ -34,7 +40,7 @@ class Deployed(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return probabilities, float32 [B, C], or the model's outputs."""
         outputs: Tensor = self.model(self.preprocess(inputs) if self.preprocess else inputs)
-        return outputs.softmax(1) if self.classes else outputs
+        return outputs.softmax(1) if self.softmax else outputs
 
 
 @torch.inference_mode()

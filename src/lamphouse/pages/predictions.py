@@ -12,6 +12,8 @@ from torchmetrics.functional.classification import (
     multiclass_f1_score,
 )
 
+from lamphouse.metrics import class_probabilities
+
 BINS = 10  # of confidence, for the calibration
 MOST_MISTAKES = 64
 
@@ -64,12 +66,18 @@ class Predictions:
 @torch.inference_mode()
 def predict(
     model: nn.Module, batches: Iterable[Any], prepare: Callable[[Any], Any], classes: Sequence[str]
-) -> Predictions:
-    """Collect the predictions of a classifier over batches, each prepared to (inputs, labels, ...)."""
+) -> Predictions | None:
+    """Collect the predictions of a classifier over batches, each prepared to (inputs, labels, ...).
+
+    None if the model classifies nothing: there is not one output for each class.
+    """
     model.eval()
     probabilities, labels = [], []
     for batch in batches:
         inputs, targets = prepare(batch)[:2]
-        probabilities.append(model(inputs).float().softmax(1))
+        predicted = class_probabilities(model(inputs), len(classes))
+        if predicted is None:
+            return None
+        probabilities.append(predicted)
         labels.append(targets)
     return Predictions(torch.cat(probabilities), torch.cat(labels), classes)

@@ -222,6 +222,27 @@ def test_models_and_data_of_ones_own(arc: Command) -> None:
     assert (outcome.status, outcome.err) == (0, ""), outcome.out
 
 
+class Manual(PlainRegressor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:  # type: ignore[override]
+        optimizer: Any = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(super().training_step(batch, batch_idx))
+        optimizer.step()
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("val/loss", super().training_step(batch, batch_idx))
+
+
+def test_manual_optimization_that_returns_no_loss_is_examined() -> None:
+    batch = (torch.randn(8, 3), torch.randn(8, 1))
+    kinds = [finding.kind for finding in examine_training(Manual(), batch, accelerator="cpu")]
+    assert kinds == ["ok", "ok", "ok", "skipped", "ok"]
+
+
 def test_a_stock_module_is_examined() -> None:
     inputs = torch.randn(8, 3)
     loader = DataLoader(TensorDataset(inputs, inputs.sum(1, keepdim=True)), 8)

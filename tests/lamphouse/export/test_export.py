@@ -13,6 +13,7 @@ from conftest import Outcome
 from torch import Tensor, nn
 
 from lamphouse.checkpoints import load_checkpoint
+from lamphouse.cli.commands.export import deployed_model
 from lamphouse.errors import InputError
 from lamphouse.export import Deployed, export, largest_difference
 from arc_light.data.digits import DigitsDataModule
@@ -105,6 +106,17 @@ def test_what_computes_something_else_is_refused() -> None:
 def test_the_difference_is_over_several_batch_sizes() -> None:
     deployed = Deployed(nn.Identity())
     assert largest_difference(deployed, lambda batch: batch + 6 * (len(batch) == 7), torch.zeros(64, 1)) == 6.0
+
+
+@pytest.mark.parametrize(("outputs", "softmax", "expected"), [(10, False, True), (10, True, True), (3, False, False)])
+def test_classes_are_of_models_that_classify(outputs: int, softmax: bool, expected: bool) -> None:
+    layers = [nn.Flatten(), nn.Linear(64, outputs), *([nn.Softmax(1)] if softmax else [])]
+    experiment: Any = SimpleNamespace(model=nn.Sequential(*layers), datamodule=DigitsDataModule())
+    inputs = torch.randint(256, (5, 1, 8, 8), dtype=torch.uint8)
+    deployed = deployed_model(experiment, inputs)
+    logits = nn.Sequential(*layers)(experiment.datamodule.normalise(inputs))
+    assert bool(deployed.classes) is expected
+    assert torch.allclose(deployed(inputs), logits.softmax(1) if expected and not softmax else logits)
 
 
 def test_missing_packages_are_one_line(arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Compare runs: the options in which they differ, results with mean and deviation over seeds, and curves."""
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,7 @@ from lamphouse.checkpoints import load_checkpoint
 from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, short_path
 from lamphouse.files import user_path, write_whole
 from lamphouse.loggers import MetricsTable
 from lamphouse.pages import overlay_figures, render_comparison
@@ -51,7 +50,7 @@ def main(project: Project, args: Sequence[str]) -> None:
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
     figures = overlay_figures({one.run.name: one.rows for one in runs})
     write_whole(options.output, render_comparison("Comparison of runs", header, lines, [*figures]))
-    print(f"\nwritten to {os.path.relpath(options.output)}")
+    print(f"\nwritten to {short_path(options.output)}")
 
 
 def _read(run: Run) -> Compared:

@@ -4,6 +4,8 @@ from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from contextlib import suppress
 
+import torch
+
 from lamphouse.checkpoints import load_checkpoint
 from lamphouse.cli.commands.export import deployed_model
 from lamphouse.cli.experiment import Experiment
@@ -25,9 +27,12 @@ def main(project: Project, args: Sequence[str]) -> None:
     checkpoint = load_checkpoint(options.checkpoint)
     experiment = Experiment(project, "demo", ["-c", str(run.config), *rest])
     experiment.check_weights(checkpoint, options.checkpoint)
-    deployed, data = deployed_model(experiment), experiment.datamodule
-    if not isinstance(data, ImageDataModule) or not deployed.classes:
-        raise InputError(f"--run {run.path}: classifies no images: the page is for runs that do")
+    data, reason = experiment.datamodule, f"--run {run.path}: classifies no images: the page is for runs that do"
+    if not isinstance(data, ImageDataModule):
+        raise InputError(reason)
+    deployed = deployed_model(experiment, torch.zeros(2, *data.input_shape, dtype=torch.uint8))
+    if not deployed.classes:
+        raise InputError(reason)
     with suppress(KeyboardInterrupt):
         serve(deployed, data.read, experiment.config.experiment, data.input_shape[0] == 1, options.port)
 

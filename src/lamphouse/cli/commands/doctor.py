@@ -1,14 +1,18 @@
 """Check an experiment before it is trained for long."""
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from time import perf_counter
 
+import torch
+from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from lamphouse.data import TensorDataModule
 from lamphouse.doctor import Finding, attempt, examine_data, examine_loading, examine_model, examine_training
+from lamphouse.metrics import class_probabilities
 from lamphouse.task import Task
 
 MOST = 32  # samples of the batch that is learned by heart
@@ -42,8 +46,17 @@ def _findings(experiment: Experiment) -> Iterator[Finding]:
     if is_pair:
         prepared = tuple(part[:MOST] for part in prepared)
         yield from examine_model(model, prepared[0])
-    yield from examine_training(model, prepared, num_classes, **options)
+    guesses = num_classes if num_classes and is_pair and _classifies(model, prepared[0], num_classes) else None
+    yield from examine_training(model, prepared, guesses, **options)
     yield attempt(lambda: examine_loading(model, data, BATCHES, **options), "loading")
     parameters, size = sum(parameter.numel() for parameter in model.parameters()), getattr(data, "batch_size", "?")
     text = f"{parameters:,} parameters take {parameters * 4 / 2**20:.1f} MiB; `make tune` finds the largest batches"
     yield Finding("ok", f"{text}, which have {size} samples now")
+
+
+@torch.no_grad()
+def _classifies(model: LightningModule, inputs: Tensor, num_classes: int) -> bool:
+    try:
+        return class_probabilities(deepcopy(model).cpu().eval()(inputs.cpu()), num_classes) is not None
+    except Exception:  # of a user's code; examine_model says what
+        return False

@@ -1,7 +1,6 @@
 """Measure a run's checkpoint on the validation and test sets."""
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.data import TensorDataModule
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, short_path
 from lamphouse.files import write_whole
 from lamphouse.runs.report import lacks, print_metrics, unit
 
@@ -45,7 +44,7 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
                     values |= result
     if trainer.is_global_zero:
         measured = {"epoch": checkpoint["epoch"], "steps": checkpoint["global_step"], "samples": dict(samples.counts)}
-        print(f"run         {os.path.relpath(run.path)}")
+        print(f"run         {short_path(run.path)}")
         print(f"checkpoint  {path.name}, epoch {measured['epoch']}, {measured['steps']:,} steps")
         print_metrics(values, samples.texts(data))
         write(run.path / "evaluation.json", path, {**measured, "options": rest, "metrics": values})
@@ -60,9 +59,9 @@ def write(file: Path, checkpoint: Path, measured: dict[str, Any]) -> None:
     name = checkpoint.name if checkpoint.resolve().parent == file.resolve().parent else str(checkpoint.resolve())
     try:
         write_whole(file, json.dumps({**results, name: measured}, indent=2) + "\n")
-        print(f"\nwritten to {os.path.relpath(file)}")
+        print(f"\nwritten to {short_path(file)}")
     except OSError as error:
-        print(f"warning: {os.path.relpath(file)}: not written: {error.strerror}", file=sys.stderr)
+        print(f"warning: {short_path(file)}: not written: {error.strerror}", file=sys.stderr)
 
 
 class SampleCount(Callback):

@@ -5,6 +5,8 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, metadata
 from typing import Any
 
+import torch
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
 from lamphouse.checkpoints.files import load_checkpoint
@@ -17,6 +19,7 @@ from lamphouse.errors import InputError
 from lamphouse.export import FORMATS, Deployed, export, model_card, push
 from lamphouse.files import user_path, write_whole, written_whole
 from lamphouse.loggers import MetricsTable
+from lamphouse.metrics import class_probabilities
 from lamphouse.runs.directory import Run
 from lamphouse.runs.report import best_row, data_text
 
@@ -41,7 +44,8 @@ def main(project: Project, args: Sequence[str]) -> None:
     checkpoint = load_checkpoint(options.checkpoint)
     experiment = Experiment(project, "export", ["-c", str(run.config), *rest])
     experiment.check_weights(checkpoint, options.checkpoint)
-    deployed, inputs = deployed_model(experiment), _test_inputs(experiment.datamodule)
+    inputs, part = _inputs(experiment)
+    deployed = deployed_model(experiment, inputs)
     content, difference = export(options.format, deployed, inputs)
     folder = options.output or run.path / "export"
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,30 +56,48 @@ def main(project: Project, args: Sequence[str]) -> None:
         write_whole(folder / "README.md", _card(experiment, run, checkpoint, deployed))
         write_whole(folder / "config.yaml", run.config.read_text(encoding="utf-8"))
     what = f"{len(content):,} bytes, {deployed.output} differ by at most {difference:.1e} from the checkpoint's"
-    print(f"{path}: {what} on {len(inputs)} test samples")
+    print(f"{path}: {what} on {len(inputs)} {part} samples")
     if options.push_to:
         print(push(folder, options.push_to))
 
 
-def deployed_model(experiment: Experiment) -> Deployed:
-    """Put the preprocessing of its data before a model, and the names of its classes beside it."""
-    data = experiment.datamodule
-    classes = getattr(data, "classes", None) or [str(index) for index in range(getattr(data, "num_classes", 0))]
-    return Deployed(experiment.model, data.normalise if isinstance(data, ImageDataModule) else None, classes)
+@torch.no_grad()  # and no inference mode, whose tensors cannot be exported
+def deployed_model(experiment: Experiment, inputs: Tensor) -> Deployed:
+    """Put the preprocessing of its data before a model, and the names of its classes beside it if it classifies.
+
+    Raises:
+        InputError: the model takes no such inputs.
+    """
+    model, data = experiment.model, experiment.datamodule
+    preprocess = data.normalise if isinstance(data, ImageDataModule) else None
+    deployed = Deployed(model, preprocess)
+    try:
+        outputs = deployed(inputs)
+    except Exception as error:  # of a user's code, which may raise anything
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise InputError(
+            f"--model {type(model).__name__}: forward computes no outputs from inputs: {reason}"
+        ) from error
+    probabilities = class_probabilities(outputs, getattr(data, "num_classes", 0))
+    if probabilities is None:
+        return deployed
+    classes = getattr(data, "classes", None) or [str(index) for index in range(data.num_classes)]
+    return Deployed(model, preprocess, classes, softmax=not torch.equal(probabilities, outputs))
 
 
-def _test_inputs(data: Any) -> Tensor:
-    """Fetch real inputs."""
-    data.prepare_data()
-    data.setup("test")
+def _inputs(experiment: Experiment) -> tuple[Tensor, str]:
+    """Fetch real inputs, and name the part of the data that they are of: test, or validation if there is no test."""
+    experiment.load_data()
+    data: Any = experiment.datamodule
     if isinstance(data, TensorDataModule):
-        return data.parts["test"][:SAMPLES][0]
-    batch = next(iter(data.test_dataloader()))
+        return data.parts["test"][:SAMPLES][0], "test"
+    part = "test" if is_overridden("test_dataloader", data) else "validation"
+    batch = next(iter(data.test_dataloader() if part == "test" else data.val_dataloader()))
     inputs = batch[0] if isinstance(batch, list | tuple) else batch
     if not isinstance(inputs, Tensor):
         kind = type(inputs).__name__
         raise InputError(f"--data {type(data).__name__}: inputs are {kind}: models of one tensor can be exported")
-    return inputs[:SAMPLES].cpu()
+    return inputs[:SAMPLES].cpu(), part
 
 
 def _card(experiment: Experiment, run: Run, checkpoint: Mapping[str, Any], deployed: Deployed) -> str:

@@ -25,6 +25,7 @@ from lamphouse.data.image_files import find_images, refuse_all
 from lamphouse.errors import InputError, short_path
 from lamphouse.files import printable, write_whole
 from lamphouse.machine.memory import keep_memory, out_of_memory
+from lamphouse.metrics import class_probabilities
 
 NOT_FOR_PREDICTION = ("augment", "lr_scheduler", "metrics", "optimizer")  # options of model and data
 COLUMNS = ("class", "probability")
@@ -179,18 +180,19 @@ def _rows(model: Any, data: Any, batch: Sequence[tuple[str, Tensor]], top: int) 
     if not isinstance(outputs, Tensor) or outputs.shape[:1] != (len(names),):
         raise InputError(f"--run: {type(model).__name__}.forward returns no tensor [N, ...], which predict needs")
     count = getattr(data, "num_classes", 0)
-    if count > 1 and outputs.shape == (len(names), count):
-        return _classes(names, outputs, getattr(data, "classes", range(count)), top)
+    probabilities = class_probabilities(outputs, count)
+    if probabilities is not None:
+        return _classes(names, probabilities, getattr(data, "classes", range(count)), top)
     values = outputs.flatten(1) if outputs.ndim > 1 else outputs[:, None]
     cells = ({f"output_{i}": value for i, value in enumerate(row, 1)} for row in values.tolist())
     texts = (" ".join(f"{value:.4f}" for value in row[:top]) for row in values.tolist())
     return [Row(*row) for row in zip(names, cells, texts, strict=True)]
 
 
-def _classes(names: Sequence[str], logits: Tensor, classes: Sequence[Any], top: int) -> list[Row]:
+def _classes(names: Sequence[str], probabilities: Tensor, classes: Sequence[Any], top: int) -> list[Row]:
     rows = []
-    for name, probabilities, ranked in zip(names, *logits.softmax(1).topk(min(top, len(classes))), strict=True):
-        pairs = [(classes[i], value) for i, value in zip(ranked.tolist(), probabilities.tolist(), strict=True)]
+    for name, highest, ranked in zip(names, *probabilities.topk(min(top, len(classes))), strict=True):
+        pairs = [(classes[i], value) for i, value in zip(ranked.tolist(), highest.tolist(), strict=True)]
         cells = {f"{column}_{i}": pair[k] for i, pair in enumerate(pairs, 1) for k, column in enumerate(COLUMNS)}
         rows.append(Row(name, cells, "   ".join(f"{label} {value:.4f}" for label, value in pairs)))
     return rows

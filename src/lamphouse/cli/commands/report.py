@@ -1,7 +1,6 @@
 """Write the page of a run: report.html in its directory."""
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,13 +10,13 @@ from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.data import ImageDataModule
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, short_path
 from lamphouse.files import write_whole
 from lamphouse.loggers import MetricsTable
 from lamphouse.pages import Predictions, calibration_figure, confusion_figure, curve_figures, data_uri, predict, render
 from lamphouse.runs.directory import Run
 from lamphouse.runs.options import named_options
-from lamphouse.runs.report import PARTS, best_row, data_text
+from lamphouse.runs.report import PARTS, best_row, data_text, lacks
 from lamphouse.task import Task
 
 MOST_CLASSES = 200  # of whose confusion a figure can be read
@@ -50,13 +49,13 @@ def main(project: Project, args: Sequence[str]) -> None:
     path = run.path / "report.html"
     title = f"{experiment.config.experiment} {run.name}"
     write_whole(path, render(title, result, facts, figures, **contents, options=told, commands=again))
-    print(f"written to {os.path.relpath(path)}")
+    print(f"written to {short_path(path)}")
 
 
 def _predictions(experiment: Experiment) -> Predictions | None:
     model, data = experiment.model, experiment.datamodule
     num_classes = getattr(data, "num_classes", None)
-    if not isinstance(model, Task) or not num_classes:
+    if not isinstance(model, Task) or not num_classes or lacks("test", model, data):
         return None
     classes = getattr(data, "classes", None) or [str(index) for index in range(num_classes)]
     prepare = lambda batch: data.on_after_batch_transfer(data.on_before_batch_transfer(batch, 0), 0)  # noqa: E731
