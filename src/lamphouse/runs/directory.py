@@ -34,6 +34,7 @@ def find_runs(path: Path) -> list[Run]:
     if (path / "config.yaml").is_file():
         return [Run(path)]
     runs = [config.parent for depth in ("*", "*/*") for config in path.glob(f"{depth}/config.yaml")]
+    runs = [run for run in runs if not (run.parent / "config.yaml").is_file()]  # but for what was exported within one
     if not runs:
         way_out = "give the directory of a run or of an experiment's runs"
         raise InputError(f"{path}: no run (config.yaml is missing): {way_out}")

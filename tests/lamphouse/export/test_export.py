@@ -16,6 +16,7 @@ from lamphouse.checkpoints import load_checkpoint
 from lamphouse.cli.commands.export import deployed_model
 from lamphouse.errors import InputError
 from lamphouse.export import Deployed, export, largest_difference
+from lamphouse.runs.directory import find_run
 from arc_light.data.digits import DigitsDataModule
 from arc_light.models.mlp import MLPClassifier
 
@@ -64,6 +65,8 @@ def test_weights_have_a_card_whose_code_loads_them(
     arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert arc("export", "--run", trained, "--format=safetensors", "--output=hub").status == 0
+    assert arc("export", "--run", trained, "--format=safetensors").status == 0
+    assert find_run(trained.parent).path == trained, "what was exported is no run"
     card = Path("hub", "README.md").read_text()
     assert "license: mit" in card
     assert "pipeline_tag: image-classification" in card
@@ -117,6 +120,15 @@ def test_classes_are_of_models_that_classify(outputs: int, softmax: bool, expect
     logits = nn.Sequential(*layers)(experiment.datamodule.normalise(inputs))
     assert bool(deployed.classes) is expected
     assert torch.allclose(deployed(inputs), logits.softmax(1) if expected and not softmax else logits)
+
+
+def test_nothing_is_written_through_a_link(arc: Command, trained: Path) -> None:
+    elsewhere = Path("elsewhere")
+    elsewhere.mkdir()
+    (trained / "export").symlink_to(elsewhere.resolve())
+    outcome = arc("export", "--run", trained, "--format=safetensors")
+    assert (outcome.status, list(elsewhere.iterdir())) == (2, [])
+    assert "a link that leads out of the run's directory: remove it" in outcome.err
 
 
 def test_missing_packages_are_one_line(arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from lamphouse.export import FORMATS, Deployed, export, model_card, push
 from lamphouse.files import user_path, write_whole, written_whole
 from lamphouse.loggers import MetricsTable
 from lamphouse.metrics import class_probabilities
-from lamphouse.runs.directory import Run
+from lamphouse.runs.directory import Run, check_entries
 from lamphouse.runs.report import best_row, data_text
 
 SAMPLES = 64  # of the test set, on which the exported model is compared with the checkpoint
@@ -41,6 +41,8 @@ def main(project: Project, args: Sequence[str]) -> None:
     options, run, rest = parser.parse_run(args)
     if options.push_to and options.format != "safetensors":
         raise InputError(f"--push_to {options.push_to}: hubs take weights: use --format safetensors")
+    if not options.output:
+        check_entries(run)
     checkpoint = load_checkpoint(options.checkpoint)
     experiment = Experiment(project, "export", ["-c", str(run.config), *rest])
     experiment.check_weights(checkpoint, options.checkpoint)
