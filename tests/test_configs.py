@@ -48,6 +48,7 @@ def test_the_profile_is_in_the_run(fit: Command) -> None:
     assert "run_training_batch" in (run / "fit-profile.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_predicts(fit: Command, arc: Command, experiment: str) -> None:
     assert fit(experiment=experiment).err == ""

@@ -121,6 +121,7 @@ def train_whole(context: Any, script: Path) -> Path:
     return Path("run").rename("whole") / "last.ckpt"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [[3, 4], [8, 3]], ids=["twice in the first epoch", "twice in the second"])
 @pytest.mark.parametrize(
     "parts",

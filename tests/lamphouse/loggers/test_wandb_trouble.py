@@ -44,6 +44,7 @@ def test_online_everything_is_uploaded(fit: Command, monkeypatch: pytest.MonkeyP
     assert {name for row in rows(only_run()) for name in row} - {"step"} <= server.metrics
 
 
+@pytest.mark.slow
 def test_a_key_that_the_server_refuses(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     with serving(refuses=True) as server:
         log_in(monkeypatch, server.url)

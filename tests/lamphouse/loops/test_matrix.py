@@ -24,7 +24,7 @@ from cases import (
 from lamphouse.loops.parity import first_difference
 
 PAIRS = [Case(*values) for values in AllPairs(list(FACTORS.values()))]
-FAST = 4  # pairs that every run of the tests trains; the others are slow
+FAST = 1  # pair that every run of the tests trains; the others are slow
 DRAWN = {
     "model": [*FACTORS["model"][:1] * 4, *FACTORS["model"]],
     "stopping": FACTORS["stopping"],
@@ -59,6 +59,7 @@ def test_pairs(case: Case, tmp_path: Path) -> None:
         assert_same_bits(train_all(case, tmp_path), case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_the_recipe_for_short_runs(precision: str, tmp_path: Path) -> None:
     case = Case(model="fast_resnet", optimizer="muon", schedule="warmup_linear", precision=precision)
@@ -82,6 +83,7 @@ def test_accumulation_with_a_moving_average(tmp_path: Path) -> None:
         assert_same_bits(train_all(case, tmp_path), case)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopping", ["loss", "acc"])
 def test_stopped_early_they_agree_on_the_epoch_and_the_best_weights(stopping: str, tmp_path: Path) -> None:
     case = Case(stopping=stopping, epochs=30)
@@ -117,6 +119,7 @@ def freeze(experiment: Experiment) -> None:
         experiment.model.get_submodule(name).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", [HANDWRITTEN, AUTOMATIC])
 def test_the_finite_check_changes_no_bit(loop: str, tmp_path: Path) -> None:
     case = Case(model="resnet", precision="bf16")

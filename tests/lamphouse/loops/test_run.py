@@ -36,6 +36,7 @@ def same_weights(mine: Path, yours: Path) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -64,6 +65,7 @@ def test_every_loop_prints_and_leaves_the_same(fit: Fit, options: list[str]) -> 
                 assert load_checkpoint(run / name)[key] == load_checkpoint(runs[0] / name)[key]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loop", [HANDWRITTEN, *(pytest.param(loop, marks=pytest.mark.slow) for loop in LOOPS[1:])])
 def test_its_run_can_be_evaluated_resumed_and_predicted_with(fit: Fit, arc: Fit, loop: str) -> None:
     fit(f"--loop={loop}", "--model.lr_scheduler=null", "--trainer.max_epochs=2", "--ema=0.5")
@@ -111,6 +113,7 @@ def test_a_run_is_resumed_by_its_own_loop(fit: Fit, arc: Fit) -> None:
     assert message.startswith('--loop "automatic": was "handwritten", and decides what a run computes: leave it out')
 
 
+@pytest.mark.slow
 def test_checkpoints_load_into_the_model_and_back(fit: Fit) -> None:
     for loop in LOOPS:
         fit(f"--loop={loop}", f"--runs={loop}")

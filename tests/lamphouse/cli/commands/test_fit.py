@@ -176,6 +176,7 @@ SCHEDULES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "expected"), SCHEDULES.values(), ids=SCHEDULES.keys())
 def test_schedules_by_short_name(fit: Command, options: list[str], expected: list[float]) -> None:
     outcome = fit("--trainer.max_epochs=4", *options)
@@ -183,6 +184,7 @@ def test_schedules_by_short_name(fit: Command, options: list[str], expected: lis
     assert rates(only_run()) == pytest.approx(expected, abs=1e-8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "torch.optim.Adagrad"])
 def test_optimizers_by_short_name(fit: Command, name: str) -> None:
     assert fit(f"--model.optimizer={name}", "--model.optimizer.lr=0.003", "--model.lr_scheduler=null").status == 0
@@ -191,6 +193,7 @@ def test_optimizers_by_short_name(fit: Command, name: str) -> None:
     assert rates(only_run()) == pytest.approx([0.003])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -247,6 +250,7 @@ def test_a_run_without_end_stops_early(fit: Command) -> None:
     assert len(rows(only_run())) == 3
 
 
+@pytest.mark.slow
 def test_one_batch_is_learned_by_heart(fit: Command) -> None:
     options = ["--trainer.overfit_batches=1", "--trainer.max_epochs=30", "--early_stopping.patience=99"]
     outcome = fit(*options, "--model.lr_scheduler=null")

@@ -113,6 +113,7 @@ def test_a_users_own_model_is_found_again(
     assert arc("predict", "--input", "digits").status == 0
 
 
+@pytest.mark.slow
 def test_a_network_by_name_is_built_again(arc: Command, fit: Command, digits: dict[str, int]) -> None:
     network = ["--model=NetworkClassifier", "--model.network=torchvision.models.mobilenet_v3_small"]
     assert fit(*network, "--model.network_args={width_mult: 0.1}").status == 0

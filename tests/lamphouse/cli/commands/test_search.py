@@ -76,6 +76,7 @@ def numbers(table: Path, columns: tuple[str, ...]) -> list[list[str]]:
     return [[row[head.index(column)] for column in columns] for row in rows]
 
 
+@pytest.mark.slow
 def test_a_sweep_of_wandb_passes_options(arc: Command) -> None:
     utils = pytest.importorskip("wandb.sdk.launch.sweeps.utils")
     sweep = yaml.safe_load((CONFIGS / "search" / "wandb.yaml").read_text())
