@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 from lamphouse.checkpoints.files import load_checkpoint
@@ -45,7 +46,8 @@ def main(project: Project, args: Sequence[str]) -> None:
     result = {PARTS[part]: values for part in PARTS if (values := _of_part(part, reached))}
     facts = _facts(experiment, run, checkpoint, predictions)
     told = {name: str(value) for name, value in _told(experiment, read_file(run.config))}
-    again = [f"{project.program} fit -c {run.config}", f"{project.program} evaluate --run {run.path}"]
+    config, directory = quote(short_path(run.config)), quote(short_path(run.path))
+    again = [f"{project.program} fit -c {config}", f"{project.program} evaluate --run {directory}"]
     path = run.path / "report.html"
     title = f"{experiment.config.experiment} {run.name}"
     write_whole(path, render(title, result, facts, figures, **contents, options=told, commands=again))
