@@ -30,7 +30,7 @@ def debug(fit: Command, name: str, experiment: str) -> tuple[Path, list[dict[str
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if name.startswith("digits")])
+@pytest.mark.parametrize("experiment", ["digits_mlp", "digits_resnet"])  # image files here are noise
 def test_two_batches_can_be_overfitted(fit: Command, experiment: str) -> None:
     _, epochs = debug(fit, "overfit", experiment)
     assert float(epochs[-1]["train/acc"]) == 1
