@@ -117,7 +117,7 @@ class Task(LightningModule, ABC):
 
     def metric_mode(self, name: str) -> Mode | None:
         """Return which value of a metric is the best; None if that is not known."""
-        return self.val_metrics.mode(name.partition("/")[2] or name)
+        return self.val_metrics.mode(name.partition("/")[2] or name) if name else None
 
     @cached_property
     def memory_format(self) -> torch.memory_format:

@@ -1,6 +1,7 @@
 """What libraries' error messages mean for a user: one line with the option, its value and what was expected."""
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from inspect import signature
@@ -133,6 +134,8 @@ def subclasses(base: type[Any]) -> Iterator[type[Any]]:
 
 
 def _resolved(path: str) -> type | None:
+    if path.partition(".")[0] in sys.stdlib_module_names:  # to import a module is to run it
+        return None
     try:
         found = resolve_name(path)
     except (AttributeError, ImportError, ValueError):

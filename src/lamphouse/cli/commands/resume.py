@@ -113,7 +113,7 @@ def _check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any]) -
     if complete:
         way_out = "give a larger --trainer.max_epochs or --early_stopping.patience, or --stop_early false"
         raise InputError(f"{experiment.run.path}: the run is complete, it ended {checkpoint.get('ended')}: {way_out}")
-    if any("total_steps" in state for state in checkpoint["lr_schedulers"]) and checkpoint.get("finished"):
+    if any("total_steps" in state for state in checkpoint["lr_schedulers"] or ()) and checkpoint.get("finished"):
         raise InputError("--model.lr_scheduler: its steps are used up: start another run with fit")
 
 
