@@ -15,10 +15,10 @@ PARTS = {
     "checkpoints": 825,
     "cli": 1525,
     "cli/checks": 775,
-    "cli/commands": 1425,
+    "cli/commands": 1475,
     "data": 1175,
     "doctor": 375,
-    "export": 400,
+    "export": 425,
     "loggers": 600,
     "loops": 900,
     "machine": 375,
@@ -59,7 +59,7 @@ def test_a_room_of_the_parts(room: str) -> None:
 
 
 def test_all_parts() -> None:
-    assert lines_below("src/lamphouse") <= 10_150
+    assert lines_below("src/lamphouse") <= 10_200
 
 
 def test_the_scaffold() -> None:
