@@ -33,8 +33,10 @@ def processes() -> Iterator[Any]:
     first.start()
     first.join()
     yield context
-    gc.collect()  # workers of loaders that are in cycles: they, too, have what keeps the server alive
-    multiprocessing.forkserver._forkserver._stop()  # type: ignore[attr-defined]  # or it outlives the test
+    server: Any = multiprocessing.forkserver._forkserver  # type: ignore[attr-defined]  # or it outlives the test
+    if server._forkserver_pid:
+        os.kill(server._forkserver_pid, signal.SIGKILL)  # it waits for all who have its pipe, loaders' workers too
+    server._stop()
 
 
 def start(context: Any, *args: object, slow_disk: bool = False) -> BaseProcess:
