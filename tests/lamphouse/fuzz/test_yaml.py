@@ -32,12 +32,11 @@ def assert_taken_or_refused(parsed: Parsed, content: bytes, *names: str) -> None
         assert taken(given, config), given
 
 
-@pytest.mark.xfail(reason="what is null in a file may be chosen by the machine: to be mended", strict=False)
-@pytest.mark.xfail(reason="a monitor without a name ends in a traceback: to be mended", strict=False)
 def test_a_damaged_file(parsed: Parsed) -> None:
     tries(75, lambda content: assert_taken_or_refused(parsed, content), content=damaged(TEXT.encode()))
 
 
+@pytest.mark.xfail(reason="it depends on what ran before in the process: to be mended", strict=False)
 def test_any_value_at_any_place(parsed: Parsed) -> None:
     lines = TEXT.splitlines()
 
