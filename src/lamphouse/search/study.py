@@ -71,7 +71,8 @@ def open_study(directory: Path, name: str, mode: str, same: Mapping[str, Any], u
     module.logging.set_verbosity(module.logging.ERROR)
     if url is None:
         directory.mkdir(parents=True, exist_ok=True)
-        backend = optuna(".storages.journal").JournalFileBackend(str(directory / "journal.log"))
+        lock = FileLock(directory / ".journal.lock")  # which ends with its process; Optuna's own outlives a killed one
+        backend = optuna(".storages.journal").JournalFileBackend(str(directory / "journal.log"), lock_obj=lock)
         storage = storages.JournalStorage(backend)
     else:
         storage = _database(url)
