@@ -2,6 +2,8 @@
 
 import shlex
 import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
 from os.path import relpath
 from pathlib import Path
 from signal import SIGINT, Signals
@@ -36,6 +38,12 @@ class StoppedError(Exception):
         super().__init__(f"stopped by {signal.name}")
         # 130: what shells report after Ctrl-C; 75: EX_TEMPFAIL of sysexits.h, try again later
         self.status = 130 if signal == SIGINT else 75
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Ask for the known word that is closest to this one, if any is close."""
+    close = get_close_matches(word, sorted(set(known)), 1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def python_command(*args: object) -> str:

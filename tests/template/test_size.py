@@ -13,9 +13,9 @@ from arc_light_scaffold.tracked import tracked_files
 PARTS = {
     "callbacks": 500,
     "checkpoints": 825,
-    "cli": 1525,
-    "cli/checks": 775,
-    "cli/commands": 1475,
+    "cli": 925,
+    "cli/checks": 550,
+    "cli/commands": 1600,
     "data": 1175,
     "doctor": 375,
     "export": 425,

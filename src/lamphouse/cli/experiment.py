@@ -37,7 +37,7 @@ from lamphouse.cli.checks.options import check_monitors, check_processes, checke
 from lamphouse.cli.checks.parts import as_list, check_parts, place_checkpoints, requires
 from lamphouse.cli.checks.yaml_files import yaml_files
 from lamphouse.cli.help import print_help
-from lamphouse.cli.parser import ExperimentParser, integers_first, restrict_jsonargparse
+from lamphouse.cli.parser import ExperimentParser, expand, integers_first, restrict_jsonargparse
 from lamphouse.cli.project import Project, user_place
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
@@ -111,7 +111,7 @@ class Experiment(LightningCLI):
         print_help(self.project, parser, self.options, args)
         self.files = yaml_files(args)
         try:
-            self.config = config = checked(parser.parse_args(args), self.files, parser.get_defaults())
+            self.config = config = checked(expand(parser.parse_args(args)), self.files, parser.get_defaults())
         except RecursionError as error:
             raise InputError("an option is nested too deeply; see --help for every option") from error
         check_parts(config)

@@ -8,8 +8,8 @@ from typing import Any
 from jsonargparse import ArgumentParser
 from lightning.pytorch import LightningDataModule, LightningModule
 
-from lamphouse.cli.checks.messages import subclasses
 from lamphouse.cli.project import Project
+from lamphouse.cli.suggestions import subclasses
 
 USUAL = {  # of the other options, those that are used most
     "-c FILE": "A YAML file of options; a later one, and the command line, override it.",

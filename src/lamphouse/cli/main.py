@@ -6,12 +6,11 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 from lamphouse.cli.project import Project
-from lamphouse.errors import InputError, NotFiniteError, StoppedError
+from lamphouse.errors import InputError, NotFiniteError, StoppedError, did_you_mean
 from lamphouse.machine import start
 from lamphouse.machine.memory import out_of_memory
 
@@ -109,9 +108,7 @@ def _one_line(message: str) -> str:
 
 def _run(project: Project, command: str, options: Sequence[str]) -> dict[str, float]:
     if command not in COMMANDS:
-        close = get_close_matches(command, COMMANDS, 1)
-        question = f"; did you mean {close[0]}?" if close else ""
-        raise InputError(f"no such command; there are {', '.join(COMMANDS)}{question}")
+        raise InputError(f"no such command; there are {', '.join(COMMANDS)}{did_you_mean(command, COMMANDS)}")
     with start.without_collector():
         command_main = import_module(f"lamphouse.cli.commands.{command}").main
     for name in ("lightning.fabric", "lightning.pytorch"):

@@ -3,23 +3,25 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, reduce, wraps
 from operator import or_
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
 import yaml
+from jsonargparse import Namespace, get_loader, set_loader, set_parsing_settings
 from jsonargparse import Path as JsonargparsePath  # type: ignore[attr-defined]  # not in its __all__
-from jsonargparse import get_loader, set_loader, set_parsing_settings
 from lightning.pytorch.cli import LightningArgumentParser
 
-from lamphouse.cli.checks.messages import A_CLASS, SEE, did_you_mean, explain_parsing, first_plain_message
+from lamphouse.cli.checks.messages import A_CLASS, SEE, explain_parsing, first_plain_message
 from lamphouse.cli.checks.yaml_files import check_yaml
 from lamphouse.cli.project import Project, check_class
+from lamphouse.cli.suggestions import suggestion
 from lamphouse.errors import InputError
-from lamphouse.files import user_path
+from lamphouse.files import expanded, user_path
 from lamphouse.runs.directory import Run, find_run
+from lamphouse.runs.options import SPEC_KEYS
 
 
 class ExperimentParser(LightningArgumentParser):
@@ -32,7 +34,7 @@ class ExperimentParser(LightningArgumentParser):
         text = explain_parsing(message, cause)
         if A_CLASS in text or text.startswith("Parser key"):  # jsonargparse drops what an import raised
             check_classes(message)
-        raise InputError(f"{text}{did_you_mean(text, message, list(self.get_defaults().keys()))}; {SEE}") from ex
+        raise InputError(f"{text}{suggestion(text, message, list(self.get_defaults().keys()))}; {SEE}") from ex
 
 
 def check_classes(message: str) -> None:
@@ -67,6 +69,43 @@ def integers_first(function: Callable[..., Any]) -> None:
         types = get_args(hint)
         if {int, float} <= set(types):
             function.__annotations__[name] = reduce(or_, sorted(types, key=lambda type_: type_ is not int))
+
+
+def expand(value: Any, option: str = "") -> Any:
+    """Return a value of options with `~` and `${NAME}` expanded in every text and path that it holds."""
+    if isinstance(value, Namespace):
+        for key, part in vars(value).items():
+            setattr(value, key, expand(part, option if key in SPEC_KEYS else f"{option}.{key}"))
+    elif isinstance(value, Mapping):
+        return {key: expand(part, f"{option}.{key}") for key, part in value.items()}
+    elif isinstance(value, list):
+        return [expand(part, option) for part in value]
+    elif isinstance(value, str | Path):
+        try:
+            text = expanded(str(value))
+        except InputError as error:
+            raise InputError(f"--{option.lstrip('.')} {error}") from error
+        return value if text == str(value) else type(value)(text)
+    return value
+
+
+def print_unused(files: Mapping[Path, Mapping[str, Any]], config: Namespace) -> None:
+    """Print which options of a YAML file are not used because another class was chosen, which does not have them."""
+    for path, given in files.items():
+        names = [name for part in ("model", "data") for name in _unused(given.get(part), config[part], part)]
+        if names:
+            text = "not an option of the class that was chosen, and left out"
+            print(f"note: {path}: {text}: {', '.join(names)}", file=sys.stderr)
+
+
+def _unused(given: Any, kept: Any, option: str) -> Iterator[str]:
+    if not isinstance(given, Mapping) or not isinstance(kept, Namespace):
+        return
+    for key, value in given.items():
+        if key in kept:
+            yield from _unused(value, kept[key], option if key == "init_args" else f"{option}.{key}")
+        else:
+            yield f"{option}.{key}"
 
 
 class CommandParser(argparse.ArgumentParser):

@@ -12,5 +12,5 @@ def named_options(options: Mapping[str, Any], prefix: str = "") -> Iterator[tupl
         option = prefix.rstrip(".") if key in SPEC_KEYS else f"{prefix}{key}"
         if isinstance(value, Mapping) and value:
             yield from named_options(value, f"{option}.")
-        else:
+        elif value or key not in SPEC_KEYS:
             yield option, value

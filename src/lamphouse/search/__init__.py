@@ -1,7 +1,7 @@
 """Search over the options of any program that writes metrics.csv: Optuna asks, whole processes answer."""
 
 from lamphouse.search.page import write_page, write_trials
-from lamphouse.search.space import Space, as_arguments, did_you_mean, made, optuna
+from lamphouse.search.space import Space, as_arguments, made, optuna
 from lamphouse.search.study import Search, counted, explaining_storage, open_study
 from lamphouse.search.trials import Command
 
@@ -11,7 +11,6 @@ __all__ = [
     "Space",
     "as_arguments",
     "counted",
-    "did_you_mean",
     "explaining_storage",
     "made",
     "open_study",

@@ -3,13 +3,12 @@
 import json
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from inspect import signature
 from typing import Any
 
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, did_you_mean
 
 RANGE = ("low", "high", "step", "log")
 SCALARS = (str, int, float, bool, type(None))
@@ -124,12 +123,6 @@ def _number(option: str, value: Any) -> int | float:
     return value
 
 
-def did_you_mean(name: str, known: Sequence[str]) -> str:
-    """Suggest the known name that is most like this one, if any is."""
-    close = get_close_matches(name, known, 1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
 def made(kind: str, spec: Any, **more: Any) -> Any:
     """Make a sampler or pruner of Optuna's from its name, or `class_path` and `init_args`, and `more` if it takes it.
 
@@ -149,7 +142,7 @@ def made(kind: str, spec: Any, **more: Any) -> Any:
     }
     taken = signature(cls).parameters
     if unknown := [key for key in own if key not in taken]:
-        raise InputError(f"{kind} {name}: has no argument {unknown[0]}{did_you_mean(unknown[0], list(taken))}")
+        raise InputError(f"{kind} {name}: has no argument {unknown[0]}{did_you_mean(unknown[0], taken)}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna(".exceptions").ExperimentalWarning)

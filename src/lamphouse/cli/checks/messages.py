@@ -1,20 +1,11 @@
 """What libraries' error messages mean for a user: one line with the option, its value and what was expected."""
 
 import re
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
-from inspect import signature
 from itertools import islice
 from pathlib import Path
-from pkgutil import resolve_name
 from sysconfig import get_paths
 from traceback import extract_tb
-from typing import Any
-
-from lightning.pytorch import Callback, LightningDataModule, LightningModule
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from lamphouse.cli.checks.options import LOGGER_WAY_OUT
 from lamphouse.cli.checks.yaml_files import no_such_file
@@ -48,13 +39,6 @@ VALUES = (  # where jsonargparse's messages have the value, the most telling fir
 )
 LISTS = ("collections.abc.Sequence", "collections.abc.Iterable", "tuple")
 TYPES = {**dict.fromkeys(LISTS, "list"), "dict": "mapping", "str": "text"}
-BASES: dict[str, type[Any]] = {
-    "model": LightningModule,
-    "data": LightningDataModule,
-    "optimizer": Optimizer,
-    "lr_scheduler": LRScheduler,
-    "callbacks": Callback,
-}
 SEE = "see --help for every option"
 IN_TRAINING = {  # parts of messages that only a run brings about, and the options to blame
     "does not allow for gradient clipping": "--model.optimizer.fused with --trainer.gradient_clip_val",
@@ -96,51 +80,6 @@ def _joined(reasons: Sequence[str]) -> str:
     if {"expected int", "expected float", "expected list"} & set(reasons):
         reasons = [reason for reason in reasons if reason != A_CLASS]
     return re.sub(r", or expected (?=int|float)", " or ", ", or ".join(reasons))
-
-
-def did_you_mean(text: str, message: str, options: Sequence[str]) -> str:
-    """Suggest the option, class or choice that comes closest to what an explained error of parsing is about."""
-    if missing := re.search(r"no such option: (?:--)?([\w.]+)", text):
-        paths = re.findall(r"class_path '([\w.]+)'|NestedArg\(key='[^']*'|class_path='([\w.]+)'", message)
-        classes: list[type] = [cls for pair in paths for path in pair if path and (cls := _resolved(path)) is not None]
-        own = {
-            name
-            for cls in classes
-            for base in cls.__mro__
-            for name in signature(vars(base).get("__init__", object)).parameters
-        }
-        return suggestion(missing[1], own or options)
-    if wrong := re.search(rf"^--([\w.]+) (\w+): {A_CLASS}", text):
-        base = BASES.get(wrong[1].removesuffix(".help").rpartition(".")[2])
-        return suggestion(wrong[2], [known.__name__ for known in subclasses(base)]) if base else ""
-    if comma := re.search(r"^--[\w.]+ (\d+),(\d+): expected .*float", text):
-        return f"; did you mean {comma[1]}.{comma[2]}?"
-    if choice := re.search(r"^--[\w.]+ (\S+): expected ((?:[\w-]+, )+[\w-]+)", text):
-        return suggestion(choice[1], choice[2].split(", "))
-    return ""
-
-
-def suggestion(word: str, words: Iterable[str]) -> str:
-    """Ask for the closest of the words, if one is close."""
-    close = get_close_matches(word, sorted(set(words)), 1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def subclasses(base: type[Any]) -> Iterator[type[Any]]:
-    """Yield all subclasses that have been imported."""
-    for subclass in base.__subclasses__():
-        yield subclass
-        yield from subclasses(subclass)
-
-
-def _resolved(path: str) -> type | None:
-    if path.partition(".")[0] in sys.stdlib_module_names:  # to import a module is to run it
-        return None
-    try:
-        found = resolve_name(path)
-    except (AttributeError, ImportError, ValueError):
-        return None
-    return found if isinstance(found, type) else None
 
 
 def _reasons(message: str, option: str) -> Iterator[str]:

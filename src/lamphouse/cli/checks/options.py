@@ -3,7 +3,6 @@
 import inspect
 import math
 import re
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from pkgutil import resolve_name
@@ -15,15 +14,14 @@ from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSA
 from lightning.pytorch.callbacks import Timer
 
 from lamphouse.errors import InputError
-from lamphouse.files import expanded
 from lamphouse.machine.settings import allowed_cores
 from lamphouse.metrics import MonitorsMetric, chosen_mode
+from lamphouse.runs.options import SPEC_KEYS
 from lamphouse.task import Task
 
 PROCESSES_PER_CORE = 4
 LARGEST = 2**53  # larger integers are not exact as floats
 MONITORS = ("early_stopping.monitor", "best_checkpoint.monitor", "model.init_args.lr_scheduler.init_args.monitor")
-SPEC_KEYS = {"init_args", "dict_kwargs"}  # which YAML has where the command line has none
 ACCELERATORS = {"cpu": CPUAccelerator, "cuda": CUDAAccelerator, "mps": MPSAccelerator}
 LOGGER_WAY_OUT = "choose a logger with --logger wandb, tensorboard, csv or none"
 WAYS_OUT = {"early_stopping": "--stop_early false (in YAML: stop_early) turns early stopping off"}
@@ -100,8 +98,7 @@ def rules() -> dict[str, Rule]:
 
 
 def checked(config: Namespace, files: Mapping[Path, Mapping[str, Any]], defaults: Namespace) -> Namespace:
-    """Expand the texts of options, and refuse what is wrong with these options alone."""
-    expand(config)
+    """Refuse what is wrong with these options alone; return them."""
     check_file_keys(files, config, defaults)
     check_values(config)
     check_options(config, rules())
@@ -140,24 +137,6 @@ def check_processes(config: Namespace, trainer: Any) -> None:
         started = f"the environment has started {trainer.world_size} (SLURM_NTASKS, WORLD_SIZE)"
         way_out = f"start {int(devices) * nodes} tasks, such as with srun --ntasks, or unset the variable"
         raise InputError(f"--trainer.devices {devices}: {started}: {way_out}")
-
-
-def expand(value: Any, option: str = "") -> Any:
-    """Return a value of options with `~` and `${NAME}` expanded in every text and path that it holds."""
-    if isinstance(value, Namespace):
-        for key, part in vars(value).items():
-            setattr(value, key, expand(part, option if key in SPEC_KEYS else f"{option}.{key}"))
-    elif isinstance(value, Mapping):
-        return {key: expand(part, f"{option}.{key}") for key, part in value.items()}
-    elif isinstance(value, list):
-        return [expand(part, option) for part in value]
-    elif isinstance(value, str | Path):
-        try:
-            text = expanded(str(value))
-        except InputError as error:
-            raise InputError(f"--{option.lstrip('.')} {error}") from error
-        return value if text == str(value) else type(value)(text)
-    return value
 
 
 def check_values(config: Namespace) -> None:
@@ -214,22 +193,3 @@ def check_file_keys(files: Mapping[Path, Mapping[str, Any]], config: Namespace, 
                 raise InputError(f"--{key} null: expected a value (in {path}); {way_out}")
             if key == "config" or key.startswith("print_") or key.partition(".")[0] not in config:
                 raise InputError(f"--config {path}: {key!r} is not an option; see --help for every option")
-
-
-def print_unused(files: Mapping[Path, Mapping[str, Any]], config: Namespace) -> None:
-    """Print which options of a YAML file are not used because another class was chosen, which does not have them."""
-    for path, given in files.items():
-        names = [name for part in ("model", "data") for name in _unused(given.get(part), config[part], part)]
-        if names:
-            text = "not an option of the class that was chosen, and left out"
-            print(f"note: {path}: {text}: {', '.join(names)}", file=sys.stderr)
-
-
-def _unused(given: Any, kept: Any, option: str) -> Iterator[str]:
-    if not isinstance(given, Mapping) or not isinstance(kept, Namespace):
-        return
-    for key, value in given.items():
-        if key in kept:
-            yield from _unused(value, kept[key], option if key == "init_args" else f"{option}.{key}")
-        else:
-            yield f"{option}.{key}"

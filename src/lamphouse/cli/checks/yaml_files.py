@@ -2,13 +2,12 @@
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, did_you_mean
 from lamphouse.files import user_path
 
 MOST_BYTES = 2**20  # of a file
@@ -68,8 +67,7 @@ def no_such_file(path: Path) -> str:
     known = [str(other) for folder in (path.parent, path.parent.parent) for other in folder.glob("*/*.yaml")]
     known = [str(path.with_name(name)) for name in others] + known
     there_are = f"; there are {', '.join(others)}" if others else ", nor another YAML file in its folder"
-    close = get_close_matches(str(path.with_suffix(".yaml")), known, 1)
-    return f"no such file{there_are}" + (f"; did you mean {close[0]}?" if close else "")
+    return f"no such file{there_are}{did_you_mean(str(path.with_suffix('.yaml')), known)}"
 
 
 def read_yaml(text: str) -> Any:

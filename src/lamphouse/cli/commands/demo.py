@@ -6,9 +6,8 @@ from contextlib import suppress
 
 import torch
 
-from lamphouse.checkpoints import load_checkpoint
+from lamphouse.cli.commands.evaluate import restored
 from lamphouse.cli.commands.export import deployed_model
-from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.data import ImageDataModule
@@ -24,9 +23,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     parser = CommandParser(project, "demo", description, checkpoint=True)
     parser.add_argument("--port", type=_port, default=8000, help="of the page; 0 chooses a free one (default: 8000)")
     options, run, rest = parser.parse_run(args)
-    checkpoint = load_checkpoint(options.checkpoint)
-    experiment = Experiment(project, "demo", ["-c", str(run.config), *rest])
-    experiment.check_weights(checkpoint, options.checkpoint)
+    experiment, _ = restored(project, "demo", run, options.checkpoint, rest)
     data, reason = experiment.datamodule, f"--run {run.path}: classifies no images: the page is for runs that do"
     if not isinstance(data, ImageDataModule):
         raise InputError(reason)

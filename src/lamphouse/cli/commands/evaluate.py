@@ -3,7 +3,7 @@
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,7 @@ from lamphouse.cli.project import Project
 from lamphouse.data import TensorDataModule
 from lamphouse.errors import InputError, short_path
 from lamphouse.files import write_whole
+from lamphouse.runs.directory import Run
 from lamphouse.runs.report import lacks, print_metrics, unit
 
 
@@ -26,13 +27,12 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Print and return the metrics of a checkpoint; options of the experiment can be overridden."""
     description = "Measure a run's checkpoint, and write evaluation.json; further options are those of fit."
     options, run, rest = CommandParser(project, "evaluate", description, checkpoint=True).parse_run(args)
-    path, experiment = options.checkpoint, Experiment(project, "evaluate", ["-c", str(run.config), *rest])
+    path = options.checkpoint
+    experiment, checkpoint = restored(project, "evaluate", run, path, rest)
     parts: tuple[Literal["val", "test"], ...] = ("val", "test")
     missing = {part: lacks(part, experiment.model, experiment.datamodule) for part in parts}
     if all(missing.values()):
         raise InputError(f"--run {run.path}: nothing to evaluate without {' or '.join(map(str, missing.values()))}")
-    checkpoint = load_checkpoint(path)
-    experiment.check_weights(checkpoint, path)
     experiment.load_data()
     model, data, trainer = experiment.model, experiment.datamodule, experiment.trainer
     trainer.callbacks.append(samples := SampleCount())  # type: ignore[attr-defined]  # set by a connector
@@ -49,6 +49,16 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
         print_metrics(values, samples.texts(data))
         write(run.path / "evaluation.json", path, {**measured, "options": rest, "metrics": values})
     return values
+
+
+def restored(
+    project: Project, command: str, run: Run, path: Path, options: Sequence[str]
+) -> tuple[Experiment, Mapping[str, Any]]:
+    """Return a run's experiment, with further options and the weights of a checkpoint, and the checkpoint."""
+    checkpoint = load_checkpoint(path)
+    experiment = Experiment(project, command, ["-c", str(run.config), *options])
+    experiment.check_weights(checkpoint, path)
+    return experiment, checkpoint
 
 
 def write(file: Path, checkpoint: Path, measured: dict[str, Any]) -> None:

@@ -9,8 +9,8 @@ import torch
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
-from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.cli.checks.yaml_files import read_file
+from lamphouse.cli.commands.evaluate import restored
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
@@ -43,9 +43,7 @@ def main(project: Project, args: Sequence[str]) -> None:
         raise InputError(f"--push_to {options.push_to}: hubs take weights: use --format safetensors")
     if not options.output:
         check_entries(run)
-    checkpoint = load_checkpoint(options.checkpoint)
-    experiment = Experiment(project, "export", ["-c", str(run.config), *rest])
-    experiment.check_weights(checkpoint, options.checkpoint)
+    experiment, checkpoint = restored(project, "export", run, options.checkpoint, rest)
     inputs, part = _inputs(experiment)
     deployed = deployed_model(experiment, inputs)
     content, difference = export(options.format, deployed, inputs)

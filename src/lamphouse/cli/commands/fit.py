@@ -16,11 +16,11 @@ from lamphouse.checkpoints import load_checkpoint
 from lamphouse.checkpoints.files import Newest, loading, saved_steps, write_checkpoint
 from lamphouse.checkpoints.lock import only_writer
 from lamphouse.cli.checks.messages import explain_training, first_plain_message
-from lamphouse.cli.checks.options import print_unused
 from lamphouse.cli.checks.parts import explain_part
 from lamphouse.cli.checks.yaml_files import read_yaml
 from lamphouse.cli.diagnosis import explaining_not_finite
 from lamphouse.cli.experiment import Experiment
+from lamphouse.cli.parser import print_unused
 from lamphouse.cli.project import Project
 from lamphouse.cli.tuning import advising_batch_size
 from lamphouse.errors import InputError, NotFiniteError, StoppedError, short_path

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any
 
-from lamphouse.checkpoints.files import load_checkpoint
 from lamphouse.cli.checks.yaml_files import read_file
+from lamphouse.cli.commands.evaluate import restored
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
@@ -34,9 +34,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     epochs = [row for row in rows if not any(name.startswith("test/") for name in row)]
     if not epochs:
         raise InputError(f"--run {run.path}: no epoch yet: train one, or give another run")
-    checkpoint = load_checkpoint(options.checkpoint)
-    experiment = Experiment(project, "report", ["-c", str(run.config), *rest])
-    experiment.check_weights(checkpoint, options.checkpoint)
+    experiment, checkpoint = restored(project, "report", run, options.checkpoint, rest)
     experiment.load_data()
     figures, contents = [*curve_figures(epochs, checkpoint["epoch"])], {}
     if predictions := _predictions(experiment):

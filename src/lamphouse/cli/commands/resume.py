@@ -4,7 +4,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pkgutil import resolve_name
 from shlex import quote
 from typing import Any
@@ -23,6 +23,7 @@ from lamphouse.errors import InputError, short_path
 from lamphouse.optim.schedules import RunLengthLR
 from lamphouse.runs.directory import Run, check_entries
 from lamphouse.runs.history import check_data
+from lamphouse.runs.options import named_options
 from lamphouse.runs.report import lacks
 
 LIMITS = ("max_epochs", "max_steps", "max_time", "min_epochs", "min_steps")  # options of the Trainer
@@ -68,31 +69,19 @@ def _resume(project: Project, run: Run, options: Sequence[str]) -> dict[str, flo
 
 def _changed(experiment: Experiment, run: Run) -> dict[str, list[Any]]:
     """Return the values before and now of options that differ from the run's; refuse those that may not."""
-    before = dict(_flat(read_yaml(run.config.read_text(encoding="utf-8"))))
-    for name, value in _flat(experiment.parser.get_defaults().as_dict()):
-        if not any(known.startswith(name) for known in before):  # an option that the run did not know yet
+    before = dict(named_options(read_yaml(run.config.read_text(encoding="utf-8"))))
+    for name, value in named_options(experiment.parser.get_defaults().as_dict()):
+        if not any(f"{known}.".startswith(f"{name}.") for known in before):  # an option that the run did not know yet
             before[name] = value
-    now = dict(_flat(read_yaml(experiment.resolved())))
-    changed = {name: [before.get(name), now.get(name)] for name in {**before, **now} if not _same(before, now, name)}
+    now = dict(named_options(read_yaml(experiment.resolved())))
+    both = ((name, [before.get(name), now.get(name)]) for name in {**before, **now} if name != "runs")
+    changed = {name: [value, new] for name, (value, new) in both if value != new}
     for name, (value, new) in changed.items():
-        if not name.startswith(tuple(f"{option}." for option in MAY_CHANGE)) and not PLACES.fullmatch(name[:-1]):
+        if not f"{name}.".startswith(tuple(f"{option}." for option in MAY_CHANGE)) and not PLACES.fullmatch(name):
             reason = f"was {json.dumps(value)}, and decides what a run computes: leave it out"
             way_out = f"start another run: {experiment.project.program} fit -c {quote(short_path(run.config))}"
-            raise InputError(f"--{name[:-1]} {json.dumps(new)}: {reason}, or {way_out}")
-    return {f"--{name[:-1]}": values for name, values in changed.items()}
-
-
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every option, its name ended with a dot, and its value."""
-    if not isinstance(value, Mapping) or not value:
-        yield name, value
-        return
-    for key, part in value.items():
-        yield from _flat(part, name if key == "init_args" else f"{name}{key}.")
-
-
-def _same(before: Mapping[str, Any], now: Mapping[str, Any], name: str) -> bool:
-    return name in {"config.", "runs."} or before.get(name) == now.get(name)
+            raise InputError(f"--{name} {json.dumps(new)}: {reason}, or {way_out}")
+    return {f"--{name}": values for name, values in changed.items()}
 
 
 def _check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any]) -> None:

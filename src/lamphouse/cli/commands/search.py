@@ -12,8 +12,8 @@ import yaml
 
 from lamphouse.checkpoints import BestCheckpoint
 from lamphouse.checkpoints.files import read_newest
-from lamphouse.cli.checks.search_file import SearchFile, read_search
 from lamphouse.cli.checks.yaml_files import read_file, read_yaml
+from lamphouse.cli.commands.search_file import SearchFile, read_search
 from lamphouse.cli.experiment import LINKED, Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from jsonargparse import Namespace
 from matplotlib.figure import Figure
 
-from lamphouse.cli.checks.options import check_options, one_of, print_unused
+from lamphouse.cli.checks.options import check_options, one_of
 from lamphouse.cli.commands.fit import make_directory
 from lamphouse.cli.experiment import Experiment
+from lamphouse.cli.parser import print_unused
 from lamphouse.cli.project import Project
 from lamphouse.cli.tuning import find_lr, largest_batch_size
 from lamphouse.errors import InputError, short_path

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lamphouse.cli.checks.yaml_files import read_file
-from lamphouse.errors import InputError
-from lamphouse.search import did_you_mean, made
+from lamphouse.errors import InputError, did_you_mean
+from lamphouse.search import made
 
 OWN = (
     "runs",
