@@ -44,8 +44,8 @@ def epoch_rates(run: Process) -> Iterator[float]:
     """Compute the operations per second of each epoch."""
     small = small_epochs()
     for row in run.metrics:
-        if row["images_per_second"]:
-            yield float(row["images_per_second"]) * FLOP[int(row["epoch"]) < small]
+        if row["samples_per_second"]:
+            yield float(row["samples_per_second"]) * FLOP[int(row["epoch"]) < small]
 
 
 def small_epochs() -> int:

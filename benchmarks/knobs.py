@@ -46,4 +46,4 @@ def tables(options: Options) -> Iterator[Table]:
 
 def last_speed(run: Process) -> float:
     """Read the speed of the last epoch, images/s."""
-    return [float(row["images_per_second"]) for row in run.metrics if row["images_per_second"]][-1]
+    return [float(row["samples_per_second"]) for row in run.metrics if row["samples_per_second"]][-1]

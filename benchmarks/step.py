@@ -40,5 +40,5 @@ def tables(options: Options) -> Iterator[Table]:
 
 def seconds_per_1000(runs: list[Process]) -> float:
     """Read the median over epochs, without the first."""
-    epochs = ([row["images_per_second"] for row in run.metrics if row["images_per_second"]] for run in runs)
+    epochs = ([row["samples_per_second"] for row in run.metrics if row["samples_per_second"]] for run in runs)
     return 1000 * BATCH / median(float(speed) for speeds in epochs for speed in speeds[1:])

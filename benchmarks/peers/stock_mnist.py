@@ -1,6 +1,6 @@
 """784-128-10 on MNIST with Lightning as it comes: metrics, CSV logger, progress bar and checkpoints.
 
-Usage: python stock_mnist.py DATA EPOCHS. How fast each epoch trained is logged as images_per_second.
+Usage: python stock_mnist.py DATA EPOCHS. How fast each epoch trained is logged as samples_per_second.
 """
 
 import sys
@@ -67,7 +67,7 @@ class Speed(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log the epoch's figure."""
-        pl_module.log("images_per_second", self.images / (self.end - self.start))
+        pl_module.log("samples_per_second", self.images / (self.end - self.start))
 
 
 def main(data: str, epochs: int) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lamphouse.checkpoints.files import load_checkpoint
 
-TIMES = {"images_per_second", "seconds"}  # which differ from run to run
+TIMES = {"samples_per_second", "seconds"}  # which differ from run to run
 
 
 def run_in(folder: str) -> Path:

@@ -109,7 +109,7 @@ def train_epoch(training: Training, batches: Batches, on_step: Hook) -> Metrics:
             on_step()
     check.settle()
     speed = torch.tensor(samples / (perf_counter() - start))
-    return {"lr": training.lr, "images_per_second": speed} | computed("train", model)
+    return {"lr": training.lr, "samples_per_second": speed} | computed("train", model)
 
 
 def clip_gradients(training: Training) -> None:

@@ -2,7 +2,7 @@
 
 from lamphouse.callbacks.ema import EMA
 from lamphouse.callbacks.finite import FiniteCheck, Position, StopNotFinite
-from lamphouse.callbacks.progress import EpochProgress, print_epoch, show_progress
+from lamphouse.callbacks.progress import EpochProgress, print_epoch
 from lamphouse.callbacks.steps import StepCurve
 from lamphouse.callbacks.stopping import EarlyStop
 from lamphouse.callbacks.throughput import NoProfiler, Throughput, samples_of
@@ -10,5 +10,5 @@ from lamphouse.callbacks.throughput import NoProfiler, Throughput, samples_of
 # fmt: off
 __all__ = [
     "EMA", "EarlyStop", "EpochProgress", "FiniteCheck", "NoProfiler", "Position", "StepCurve", "StopNotFinite",
-    "Throughput", "print_epoch", "samples_of", "show_progress",
+    "Throughput", "print_epoch", "samples_of",
 ]

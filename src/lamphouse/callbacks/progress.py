@@ -1,7 +1,7 @@
 """Show the progress of a training: a line for each epoch and, on a terminal, a progress bar."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from shutil import get_terminal_size
 from time import perf_counter
 from typing import Any
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from lamphouse.errors import StoppedError
 
 REFRESH_SECONDS = 0.25  # metrics are read from the device no more often than this
-SPEED = "images_per_second"
+SPEED = "samples_per_second"
 NOT_PRINTED = {"lr", "seconds", SPEED}
 
 
@@ -37,7 +37,7 @@ def print_epoch(epoch: int, epochs: int, metrics: Mapping[str, Any], where: str 
         groups[part].append(f"{short} {float(metrics[name]):.4f}")
     texts = [epoch_text(epoch, epochs, width=3) + where]
     texts += [" ".join([part, *group]).lstrip() for part, group in groups.items() if group]
-    texts += [f"{float(metrics[SPEED]):,.0f} images/s"] if SPEED in metrics else []
+    texts += [f"{float(metrics[SPEED]):,.0f} samples/s"] if SPEED in metrics else []
     line = "   ".join(texts)
     fits = not sys.stdout.isatty() or len(line) < get_terminal_size().columns
     print(line if fits else "\n  ".join(texts), flush=True)
@@ -103,11 +103,24 @@ class EpochProgress(ProgressBar):
         if isinstance(exception, KeyboardInterrupt | StoppedError) and not self._hidden and sys.stderr.isatty():
             sys.stderr.write("\r\x1b[2K")  # what the terminal echoes of Ctrl-C, beside the bar
 
+    def track(
+        self, trainer: Trainer, model: Any, batches: Iterable[Any], epoch: int, total: int, start: int = 0
+    ) -> Iterator[Any]:
+        """Iterate over the batches of an epoch of a `Task`, from `start` on, and show them on the bar."""
+        self._show(epoch_text(epoch, trainer.max_epochs or 0), total, start)
+        for number, batch in enumerate(batches, start + 1):
+            yield batch
+            self._progress.n = number
+            show_progress(self._progress, model.train_metrics.running)
+        self._progress.close()
+
     def _open(self, trainer: Trainer) -> None:
-        epoch = epoch_text(trainer.current_epoch, trainer.max_epochs or 0)
+        self._show(epoch_text(trainer.current_epoch, trainer.max_epochs or 0), self.total_train_batches)
+
+    def _show(self, epoch: str, total: float, start: int = 0) -> None:
         width = max(get_terminal_size().columns - 3, 10)  # leaves room for ^C
-        total = self.total_train_batches
-        self._progress = tqdm(desc=epoch, total=total, ncols=width, leave=False, disable=self._hidden)
+        shape = {"total": total, "initial": start, "ncols": width, "leave": False}
+        self._progress = tqdm(desc=epoch, disable=self._hidden, **shape)
 
     def _close(self, trainer: Trainer) -> None:
         self._progress.close()

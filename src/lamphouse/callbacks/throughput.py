@@ -13,7 +13,7 @@ from lamphouse.callbacks.finite import learning_rate
 
 
 class Throughput(Callback):
-    """Logs `lr`, `images_per_second` (training samples of all processes) and `seconds`, which validations count to."""
+    """Logs `lr`, `samples_per_second` (training samples of all processes) and `seconds`, which validations count to."""
 
     def __init__(self) -> None:
         self._start = self._end = self._seconds = 0.0  # the last: of an epoch, before the run was resumed within it
@@ -46,7 +46,7 @@ class Throughput(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         seconds = max(self._end - self._start - self._validated, 1e-9)
         pl_module.log("lr", self._lr)
-        pl_module.log("images_per_second", self._samples * trainer.world_size / seconds)
+        pl_module.log("samples_per_second", self._samples * trainer.world_size / seconds)
         pl_module.log("seconds", perf_counter() - self._start)
 
     def state_dict(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Experiment(LightningCLI):
         loop_names: Any = Literal[("automatic", *self.project.loops)]
         self.options: dict[str, tuple[Any, Any, str]] = {  # type, default, help
             "seed_everything": (Seed, 42, "Seed of all random numbers, below 2**32."),
-            "experiment": (str | None, None, "Name of the experiment (default: of the YAML file that has the model)."),
+            "experiment": (str | None, None, "Name of it (default: of the YAML file that names the model)."),
             "loop": (loop_names, "automatic", "Training loop."),
             "ema": (OpenUnitInterval | None, None, "Decay of an exponential moving average of the weights."),
             "stop_early": (bool, True, "Stop as the options of early_stopping say; false trains to the end."),
@@ -117,8 +117,8 @@ class Experiment(LightningCLI):
         check_parts(config)
         if config.trainer.logger is False:
             config.trainer.logger, config.logger = None, "none"
-        if not config.experiment:  # the name of the last YAML file that has a model, or else of the model's class
-            names = [path.stem for path, options in self.files.items() if "model" in options]
+        if not config.experiment:  # the name of the last YAML file that names a model, or else of the model's class
+            names = [path.stem for path, given in self.files.items() if {*(given.get("model") or ())} - {"init_args"}]
             config.experiment = names[-1] if names else str(config.model.class_path).rpartition(".")[2].lower()
 
     def resolved(self) -> str:

@@ -38,7 +38,7 @@ IGNORED_WARNINGS = (
     r"The number of training batches .* is smaller than the logging interval",  # metrics are logged once an epoch
     r"Detected pickle protocol",  # of a file that is refused
     r"\s*Unable to serialize instance",  # a default of one of Lightning's callbacks
-    r"It is recommended to use `self\.log\('(\w+/\w+|lr|images_per_second|seconds)',",  # they count every device
+    r"It is recommended to use `self\.log\('(\w+/\w+|lr|samples_per_second|seconds)',",  # they count every device
     r"GPU available but not used",  # another accelerator was chosen
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own call
 )

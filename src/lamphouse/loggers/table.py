@@ -13,7 +13,7 @@ from lamphouse.errors import InputError
 from lamphouse.loggers.csv_file import CsvFile, Row
 
 PARTS = [f"{part}/{name}" for part in ("train", "val", "test") for name in ("loss", "acc")]
-COLUMNS = ("epoch", "step", *PARTS, "lr", "images_per_second", "seconds")  # in this order; any others follow
+COLUMNS = ("epoch", "step", *PARTS, "lr", "samples_per_second", "seconds")  # in this order; any others follow
 
 
 class MetricsTable(Logger):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lamphouse.loops.trace import Entry, Trace, fingerprint
 
-TIMES = {"images_per_second", "seconds"}  # columns of metrics.csv that are no result
+TIMES = {"samples_per_second", "seconds"}  # columns of metrics.csv that are no result
 SAME_FACTOR = 1e-3  # relative difference of the factors by which the norms of gradients differ
 HINTS = {  # where to look, by what differs first
     "optimizer steps": "where steps are taken: one after as many batches as are accumulated and one after the last of "

@@ -17,15 +17,14 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
-from lamphouse.callbacks import EMA, EpochProgress, StepCurve, StopNotFinite, print_epoch, show_progress
+from lamphouse.callbacks import EMA, EpochProgress, StepCurve, StopNotFinite, print_epoch
 from lamphouse.checkpoints import ExactResume, load_checkpoint
 from lamphouse.checkpoints.files import read_newest, write_checkpoint
 from lamphouse.checkpoints.lock import check_kept, only_writer
 from lamphouse.checkpoints.state import process_state, set_process_state
 from lamphouse.checkpoints.stopping import goals, record_stop, why_ended
-from lamphouse.errors import InputError, unsupported
+from lamphouse.errors import InputError, StoppedError, unsupported
 from lamphouse.metrics import MonitorsMetric
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
@@ -73,7 +72,12 @@ def _train(loop: ModuleType, trainer: Trainer, model: Any, data: Any) -> None:
     if recorder.resume.complete:
         model.load_state_dict(training.best_weights)
     else:
-        loop.fit(training, train, val, recorder.on_epoch_end, recorder.on_step)
+        try:
+            loop.fit(training, train, val, recorder.on_epoch_end, recorder.on_step)
+        except (KeyboardInterrupt, StoppedError) as stop:
+            if progress := callback(trainer, EpochProgress):
+                progress.on_exception(trainer, model, stop)
+            raise
     data.setup("test")
     model.setup("test")
     _, test = _batches_of("test", trainer, model, data)
@@ -119,25 +123,21 @@ def _batches_of(part: str, trainer: Trainer, model: Any, data: Any) -> tuple[int
     count = min(limit, len(loader)) if isinstance(limit, int) else int(limit * len(loader))
     if count < 1:
         raise InputError(f"--trainer.limit_{part}_batches {limit}: no batch of {len(loader)}: give a larger one")
-    return count, partial(batches, loader, count, prepare, model.train_metrics.running if shown else None)
+    return count, partial(batches, loader, count, prepare, shown and partial(shown.track, trainer, model))
 
 
 def batches(
-    loader: Any, count: int, prepare: Callable[[Any], Any], metrics: Any, epoch: int, start: int = 0
+    loader: Any, count: int, prepare: Callable[[Any], Any], track: Any, epoch: int, start: int = 0
 ) -> Iterator[Any]:
-    """Iterate over the batches of an epoch, from one on, with a progress bar if there are metrics to be shown on it."""
+    """Iterate over the batches of an epoch, from one on, with a progress bar if `track` shows one."""
     for owner in (loader, loader.batch_sampler):
         sampler: Any = getattr(owner, "sampler", None)
         if hasattr(sampler, "set_epoch"):
             sampler.set_epoch(epoch)
     if start:
         loader.load_state_dict({"epoch": epoch, "batch": start})
-    some = islice(loader, count - start)  # asking for one more could draw random numbers
-    # disable=None shows a bar on a terminal only
-    progress = tqdm(some, f"epoch {epoch}", count, initial=start, leave=False, disable=None if metrics else True)
-    for batch in progress:
-        yield prepare(batch)
-        show_progress(progress, metrics)
+    some = map(prepare, islice(loader, count - start))  # asking for one more could draw random numbers
+    yield from track(some, epoch, count, start) if track else some
 
 
 class Recorder:

@@ -21,7 +21,7 @@ def curve_figures(rows: Sequence[Row], best_epoch: int | None) -> Iterator[tuple
     names = dict.fromkeys(name.partition("/")[2] for row in rows for name in row if name.startswith(("train/", "val/")))
     for name in names:
         yield name, _curves(rows, {part: f"{part}/{name}" for part in ("train", "val")}, best_epoch)
-    for title, column in (("learning rate", "lr"), ("samples per second", "images_per_second")):
+    for title, column in (("learning rate", "lr"), ("samples per second", "samples_per_second")):
         if any(row.get(column) not in (None, "") for row in rows):
             yield title, _curves(rows, {title: column}, None)
 

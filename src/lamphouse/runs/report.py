@@ -16,7 +16,7 @@ from lamphouse.data import ImageDataModule, TensorDataModule
 from lamphouse.errors import short_path
 from lamphouse.runs.directory import Run
 
-NO_METRICS = {"epoch", "step", "lr", "images_per_second", "seconds"}  # columns of metrics.csv
+NO_METRICS = {"epoch", "step", "lr", "samples_per_second", "seconds"}  # columns of metrics.csv
 PARTS = {"train": "train", "val": "validation", "test": "test"}
 
 
@@ -78,8 +78,8 @@ def print_summary(
     measured = {name: value for name, value in {**reached, **_tested(rows[-1])}.items() if name not in NO_METRICS}
     metrics = {name: float(value) for name, value in measured.items()}
     print_metrics(metrics)
-    throughput = median([float(row["images_per_second"]) for row in epochs if "images_per_second" in row] or [0])
-    within = "" if "images_per_second" in reached else f", step {reached['step']}"
+    throughput = median([float(row["samples_per_second"]) for row in epochs if "samples_per_second" in row] or [0])
+    within = "" if "samples_per_second" in reached else f", step {reached['step']}"
     print(f"{'best' if best else 'last'} epoch  {reached['epoch']} of 0..{epochs[-1]['epoch']}{within}")
     print(f"ended       {ended}")
     print(f"wall time   {seconds:.1f} s")

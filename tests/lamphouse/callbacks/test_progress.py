@@ -79,7 +79,7 @@ def test_an_error_removes_the_bar(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_line_an_epoch_without_a_terminal(fit: Callable[..., Outcome]) -> None:
     outcome = fit("--trainer.max_epochs=2")
-    pattern = r"epoch +{}/1   train loss [\d.]+ acc [\d.]+   val loss [\d.]+ acc [\d.]+   [\d,]+ images/s"
+    pattern = r"epoch +{}/1   train loss [\d.]+ acc [\d.]+   val loss [\d.]+ acc [\d.]+   [\d,]+ samples/s"
     lines = [line for line in outcome.out.splitlines() if line.startswith("epoch ")]
     assert all(re.fullmatch(pattern.format(epoch), line) for epoch, line in enumerate(lines))
     assert len(lines) == 2

@@ -24,7 +24,7 @@ def test_figures_in_a_stock_trainer(monkeypatch: pytest.MonkeyPatch) -> None:
     trainer.fit(DictionaryModel())
     assert {name: float(value) for name, value in trainer.callback_metrics.items()} == {
         "lr": pytest.approx(0.01),
-        "images_per_second": 8 / 4,
+        "samples_per_second": 8 / 4,
         "seconds": 5,
     }
 
@@ -35,7 +35,7 @@ def test_figures_of_a_run(fit: Callable[..., Outcome], monkeypatch: pytest.Monke
     (run,) = Path("runs").glob("*/*")
     with (run / "metrics.csv").open() as file:
         *epochs, test = csv.DictReader(file)
-    assert [(float(row["images_per_second"]), float(row["seconds"])) for row in epochs] == [(2 * 64 / 2, 3)] * 2
+    assert [(float(row["samples_per_second"]), float(row["seconds"])) for row in epochs] == [(2 * 64 / 2, 3)] * 2
     assert test["seconds"] == test["lr"] == ""
 
 

@@ -25,7 +25,7 @@ from lamphouse.loggers.wandb import default_mode
 from lamphouse.runs.directory import Run
 
 Command = Callable[..., Outcome]
-METRICS = {"train/loss", "train/acc", "val/loss", "val/acc", "lr", "images_per_second", "seconds"}
+METRICS = {"train/loss", "train/acc", "val/loss", "val/acc", "lr", "samples_per_second", "seconds"}
 
 
 def only_run() -> Path:

@@ -15,7 +15,7 @@ from lamphouse.loggers import MetricsTable
 from lamphouse.loggers.table import COLUMNS
 
 VAL = {"val/loss": 2.0, "val/acc": 0.5}
-TRAIN = {"train/loss": 1.0, "train/acc": 0.75, "lr": 0.1, "images_per_second": 9.0, "seconds": 3.0}
+TRAIN = {"train/loss": 1.0, "train/acc": 0.75, "lr": 0.1, "samples_per_second": 9.0, "seconds": 3.0}
 TEST = {"test/loss": 2.5, "test/acc": 0.25}
 PATH = Path("m.csv")
 

@@ -88,7 +88,7 @@ def test_killed_within_an_epoch_it_resumes_to_the_same_bits(loop: str, tmp_path:
     assert trace.entries[0]["batch"] == whole.trace.entries[7]["batch"]  # after two of the second epoch's batches
     for mine, theirs in ((outcome.last, whole.last), (outcome.best, whole.best)):
         assert all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
-    times = ("images_per_second", "seconds")
+    times = ("samples_per_second", "seconds")
     rows = [[{k: str(v) for k, v in row.items() if k not in times} for row in one.rows] for one in (outcome, whole)]
     assert rows[0] == rows[1]
 

@@ -82,7 +82,7 @@ def test_it_takes_the_steps_of_gradient_descent() -> None:
 def test_it_learns_and_reports() -> None:
     history = trained(Linear(), epochs=30)
     assert history[0]["val/loss"] > history[-1]["val/loss"]
-    assert {"train/loss", "val/loss", "lr", "images_per_second", "seconds"} < history[0].keys()
+    assert {"train/loss", "val/loss", "lr", "samples_per_second", "seconds"} < history[0].keys()
 
 
 def test_accumulated_batches_of_equal_size_are_one_large_batch() -> None:

@@ -1,7 +1,9 @@
 """Runs of every loop from the command line: the same directory, to be used in the same ways."""
 
 import csv
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +17,12 @@ from conftest import CONFIGS
 from PIL import Image
 from tiny_data import cifar10, image_folder, mnist
 
+from lamphouse.callbacks import progress
 from lamphouse.checkpoints.files import load_checkpoint
 from arc_light.models.mlp import MLPClassifier
 
 Fit = Callable[..., Any]
-TIMES = {"seconds", "images_per_second"}
+TIMES = {"seconds", "samples_per_second"}
 
 
 def run_of(folder: str) -> Path:
@@ -140,10 +143,22 @@ def kind(path: Path, run: Path) -> str:
     return re.sub(r"\d+", "#", str(path.relative_to(run)).replace(run.name, "run"))
 
 
-def test_a_bar_is_drawn_on_a_terminal(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("loop", [AUTOMATIC, HANDWRITTEN])
+def test_a_bar_fits_the_terminal_and_ctrl_c_leaves_nothing_of_it(
+    fit: Fit, monkeypatch: pytest.MonkeyPatch, loop: str
+) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert "epoch 0" in fit("--loop=handwritten").err
-    assert fit("--loop=handwritten", "--trainer.enable_progress_bar=false").err == ""
+    monkeypatch.setattr(progress, "REFRESH_SECONDS", -1)
+    monkeypatch.setenv("COLUMNS", "50")
+    draw = progress.show_progress
+    with monkeypatch.context() as patch:
+        patch.setattr(progress, "show_progress", lambda *of: (draw(*of), os.kill(os.getpid(), signal.SIGINT)))
+        stopped = fit(f"--loop={loop}")
+    bar, _, rest = stopped.err.rpartition("\x1b[2K")
+    assert "epoch 0/0: " in bar
+    assert max(map(len, bar.split("\r"))) < 50
+    assert rest.startswith("arc_light fit: stopped by SIGINT")
+    assert fit(f"--loop={loop}", "--trainer.enable_progress_bar=false").err == ""
 
 
 UNSUPPORTED = "not supported by the hand-written loop: leave it out, or use --loop automatic"

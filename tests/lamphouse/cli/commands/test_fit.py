@@ -37,7 +37,7 @@ def rates(run: Path) -> list[float]:
 def test_metrics_have_a_row_an_epoch_and_one_for_the_test(trained: Path) -> None:
     header = (trained / "metrics.csv").read_text().splitlines()[0].split(",")
     expected = (
-        "epoch, step, train/loss, train/acc, val/loss, val/acc, test/loss, test/acc, lr, images_per_second, seconds"
+        "epoch, step, train/loss, train/acc, val/loss, val/acc, test/loss, test/acc, lr, samples_per_second, seconds"
     )
     assert header == list(COLUMNS) == expected.split(", ")
     *epochs, test = rows(trained)
@@ -266,7 +266,8 @@ def test_a_trial_of_one_batch(fit: Command) -> None:
 def test_an_experiment_is_named_by_its_file_or_by_hand(fit: Command, arc: Command) -> None:
     fit("--experiment=mine")
     assert list(Path("runs").iterdir()) == [Path("runs/mine")]
-    arc(*without_file(), "--model=MLPClassifier", "--data=DigitsDataModule")
+    Path("wider.yaml").write_text("model: {init_args: {hidden_sizes: [300]}}")
+    arc(*without_file(), "--model=MLPClassifier", "--data=DigitsDataModule", "-c", "wider.yaml")
     assert Path("runs/mlpclassifier").is_dir()
 
 
@@ -289,7 +290,7 @@ def test_the_epoch_lines_are_plain_when_nobody_watches(fit: Command) -> None:
     outcome = fit("--trainer.max_epochs=3")
     lines = [line for line in outcome.out.splitlines() if line.startswith("epoch ")]
     assert [line.split()[1] for line in lines] == ["0/2", "1/2", "2/2"]
-    assert all(word in line for line in lines for word in ("train", "val", "loss", "acc", "images/s"))
+    assert all(word in line for line in lines for word in ("train", "val", "loss", "acc", "samples/s"))
     assert "\x1b" not in outcome.out
     assert all(first != second for first, second in pairwise(lines))
 

@@ -64,7 +64,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(fit: Command, arc: Command)
     whole, parts = state(run_in("whole")), state(run_in("parts"))
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     for first, second in zip(rows(run_in("whole")), rows(run_in("parts")), strict=True):
-        same = [name for name in first if name not in {"seconds", "images_per_second"}]
+        same = [name for name in first if name not in {"seconds", "samples_per_second"}]
         assert {name: first[name] for name in same} == {name: second[name] for name in same}
 
 
