@@ -16,7 +16,7 @@ PARTS = {
     "cli": 925,
     "cli/checks": 550,
     "cli/commands": 1600,
-    "data": 1175,
+    "data": 1225,
     "doctor": 375,
     "export": 425,
     "loggers": 600,
@@ -59,7 +59,7 @@ def test_a_room_of_the_parts(room: str) -> None:
 
 
 def test_all_parts() -> None:
-    assert lines_below("src/lamphouse") <= 10_200
+    assert lines_below("src/lamphouse") <= 10_900
 
 
 def test_the_scaffold() -> None:

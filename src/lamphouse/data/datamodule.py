@@ -32,9 +32,12 @@ class TensorDataModule(LightningDataModule):
         seed: of the split, the order and the augmentations; None is 0 or, on the command line, `seed_everything`.
         on_device: keep the samples on the device that trains, so that no batch has to be copied; None does so on a GPU
             if they take less than a quarter of its free memory.
+        num_folds: number of parts of a cross-validation, in the place of `val_fraction`.
+        fold: the part that is held out for validation, counted from 0; every sample is in one part.
 
     Raises:
         ValueError: both `on_device` and `num_workers` are set.
+        InputError: only one of `num_folds` and `fold` is set, or there is no such fold.
     """
 
     def __init__(
@@ -44,14 +47,18 @@ class TensorDataModule(LightningDataModule):
         num_workers: NonNegativeInt = 0,
         seed: NonNegativeInt | None = None,
         on_device: bool | None = None,
+        num_folds: PositiveInt | None = None,
+        fold: NonNegativeInt | None = None,
     ) -> None:
         super().__init__()
+        check_fold(num_folds, fold)
         if on_device and num_workers:
             reason = "workers cannot fetch samples that are on the device: leave one of the two options out"
             raise ValueError(f"--data.on_device true with --data.num_workers {num_workers}: {reason}")
         self.save_hyperparameters(logger=False)
         self.batch_size, self.val_fraction, self.seed = batch_size, val_fraction, seed or 0
         self.num_workers, self.on_device = num_workers, on_device
+        self.num_folds, self.fold = num_folds, fold
         self.parts: dict[str, Samples] = {}
 
     @abstractmethod
@@ -77,7 +84,11 @@ class TensorDataModule(LightningDataModule):
         """Load the official training samples, and hold some out for validation."""
         samples = self.load(train=True)
         self.check_samples(samples)
-        return dict(zip(("train", "val"), samples.split(self.val_fraction, self.seed), strict=True))
+        if self.num_folds is not None and self.fold is not None:
+            parts = samples.split_fold(self.num_folds, self.fold, self.seed)
+        else:
+            parts = samples.split(self.val_fraction, self.seed)
+        return dict(zip(("train", "val"), parts, strict=True))
 
     def check_samples(self, samples: Samples) -> None:
         """Check samples after loading; raise an `InputError` if values are not finite, or not what the data has."""
@@ -135,6 +146,17 @@ class TensorDataModule(LightningDataModule):
         if self.on_device is None and device.type == "cuda" and not self.num_workers:
             return part.nbytes < torch.cuda.mem_get_info(device)[0] / 4
         return bool(self.on_device)
+
+
+def check_fold(num_folds: int | None, fold: int | None) -> None:
+    """Raise an `InputError` unless both are None, or there is such a fold."""
+    if num_folds is None and fold is not None:
+        raise InputError(f"--data.fold {fold}: of how many: give --data.num_folds, 2 or more")
+    if num_folds is not None and num_folds < 2:
+        raise InputError(f"--data.num_folds {num_folds}: nothing would be left to train on: give 2 or more")
+    if num_folds is not None and (fold is None or fold >= num_folds):
+        given = "" if fold is None else f" --data.fold {fold}"
+        raise InputError(f"--data.num_folds {num_folds}{given}: give a --data.fold of 0..{num_folds - 1}")
 
 
 def check_labels(targets: Tensor, num_classes: int) -> None:

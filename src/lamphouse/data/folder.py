@@ -120,6 +120,11 @@ class ImageFolderDataModule(ImageDataModule):
 
     def load_train_and_val(self) -> dict[str, Samples]:
         if "val" in self.folders:
+            if self.num_folds:
+                way_out = "merge the folder with the training images, or leave num_folds out"
+                raise InputError(
+                    f"--data.num_folds {self.num_folds}: {self.folders['val']} is for validation: {way_out}"
+                )
             parts = {"train": self.load(train=True), "val": self._read("val", self._files("val"))}
         else:
             parts = super().load_train_and_val()

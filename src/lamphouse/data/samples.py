@@ -63,11 +63,33 @@ class Samples:
 
     def split(self, fraction: float, seed: int) -> tuple["Samples", "Samples"]:
         """Hold out a random fraction, of each class if the targets are labels with two samples a class on average."""
+        rows, groups = self._groups()
+        larger, smaller = stratified_split(groups, fraction, seed)
+        return Samples(self.inputs, self.targets, rows[larger]), Samples(self.inputs, self.targets, rows[smaller])
+
+    def split_fold(self, num_folds: int, fold: int, seed: int) -> tuple["Samples", "Samples"]:
+        """Hold out one of the folds of a cross-validation: each sample is in one of them, stratified as in `split`.
+
+        Raises:
+            InputError: a class has fewer samples than there are folds.
+        """
+        rows, groups = self._groups()
+        most = int(groups.unique(return_counts=True)[1].min()) if len(groups) else 0
+        if num_folds > most:
+            owner = "a class has" if len(groups.unique()) > 1 else "there are"
+            way_out = f"give {most} folds or fewer" if most > 1 else "add samples, or leave num_folds out"
+            raise InputError(f"--data.num_folds {num_folds}: {owner} only {most} training samples: {way_out}")
+        held_out = stratified_folds(groups, num_folds, seed) == fold
+        parts = (rows[mask] for mask in (~held_out, held_out))
+        larger, smaller = (Samples(self.inputs, self.targets, part) for part in parts)
+        return larger, smaller
+
+    def _groups(self) -> tuple[Tensor, Tensor]:
+        """Return the rows, and the groups that each part has its share of: classes, or all samples as one."""
         rows = torch.arange(len(self)) if self.rows is None else self.rows
         targets = self.targets[rows]
         stratify = is_labels(targets) and 2 * len(targets.unique()) <= len(targets)
-        larger, smaller = stratified_split(targets if stratify else torch.zeros(len(rows)), fraction, seed)
-        return Samples(self.inputs, self.targets, rows[larger]), Samples(self.inputs, self.targets, rows[smaller])
+        return rows, targets if stratify else torch.zeros(len(rows))
 
     def to(self, device: torch.device) -> "Samples":
         """Copy the part's own samples, unless they are there already."""
@@ -81,14 +103,27 @@ def is_labels(targets: Tensor) -> bool:
 
 def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Return ascending indices of all but a fraction of each class, and of that: at least one sample, never all."""
-    _, classes, counts = labels.unique(return_inverse=True, return_counts=True)
-    shuffled = torch.randperm(len(labels), generator=generator(SPLIT, seed))
-    by_class = shuffled[classes[shuffled].argsort(stable=True)]  # in random order within a class
+    by_class, counts = shuffled_by_class(labels, seed)
     position = torch.arange(len(labels)) - (counts.cumsum(0) - counts).repeat_interleave(counts)  # within its class
     held_out = (counts.double() * fraction).round().long().clamp(min=1).minimum(counts - 1)
     smaller = torch.zeros(len(labels), dtype=torch.bool)
     smaller[by_class[position < held_out.repeat_interleave(counts)]] = True
     return (~smaller).nonzero().flatten(), smaller.nonzero().flatten()
+
+
+def stratified_folds(labels: Tensor, num_folds: int, seed: int) -> Tensor:
+    """Return the fold of each sample: folds differ by one sample at most, in all and of each class."""
+    by_class, _ = shuffled_by_class(labels, seed)
+    folds = torch.empty_like(by_class)
+    folds[by_class] = torch.arange(len(labels)) % num_folds
+    return folds
+
+
+def shuffled_by_class(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Return indices class by class, in random order within a class, and the number of samples of each class."""
+    _, classes, counts = labels.unique(return_inverse=True, return_counts=True)
+    shuffled = torch.randperm(len(labels), generator=generator(SPLIT, seed))
+    return shuffled[classes[shuffled].argsort(stable=True)], counts
 
 
 class SampleBatches(Dataset[tuple[Any, ...]]):

@@ -182,6 +182,26 @@ def on(device: str) -> Any:
     return SimpleNamespace(overfit_batches=0, strategy=SimpleNamespace(root_device=torch.device(device)))
 
 
+@pytest.mark.parametrize(
+    ("num_folds", "fold", "message"),
+    [
+        (None, 0, "--data.fold 0: of how many: give --data.num_folds"),
+        (3, None, "--data.num_folds 3: give a --data.fold of 0..2"),
+        (3, 3, "--data.num_folds 3 --data.fold 3: give a --data.fold of 0..2"),
+        (1, 0, "--data.num_folds 1: nothing would be left to train on"),
+        (17, 0, "--data.num_folds 17: a class has only 16 training samples: give 16 folds or fewer"),
+    ],
+)
+def test_folds_that_there_are_not(num_folds: int | None, fold: int | None, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        fitted("features, labels", num_folds=num_folds, fold=fold)
+
+
+def test_a_fold_takes_the_place_of_the_fraction() -> None:
+    parts = [fitted("features, labels", num_folds=3, fold=fold).parts for fold in range(3)]
+    assert [(len(part["train"]), len(part["val"]), len(part["test"])) for part in parts] == [(32, 16, 12)] * 3
+
+
 def test_samples_on_the_device_are_fetched_there() -> None:
     data = fitted("images, masks", on_device=True)
     data.trainer = on("meta")

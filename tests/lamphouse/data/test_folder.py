@@ -73,6 +73,12 @@ def test_a_part_without_a_folder_is_taken_from_the_training_images(missing: str)
     assert not colours[0] & colours[1]
 
 
+def test_a_folder_of_validation_images_is_not_one_of_the_folds() -> None:
+    root = split_layout(Path("images"), {"train": 4, "val": 2})
+    with pytest.raises(InputError, match=r"--data\.num_folds 2: images/val is for validation: merge"):
+        fitted(root, num_folds=2, fold=0)
+
+
 def test_the_mean_and_deviation_are_those_of_the_training_images() -> None:
     data = fitted(write_folder(Path("images")))
     values = data.parts["train"][:][0].double() / 255

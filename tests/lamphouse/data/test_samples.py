@@ -265,3 +265,27 @@ def test_a_part_can_be_split_again_and_moved() -> None:
     assert part.to(torch.device("cpu")) is part
     assert part.to(torch.device("meta")).inputs.shape == (len(part), 3)
     assert larger.nbytes == len(larger) * 4 * 8
+
+
+@pytest.mark.parametrize(
+    ("targets", "per_class"),
+    [
+        (torch.arange(50).clamp(max=30) % 3, True),  # 10, 30 and 10 of a class
+        (torch.arange(50) / 3, False),
+    ],
+)
+def test_folds_are_even_disjoint_and_have_every_sample(targets: Tensor, per_class: bool) -> None:
+    samples = Samples(torch.arange(50), targets)
+    held_out = []
+    for fold in range(4):
+        larger, smaller = samples.split_fold(4, fold, seed=7)
+        assert sorted([*larger[:][0].tolist(), *smaller[:][0].tolist()]) == list(range(50))
+        held_out.append(smaller)
+    assert sorted(torch.cat([part[:][0] for part in held_out]).tolist()) == list(range(50))
+    assert sorted(len(part) for part in held_out) == [12, 12, 13, 13]
+    if per_class:
+        counts = torch.stack([part[:][1].bincount(minlength=3) for part in held_out])
+        assert (counts.amax(0) - counts.amin(0)).max() <= 1
+    again, other = (samples.split_fold(4, 0, seed)[1][:][0] for seed in (7, 8))
+    assert torch.equal(held_out[0][:][0], again)
+    assert not torch.equal(again, other)
