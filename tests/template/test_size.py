@@ -23,7 +23,7 @@ PARTS = {
     "loops": 900,
     "machine": 375,
     "optim": 300,
-    "pages": 250,
+    "pages": 425,
     "runs": 300,
     "search": 725,
 }

@@ -112,6 +112,13 @@ class ImageDataModule(TensorDataModule):
         mean, std = statistics.to(images.device, non_blocking=True)  # without waiting for a GPU
         return images.float().mul_(1 / (255 * std)).sub_(mean / std)
 
+    def viewable(self, images: Tensor) -> Tensor | None:
+        """Undo `normalise`, for people to look at: uint8 [B, C, H, W]; None where there is neither 1 channel nor 3."""
+        if images.shape[1] not in {1, 3}:
+            return None
+        statistics = torch.tensor([self.mean, self.std], device=images.device)[:, :, None, None]
+        return ((images * statistics[1] + statistics[0]) * 255).round().clamp(0, 255).byte()
+
     def read(self, path: Path) -> Tensor:
         """Read an image file like the training images, uint8 [C, H, W]."""
         return torch.from_numpy(read_image(path, self.input_shape))

@@ -1,91 +1,150 @@
-"""Figures as SVG, drawn by matplotlib and torchmetrics, which are imported when one is drawn."""
+"""Figures of a run, drawn by matplotlib and torchmetrics, which are imported when one is drawn."""
 
 import io
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from html import escape
 from typing import Any
 
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lamphouse.pages.predictions import Predictions
 
-SIZE = (6.4, 3.6)  # inches
+SIZE = (5.2, 3.1)  # inches, of which a page shows at least three quarters
+SHORT = 4  # letters of names that fit side by side
 MOST_NAMED = 20  # classes whose names fit at a matrix
 FEW_POINTS = 30  # which are marked
+INK = "#010203"  # in a page, the color of its text, which depends on the reader's color scheme
+COLORS = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#ef4444", "#0ea5e9", "#eab308", "#ec4899", "#84cc16", "#64748b")
+BEST = "#10b981"
 Row = Mapping[str, Any]
 
 
-def curve_figures(rows: Sequence[Row], best_epoch: int | None) -> Iterator[tuple[str, str]]:
+def curve_figures(rows: Sequence[Row], best_epoch: int | None) -> Iterator[tuple[str, Any]]:
     """Yield a title and a figure for each metric by epoch, with the best epoch marked; then learning rate and speed."""
     names = dict.fromkeys(name.partition("/")[2] for row in rows for name in row if name.startswith(("train/", "val/")))
     for name in names:
-        yield name, _curves(rows, {part: f"{part}/{name}" for part in ("train", "val")}, best_epoch)
+        yield name, _curves(rows, {f"{part}/{name}": part for part in ("train", "val")}, best_epoch)
     for title, column in (("learning rate", "lr"), ("samples per second", "samples_per_second")):
         if any(row.get(column) not in (None, "") for row in rows):
-            yield title, _curves(rows, {title: column}, None)
+            yield title, _curves(rows, {column: ""}, None)
 
 
-def overlay_figures(runs: Mapping[str, Sequence[Row]]) -> Iterator[tuple[str, str]]:
-    """Yield a title and a figure for each validation metric of several runs by epoch."""
-    names = dict.fromkeys(name for rows in runs.values() for row in rows for name in row if name.startswith("val/"))
-    for name in names:
-        figure, axes = _figure()
-        for run, rows in runs.items():
-            _plot(axes, rows, name, run)
-        axes.legend(fontsize="small")
-        yield name, _svg(figure)
+def overlay_figures(groups: Mapping[str, Sequence[Sequence[Row]]]) -> Iterator[tuple[str, Any]]:
+    """Yield a title and a figure for each validation metric by epoch: a color for each group of runs."""
+    every = [row for group in groups.values() for rows in group for row in rows]
+    for name in dict.fromkeys(name for row in every for name in row if name.startswith("val/")):
+        with _figure() as (figure, axes):
+            for number, (label, group) in enumerate(groups.items()):
+                for position, rows in enumerate(group):
+                    style = {"color": COLORS[number % len(COLORS)], "alpha": 0.85 if len(group) == 1 else 0.6}
+                    _plot(axes, rows, name, "" if position else label, **style)
+            axes.set_xlabel("epoch")
+            if len(groups) > 1:
+                axes.legend(fontsize="small")
+        yield name, figure
 
 
-def _curves(rows: Sequence[Row], columns: Mapping[str, str], best_epoch: int | None) -> str:
-    figure, axes = _figure()
-    for label, column in columns.items():
-        _plot(axes, rows, column, label)
-    if best_epoch is not None:
-        axes.axvline(best_epoch, color="gray", linestyle=":", label=f"best epoch, {best_epoch}")
-    axes.legend()
-    return _svg(figure)
+def _curves(rows: Sequence[Row], columns: Mapping[str, str], best_epoch: int | None) -> Any:
+    with _figure() as (figure, axes):
+        for column, label in columns.items():
+            _plot(axes, rows, column, label)
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color=BEST, linestyle="--", label=f"best epoch, {best_epoch}")
+        axes.set_xlabel("epoch")
+        if best_epoch is not None or len(columns) > 1:
+            axes.legend()
+    return figure
 
 
-def _plot(axes: Any, rows: Sequence[Row], column: str, label: str) -> None:
+def _plot(axes: Any, rows: Sequence[Row], column: str, label: str, **style: Any) -> None:
     points = [(int(row["epoch"]), float(row[column])) for row in rows if row.get(column) not in (None, "")]
     if points:
-        axes.plot(*zip(*points, strict=True), label=label, marker="." if len(points) < FEW_POINTS else "")
-    axes.set_xlabel("epoch")
+        marker = "." if len(points) < FEW_POINTS else ""
+        axes.plot(*zip(*points, strict=True), label=label or "_", marker=marker, **style)
     axes.xaxis.get_major_locator().set_params(integer=True)
 
 
-def confusion_figure(predictions: Predictions) -> str:
+def confusion_figure(predictions: Predictions) -> Any:
     """Draw the confusion matrix: rows are labels, columns predictions."""
-    figure, axes = _figure((6.4, 6.0))
+    from matplotlib.colors import LinearSegmentedColormap  # noqa: PLC0415  # takes a moment
+
+    named = len(predictions.classes) <= MOST_NAMED
     metric = MulticlassConfusionMatrix(len(predictions.classes))
     metric.update(predictions.probabilities, predictions.labels)
-    named = len(predictions.classes) <= MOST_NAMED
-    with warnings.catch_warnings():
+    with _figure((5.2, 5.0)) as (figure, axes), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)  # torchmetrics passes tensors
-        metric.plot(ax=axes, add_text=named, labels=list(predictions.classes) if named else None, cmap="Blues")
-    return _svg(figure)
+        colors = LinearSegmentedColormap.from_list("count", ["#3b82f600", "#3b82f6ff"])
+        metric.plot(ax=axes, add_text=named, labels=list(predictions.classes) if named else None, cmap=colors)
+        axes.grid(visible=False)
+        axes.set_xlabel("prediction", fontsize="medium")
+        axes.set_ylabel("label", fontsize="medium")
+        axes.tick_params("y", rotation=0)
+        axes.tick_params("x", rotation=0 if all(len(name) < SHORT for name in predictions.classes) else 90)
+        for text in axes.texts:  # torchmetrics chooses black or white, for a white page
+            text.set(color=INK, fontsize="small", alpha=0.3 if text.get_text() == "0" else 1)
+    return figure
 
 
-def calibration_figure(predictions: Predictions) -> str:
-    """Draw the accuracy over the confidence, where a calibrated model lies on the diagonal."""
-    figure, axes = _figure()
+def calibration_figure(predictions: Predictions) -> Any:
+    """Draw the accuracy over the confidence, where a calibrated model lies on the diagonal, and the samples in bins."""
     confidence, accuracy, counts = predictions.reliability()
     some = counts > 0
-    axes.plot([0, 1], [0, 1], color="gray", linestyle=":")
-    axes.plot(confidence[some].tolist(), accuracy[some].tolist(), marker="o")
-    axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-    return _svg(figure)
+    share, edges = (counts / counts.sum().clamp(min=1)).tolist(), [bin_ / len(counts) for bin_ in range(len(counts))]
+    with _figure() as (figure, axes):
+        axes.bar(edges, share, 1 / len(counts), align="edge", color=INK, alpha=0.12, label="share of samples")
+        axes.plot([0, 1], [0, 1], color=INK, linestyle=":", alpha=0.6, label="calibrated")
+        axes.plot(confidence[some].tolist(), accuracy[some].tolist(), marker="o", color=COLORS[0], label="accuracy")
+        axes.set(xlabel="confidence", xlim=(0, 1), ylim=(0, 1.02))
+        axes.legend(fontsize="small")
+    return figure
 
 
-def _figure(size: tuple[float, float] = SIZE) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure  # noqa: PLC0415  # takes a moment
+@contextmanager
+def _figure(size: tuple[float, float] = SIZE) -> Iterator[tuple[Any, Any]]:
+    """Make a figure, and draw with the colors of a page."""
+    from matplotlib import rc_context  # noqa: PLC0415  # takes a moment
+    from matplotlib.figure import Figure  # noqa: PLC0415
 
-    figure = Figure(figsize=size, layout="constrained")
-    return figure, figure.subplots()
+    inked = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color", "grid.color")
+    style: Any = {
+        **dict.fromkeys(inked, INK),
+        **{f"axes.spines.{side}": False for side in ("left", "right", "top")},
+        "axes.grid": True,
+        "grid.alpha": 0.12,
+        "font.size": 11,
+        "text.parse_math": False,
+        "axes.prop_cycle": f"cycler(color={COLORS})",
+        "legend.frameon": False,
+        "xtick.bottom": False,
+        "ytick.left": False,
+    }
+    with rc_context(style):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure, figure.subplots()
 
 
-def _svg(figure: Any) -> str:
-    file = io.StringIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
-    return re.sub(r"^.*?(?=<svg)", "", file.getvalue(), flags=re.DOTALL)
+def svg(figure: Any, title: str) -> str:
+    """Write a figure as SVG for a page, in whose fonts and colors it is."""
+    text = _saved(figure, "svg", transparent=True, metadata={"Date": None}).decode()
+    text = f'<svg role="img" aria-label="{escape(title)}" {text.partition("<svg ")[2]}'
+    text = re.sub(r' id="\w+_\d+"|<metadata>.*?</metadata>', "", text, flags=re.DOTALL)  # of which each figure has some
+    return re.sub(r"font-family: [^;\"]*", "font-family: inherit", text).replace(INK, "currentColor")
+
+
+def png(figure: Any) -> bytes:
+    """Write a figure as PNG, on white."""
+    return _saved(figure, "png", facecolor="white", dpi=120)
+
+
+def _saved(figure: Any, kind: str, **options: Any) -> bytes:
+    from matplotlib import rc_context  # noqa: PLC0415
+
+    style: Any = {"svg.fonttype": "none", "svg.hashsalt": "page", "text.parse_math": False}
+    file = io.BytesIO()
+    with rc_context(style), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # which the reader's own fonts may have
+        figure.savefig(file, format=kind, **options)
+    return file.getvalue()

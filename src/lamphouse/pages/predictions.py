@@ -36,6 +36,11 @@ class Predictions:
         """The expected calibration error (Guo et al. 2017, arXiv:1706.04599, section 2)."""
         return float(multiclass_calibration_error(self.probabilities, self.labels, len(self.classes), BINS))
 
+    @property
+    def macro_f1(self) -> float:
+        """The mean of the classes' F1 scores."""
+        return float(multiclass_f1_score(self.probabilities, self.labels, len(self.classes), average="macro"))
+
     def table(self) -> list[dict[str, Any]]:
         """Return count, accuracy and F1 score of each class."""
         counts = self.confusion.sum(1)
@@ -78,6 +83,6 @@ def predict(
         predicted = class_probabilities(model(inputs), len(classes))
         if predicted is None:
             return None
-        probabilities.append(predicted)
-        labels.append(targets)
+        probabilities.append(predicted.cpu())
+        labels.append(targets.cpu())
     return Predictions(torch.cat(probabilities), torch.cat(labels), classes)

@@ -11,7 +11,7 @@ from browser import browser, needs_browser
 from conftest import Outcome
 from torch import nn
 
-from lamphouse.pages import Predictions, predict, render
+from lamphouse.pages import Pictures, Predictions, confusion_figure, predict, render
 
 Command = Callable[..., Outcome]
 
@@ -24,11 +24,20 @@ def test_a_page_says_what_the_run_reached(arc: Command, trained: Path) -> None:
     page = (trained / "report.html").read_text()
     test_row = next(line.split() for line in summary.splitlines() if line.startswith("test"))
     assert all(f"<td>{value}</td>" in page for value in test_row if re.fullmatch(r"\d\.\d{4}", value))
-    for text in ("confusion matrix", "calibration", "learning rate", "Most confident mistakes", "best epoch"):
+    for text in (
+        "confusion matrix",
+        "calibration",
+        "learning rate",
+        "Most confident mistakes",
+        "best epoch",
+        "git checkout",
+    ):
         assert text in page
     assert "<dt>model.hidden_sizes</dt><dd>[256, 256]</dd>" in page
     assert "<dt>trainer.max_epochs</dt><dd>2</dd>" in page
     assert "trainer.max_steps" not in page  # a default
+    assert "model.dropout" not in page  # a default of the class
+    assert page.count('alt="training sample"') == 32
     assert 'src="http' not in page
 
 
@@ -64,9 +73,14 @@ def test_any_module_predicts() -> None:
 
 
 def test_names_are_text() -> None:
-    page = render("<b>", {"test": {"acc": 1.0}}, {}, [], [{"name": "<i>", "count": 1, "accuracy": 1.0, "f1": 1.0}])
-    assert "<b>" not in page
-    assert "&lt;i&gt;" in page
+    found = Predictions(torch.eye(2), torch.tensor([0, 1]), ["<i>", "$b$"])
+    figures = {"<u>": confusion_figure(found)}
+    page = render("<q>", "run", {"test": {"acc": 1.0}}, {}, [], Pictures(figures, found.table()))
+    assert "<q>" not in page
+    assert "<i>" not in page
+    assert "&lt;q&gt;" in page
+    assert page.count("&lt;i&gt;") == 3  # in the table and at both sides of the matrix
+    assert "$b$" in page  # which is no formula
 
 
 @needs_browser

@@ -20,6 +20,7 @@ from lamphouse.runs.options import named_options
 from lamphouse.runs.report import best_row
 
 NEWEST = 10  # runs of those in a directory
+LONGEST_LABEL = 40  # letters of a legend
 SEEDS = ("seed_everything", "data.seed")  # options that make no other experiment
 NO_OPTIONS = ("runs", "logger", "logger_options", "experiment")  # that change no result
 
@@ -43,13 +44,18 @@ def main(project: Project, args: Sequence[str]) -> None:
         "--output", type=user_path, default=Path("compare.html"), help="the page (default: compare.html)"
     )
     options = parser.parse_args(args)
-    runs = [_read(run) for path in options.runs for run in find_runs(path)[-NEWEST:]]
-    header, lines = _table(runs)
+    found = {run.path.resolve(): run for path in options.runs for run in find_runs(path)[-NEWEST:]}  # each once
+    runs = [_read(run) for run in found.values()]
+    differing = _differing(runs)
+    groups = defaultdict(list)
+    for one in runs:
+        groups[tuple(_shown(one.options.get(name)) for name in differing)].append(one)
+    header, lines = _table(differing, groups)
     widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
     for line in (header, *lines):
         print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
-    figures = overlay_figures({one.run.name: one.rows for one in runs})
-    write_whole(options.output, render_comparison("Comparison of runs", header, lines, [*figures]))
+    labels = {_label(differing, values, group): [one.rows for one in group] for values, group in groups.items()}
+    write_whole(options.output, render_comparison("Comparison of runs", header, lines, [*overlay_figures(labels)]))
     print(f"\nwritten to {short_path(options.output)}")
 
 
@@ -65,16 +71,30 @@ def _read(run: Run) -> Compared:
     return Compared(run, options, metrics, epochs)
 
 
-def _table(runs: Sequence[Compared]) -> tuple[list[str], list[list[str]]]:
+def _differing(runs: Sequence[Compared]) -> list[str]:
+    """Name the options in which runs differ, but for the seed; of those of another class, the class tells."""
+    differing: list[str] = []
+    for name in dict.fromkeys(name for one in runs for name in one.options):
+        values = {repr(one.options.get(name)) for one in runs}
+        everywhere = all(name in one.options for one in runs)
+        told = any(name.startswith(f"{other}.") for other in differing)
+        if name not in SEEDS and len(values) > 1 and (everywhere or not told):
+            differing.append(name)
+    return differing
+
+
+def _table(
+    differing: Sequence[str], groups: Mapping[tuple[str, ...], Sequence[Compared]]
+) -> tuple[list[str], list[list[str]]]:
     """Return a header, and a line for each set of options: runs that differ in the seed alone share one."""
-    shared = [name for name in runs[0].options if name not in SEEDS and all(name in one.options for one in runs)]
-    differing = [name for name in shared if len({repr(one.options[name]) for one in runs}) > 1]
-    metrics = list(dict.fromkeys(name for one in runs for name in one.metrics))
-    groups = defaultdict(list)
-    for one in runs:
-        groups[tuple(_shown(one.options[name]) for name in differing)].append(one)
-    header = ["runs", *differing, *metrics]
-    return header, [[_named(group), *values, *(_spread(group, m) for m in metrics)] for values, group in groups.items()]
+    metrics = list(dict.fromkeys(name for group in groups.values() for one in group for name in one.metrics))
+    lines = [[_named(group), *values, *(_spread(group, m) for m in metrics)] for values, group in groups.items()]
+    return ["runs", *differing, *metrics], lines
+
+
+def _label(differing: Sequence[str], values: Sequence[str], group: Sequence[Compared]) -> str:
+    told = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in zip(differing, values, strict=True))
+    return told if 0 < len(told) <= LONGEST_LABEL else _named(group) if len(group) == 1 else group[0].run.name
 
 
 def _shown(value: Any) -> str:
@@ -83,7 +103,8 @@ def _shown(value: Any) -> str:
 
 
 def _named(group: Sequence[Compared]) -> str:
-    return group[0].run.name if len(group) == 1 else f"{len(group)} seeds"
+    seeds = {repr([one.options.get(name) for name in SEEDS]) for one in group}
+    return group[0].run.name if len(group) == 1 else f"{len(group)} {'seeds' if len(seeds) == len(group) else 'runs'}"
 
 
 def _spread(group: Sequence[Compared], metric: str) -> str:

@@ -2,27 +2,25 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from inspect import signature
+from pkgutil import resolve_name
 from shlex import quote
+from statistics import median
 from typing import Any
 
 from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.commands.evaluate import restored
-from lamphouse.cli.experiment import Experiment
+from lamphouse.cli.experiment import LINKED, Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
-from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError, short_path
 from lamphouse.files import write_whole
 from lamphouse.loggers import MetricsTable
-from lamphouse.pages import Predictions, calibration_figure, confusion_figure, curve_figures, data_uri, predict, render
+from lamphouse.pages import curve_figures, look, render
 from lamphouse.runs.directory import Run
+from lamphouse.runs.history import read_history
 from lamphouse.runs.options import named_options
-from lamphouse.runs.report import PARTS, best_row, data_text, lacks
-from lamphouse.task import Task
-
-MOST_CLASSES = 200  # of whose confusion a figure can be read
-SHOWN_CHANNELS = {1, 3}
-SECTIONS = ("model", "data")  # whose options are all listed; of the others, those that are not the defaults
+from lamphouse.runs.report import PARTS, best_row, data_text, unit
 
 
 def main(project: Project, args: Sequence[str]) -> None:
@@ -36,44 +34,21 @@ def main(project: Project, args: Sequence[str]) -> None:
         raise InputError(f"--run {run.path}: no epoch yet: train one, or give another run")
     experiment, checkpoint = restored(project, "report", run, options.checkpoint, rest)
     experiment.load_data()
-    figures, contents = [*curve_figures(epochs, checkpoint["epoch"])], {}
-    if predictions := _predictions(experiment):
-        figures += _figures(predictions)
-        contents = {"classes": predictions.table(), "mistakes": [*_mistakes(predictions, experiment.datamodule)]}
+    pictures = look(experiment.model, experiment.datamodule, experiment.trainer.strategy.root_device)
     reached = {**best_row(rows, checkpoint), **rows[-1]}
-    result = {PARTS[part]: values for part in PARTS if (values := _of_part(part, reached))}
-    facts = _facts(experiment, run, checkpoint, predictions)
-    told = {name: str(value) for name, value in _told(experiment, read_file(run.config))}
-    config, directory = quote(short_path(run.config)), quote(short_path(run.path))
-    again = [f"{project.program} fit -c {config}", f"{project.program} evaluate --run {directory}"]
+    page = render(
+        experiment.config.experiment,
+        run.name,
+        {PARTS[part]: values for part in PARTS if (values := _of_part(part, reached))},
+        {**_facts(experiment, epochs, checkpoint), **_environment(run)},
+        [*curve_figures(epochs, checkpoint["epoch"])],
+        pictures,
+        {name: str(value) for name, value in _changed(experiment, read_file(run.config))},
+        [*_commands(project, run)],
+    )
     path = run.path / "report.html"
-    title = f"{experiment.config.experiment} {run.name}"
-    write_whole(path, render(title, result, facts, figures, **contents, options=told, commands=again))
+    write_whole(path, page)
     print(f"written to {short_path(path)}")
-
-
-def _predictions(experiment: Experiment) -> Predictions | None:
-    model, data = experiment.model, experiment.datamodule
-    num_classes = getattr(data, "num_classes", None)
-    if not isinstance(model, Task) or not num_classes or lacks("test", model, data):
-        return None
-    classes = getattr(data, "classes", None) or [str(index) for index in range(num_classes)]
-    prepare = lambda batch: data.on_after_batch_transfer(data.on_before_batch_transfer(batch, 0), 0)  # noqa: E731
-    return predict(model.cpu(), data.test_dataloader(), prepare, classes)
-
-
-def _figures(predictions: Predictions) -> Iterator[tuple[str, str]]:
-    if len(predictions.classes) <= MOST_CLASSES:
-        yield "confusion matrix of the test set", confusion_figure(predictions)
-    yield "calibration on the test set", calibration_figure(predictions)
-
-
-def _mistakes(predictions: Predictions, data: Any) -> Iterator[dict[str, Any]]:
-    images = None
-    if isinstance(data, ImageDataModule) and data.input_shape[0] in SHOWN_CHANNELS:
-        images = data.parts["test"][:][0]
-    for mistake in predictions.mistakes():
-        yield {**mistake, "image": data_uri(images[mistake["index"]]) if images is not None else None}
 
 
 def _of_part(part: str, row: Mapping[str, Any]) -> dict[str, float]:
@@ -81,27 +56,67 @@ def _of_part(part: str, row: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _facts(
-    experiment: Experiment, run: Run, checkpoint: Mapping[str, Any], predictions: Predictions | None
+    experiment: Experiment, epochs: Sequence[Mapping[str, Any]], checkpoint: Mapping[str, Any]
 ) -> dict[str, str]:
-    parameters = sum(parameter.numel() for parameter in experiment.model.parameters())
-    facts = {
-        "model": f"{type(experiment.model).__name__}, {parameters:,} parameters",
-        "data": data_text(experiment.datamodule),
-        "best epoch": f"{checkpoint['epoch']}, {checkpoint['global_step']:,} steps",
-    }
-    if predictions:
-        facts["calibration"] = f"expected error {predictions.calibration_error:.4f}"
-    path = run.path / "environment.json"
-    if path.is_file():
-        environment = json.loads(path.read_text(encoding="utf-8"))
-        facts["commit"] = f"{environment['git']['commit']}{' with changes' if environment['git']['changed'] else ''}"
-        facts["machine"] = f"{environment['platform']}, Python {environment['python']}"
-        facts["packages"] = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
+    model, data = experiment.model, experiment.datamodule
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    facts = {"model": f"{type(model).__name__}, {parameters:,} parameters", "data": data_text(data)}
+    last, steps = epochs[-1]["epoch"], checkpoint["global_step"]
+    facts["best epoch"] = f"{checkpoint['epoch']} of 0..{last}, after {steps:,} steps"
+    if speeds := [float(row["samples_per_second"]) for row in epochs if row.get("samples_per_second")]:
+        seconds = sum(float(row["seconds"]) for row in epochs if row.get("seconds"))
+        facts["training"] = f"{seconds:,.1f} s, {median(speeds):,.0f} {unit(data)}/s"
     return facts
 
 
-def _told(experiment: Experiment, options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    defaults = experiment.parser.get_defaults()
+def _environment(run: Run) -> dict[str, str]:
+    found = _read_environment(run)
+    if not found:
+        return {}
+    return {
+        "commit": f"{found['git']['commit']}{' with changes' if found['git']['changed'] else ''}",
+        "machine": f"{found['platform']}, Python {found['python']}, CPU threads: {found['threads']}",
+        "packages": ", ".join(f"{name} {version}" for name, version in found["packages"].items()),
+    }
+
+
+def _read_environment(run: Run) -> dict[str, Any]:
+    path = run.path / "environment.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _commands(project: Project, run: Run) -> Iterator[str]:
+    """Yield what trains the same again; a resume that changed options is told, for the configuration is the last."""
+    git = _read_environment(run).get("git", {})
+    if git.get("commit"):
+        yield f"git checkout {git['commit']}{'  # and what was not committed' if git['changed'] else ''}"
+    yield f"{project.program} fit -c {quote(short_path(run.config))}"
+    yield f"{project.program} evaluate --run {quote(short_path(run.path))}"
+    for entry in read_history(run):
+        for name, (before, after) in entry.get("changed", {}).items():
+            yield f"# from step {entry['from_step']} on, {name} was {after}, and before {before}"
+
+
+def _changed(experiment: Experiment, options: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the options that are not the defaults, and the classes that were chosen."""
+    defaults = dict(named_options(experiment.parser.get_defaults().as_dict()))
+    own = dict(_own_defaults(options))
     for option, value in named_options(options):
-        if option.startswith(SECTIONS) or value != defaults.get(option):
+        default = own.get(option, defaults.get(option))
+        same = value == (list(default) if isinstance(default, tuple) else default)
+        if not same and option.rpartition(".")[2] not in LINKED:
             yield option, value
+
+
+def _own_defaults(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the defaults of each class that options name, from its signature or that of a base."""
+    for key, value in options.items():
+        if isinstance(value, Mapping):
+            if "class_path" in value:
+                bases = getattr(resolve_name(value["class_path"]), "__mro__", ())
+                found = [signature(vars(base)["__init__"]).parameters for base in bases if "__init__" in vars(base)]
+                for name in value.get("init_args") or ():
+                    parameter = next((parameters[name] for parameters in found[:-1] if name in parameters), None)
+                    if parameter is not None:
+                        yield f"{prefix}{key}.{name}", parameter.default
+            yield from _own_defaults(value, prefix if key == "init_args" else f"{prefix}{key}.")
