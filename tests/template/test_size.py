@@ -15,8 +15,8 @@ PARTS = {
     "checkpoints": 825,
     "cli": 925,
     "cli/checks": 550,
-    "cli/commands": 1600,
-    "data": 1225,
+    "cli/commands": 1900,
+    "data": 1250,
     "doctor": 375,
     "export": 425,
     "loggers": 600,
@@ -24,7 +24,7 @@ PARTS = {
     "machine": 375,
     "optim": 300,
     "pages": 425,
-    "runs": 300,
+    "runs": 375,
     "search": 725,
 }
 
@@ -59,7 +59,7 @@ def test_a_room_of_the_parts(room: str) -> None:
 
 
 def test_all_parts() -> None:
-    assert lines_below("src/lamphouse") <= 10_900
+    assert lines_below("src/lamphouse") <= 11_200
 
 
 def test_the_scaffold() -> None:

@@ -1,6 +1,9 @@
-"""Files of numbers, of which predictions are made: arrays (.npy) and rows (.csv)."""
+"""Files of which predictions are made, read in parallel, and those of numbers: arrays (.npy) and rows (.csv)."""
 
-from collections.abc import Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from math import prod
 from pathlib import Path
 
@@ -11,6 +14,7 @@ from torch import Tensor
 from lamphouse.errors import InputError
 
 ARRAYS = (".npy", ".csv")  # extensions
+READ_AHEAD = 16  # files for each thread, whose samples wait in memory
 
 
 def read_array(path: Path, shape: Sequence[int] | None = None) -> Tensor:
@@ -50,3 +54,24 @@ def read_csv(path: Path) -> np.ndarray:
     if not any(lines):
         raise ValueError("no row")
     return np.loadtxt(lines, np.float32, delimiter=",", ndmin=2)
+
+
+def read_each(read: Callable[[Path], Tensor], paths: Sequence[Path]) -> Iterator[Tensor | InputError]:
+    """Read files in several threads, and yield the samples of each, or what is wrong with it, in their order."""
+
+    def read_one(path: Path) -> Tensor | InputError:
+        try:
+            return read(path)
+        except InputError as error:
+            return InputError(str(error))  # without what it refers to, for there may be many
+
+    arrays = any(path.suffix.lower() in ARRAYS for path in paths)  # which may be large, and are read one by one
+    count = 1 if arrays else min(os.cpu_count() or 1, 32)
+    ahead = 1 if arrays else READ_AHEAD * count
+    with ThreadPoolExecutor(count) as threads:
+        waiting = deque(threads.submit(read_one, path) for path in paths[:ahead])
+        for path in paths[ahead:]:
+            yield waiting.popleft().result()
+            waiting.append(threads.submit(read_one, path))
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,88 +1,140 @@
 """Predict image files, arrays and rows of numbers."""
 
-import csv
+import argparse
+import os
 import sys
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from io import StringIO
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.cli import instantiate_module
 from torch import Tensor
+from tqdm import tqdm
 
-from lamphouse.checkpoints import load_checkpoint
-from lamphouse.cli.checks.yaml_files import read_file
+from lamphouse.cli.commands.ensemble import Ensemble
 from lamphouse.cli.parser import CommandParser
-from lamphouse.cli.project import Project, import_user_module
+from lamphouse.cli.project import Project
 from lamphouse.data import TensorDataModule
+from lamphouse.data.arrays import read_each
 from lamphouse.data.folder import listed
 from lamphouse.data.image_files import find_images, refuse_all
 from lamphouse.errors import InputError, short_path
-from lamphouse.files import printable, write_whole
-from lamphouse.machine.memory import keep_memory, out_of_memory
-from lamphouse.metrics import class_probabilities
+from lamphouse.files import printable, user_path
+from lamphouse.machine.memory import keep_memory
+from lamphouse.machine.settings import device_type
+from lamphouse.runs.directory import find_run
+from lamphouse.runs.tables import check_suffix, written_table
 
-NOT_FOR_PREDICTION = ("augment", "lr_scheduler", "metrics", "optimizer")  # options of model and data
-COLUMNS = ("class", "probability")
+STANDARD_INPUT = "-"
+MOST_ON_TERMINAL = 100  # predictions; the table has all
 
 
 def main(project: Project, args: Sequence[str]) -> None:
     """Predict each sample of the input; write a table, by default the run's predictions.csv, and print it."""
-    parser = CommandParser(project, "predict", "Predict samples, read as in training.", checkpoint=True)
-    which = "an image file, an array (.npy) or rows of numbers (.csv), or a folder of images or arrays"
-    parser.add_argument("--input", type=_path, required=True, help=which)
-    parser.add_argument("--output", type=_path, help="table to write (default: the run's predictions.csv)")
-    parser.add_argument("--top", type=_count, default=3, help="number of classes, or values, to print (default: 3)")
-    parser.add_argument("--data.batch_size", type=_count, dest="size", help="samples at once (default: as in training)")
-    options, run, rest = parser.parse_run(args)
-    if rest:
-        raise InputError(f"{' '.join(rest)}: no such option; see --help for every option")
-    output = options.output or run.path / "predictions.csv"
+    options = _parsed(project, args)
+    runs = [find_run(path) for path in options.run or [Path("runs")]]
+    output = options.output or runs[0].path / "predictions.csv"
     if output.is_dir() or not output.parent.is_dir():
         raise InputError(f"--output {output}: no file in an existing folder: give another one")
-    paths = _files(options.input)
+    paths, device = _files(options.input), _device(options.accelerator)
     keep_memory()
-    model, data = _restored(options.checkpoint, _import_classes(project, run.config))
-    if not isinstance(data, TensorDataModule):
-        raise InputError(f"--run {run.path}: {type(data).__name__} reads no files: predict in Python instead")
-    bad: list[InputError] = []
-    samples, size = _samples(data, paths, bad), options.size or data.batch_size
-    batches = iter(lambda: [*islice(samples, size)], [])
-    rows = [row for batch in batches for row in _rows(model, data, batch, options.top)]
-    if not rows:
-        refuse_all(bad)
-    replaced = output.exists()
+    ensemble = Ensemble(project, runs, options.checkpoint or ["best"], device)
+    if len(ensemble.members) > 1 and not options.output:
+        raise InputError("--output: the mean of several models belongs to no run: name the table to write")
+    replaced, progress = output.exists(), Progress(len(paths))
     try:
-        _write(output, rows)
-    finally:  # shown even if it cannot be written
-        print("\n".join(_for_terminal(f"{row.name}   {row.text}") for row in rows))
+        with written_table(output) as write, progress.shown:
+            for rows in _predicted(ensemble, paths, progress, options):
+                progress.print(rows)
+                write([row.cells for row in rows])
+            if not progress.samples:
+                refuse_all(progress.bad)
+    except BrokenPipeError:  # of `| head`
+        raise
+    except OSError as error:
+        raise InputError(f"--output {output}: {error.strerror or error}: choose another file") from error
+    print(progress.summary(ensemble))
     print(f"written to {short_path(output)}{' in place of the earlier one' if replaced else ''}")
-    refuse_all(bad, "the others were predicted")
+    _report_unreadable(progress.bad, len(paths), options.skip)
+
+
+def _parsed(project: Project, args: Sequence[str]) -> argparse.Namespace:
+    parser = CommandParser(project, "predict", "Predict samples, read as in training.", run=False)
+    several: dict[str, Any] = {"nargs": "+", "action": "extend"}
+    which = "directory of a run, or of several, of which the newest is used (default: runs); the mean of several"
+    parser.add_argument("--run", type=user_path, help=which, **several)
+    which = "best, last or a file (default: best); the mean of several"
+    parser.add_argument("--checkpoint", help=which, **several)
+    which = "an image file, an array (.npy) or rows of numbers (.csv), a folder of images or arrays, or - for paths"
+    parser.add_argument("--input", type=_given, required=True, help=f"{which} on standard input, one a line")
+    which = "table to write, .csv, .jsonl or .parquet (default: the run's predictions.csv)"
+    parser.add_argument("--output", type=_table, help=which)
+    parser.add_argument("--top", type=_count, default=3, help="number of classes, or values, to print (default: 3)")
+    which = "have a column for each class, p_NAME, too (default: false)"
+    flag: dict[str, Any] = {"type": _truth, "nargs": "?", "const": True, "default": False}
+    parser.add_argument("--probabilities", help=which, **flag)
+    which = "list files that cannot be read, and succeed without them (default: false)"
+    parser.add_argument("--skip_unreadable", dest="skip", help=which, **flag)
+    parser.add_argument("--data.batch_size", type=_count, dest="size", help="samples at once (default: as in training)")
+    which = "cpu, cuda, mps or auto (default: auto)"
+    parser.add_argument("--trainer.accelerator", dest="accelerator", default="auto", help=which)
+    options, rest = parser.parse_known_args(args)
+    if rest:
+        raise InputError(f"{' '.join(rest)}: no such option; see --help for every option")
+    return options
 
 
 @dataclass
 class Row:
     """The prediction of a sample: cells of the table by their column, and what is printed."""
 
-    name: str
     cells: dict[str, Any]
     text: str
 
 
-def _write(output: Path, rows: Sequence[Row]) -> None:
-    text = StringIO()
-    table = csv.DictWriter(text, ["file", *rows[0].cells], lineterminator="\n")
-    table.writeheader()
-    table.writerows({"file": printable(row.name), **row.cells} for row in rows)
-    try:
-        write_whole(output, text.getvalue())
-    except OSError as error:
-        raise InputError(f"--output {output}: {error.strerror}: choose another file") from error
+@dataclass
+class Progress:
+    """What was read and predicted of a number of files, shown as a bar on terminals."""
+
+    files: int
+    samples: int = 0
+    bad: list[InputError] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.start = perf_counter()
+        self.shown: tqdm[Any] = tqdm(total=self.files, unit=" files", leave=False, disable=None)
+
+    def print(self, rows: Sequence[Row]) -> None:
+        """Print predictions; a terminal does not have to show all of many."""
+        left = max(MOST_ON_TERMINAL - self.samples, 0) if sys.stdout.isatty() else len(rows)
+        self.samples += len(rows)
+        with self.shown.external_write_mode() if left else nullcontext():
+            for row in rows[:left]:
+                print(_for_terminal(row.text))
+
+    def summary(self, ensemble: Ensemble) -> str:
+        """Say how many samples were predicted, how fast, and by what."""
+        seconds = perf_counter() - self.start
+        models = f"the mean of {len(ensemble.paths)} models" if ensemble.paths[1:] else short_path(ensemble.paths[0])
+        speed = f"{self.samples:,} predicted in {seconds:.1f} s, {self.samples / seconds:,.0f} a second"
+        return f"{speed}, by {models} on {ensemble.device}"
+
+
+def _report_unreadable(bad: Sequence[InputError], files: int, skip: bool) -> None:
+    accept = "the others were predicted; --skip_unreadable true accepts that"
+    if len(bad) == 1 and not skip:
+        raise InputError(f"{bad[0]}; {accept}")
+    if not skip:
+        refuse_all(bad, accept)
+    elif bad:
+        for error in bad:
+            print(printable(str(error)), file=sys.stderr)
+        print(f"note: skipped {len(bad):,} of {files:,} files, listed above", file=sys.stderr)
 
 
 def _for_terminal(text: str) -> str:
@@ -90,10 +142,22 @@ def _for_terminal(text: str) -> str:
     return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
-def _path(text: str) -> Path:
+def _given(text: str) -> str:
     if not text:
         raise ArgumentTypeError("name a file, or a folder of them")
-    return Path(text)
+    return text
+
+
+def _table(text: str) -> Path:
+    path = user_path(_given(text))
+    check_suffix(path)
+    return path
+
+
+def _truth(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ArgumentTypeError(f"{text}: expected true or false")
+    return text == "true"
 
 
 def _count(text: str) -> int:
@@ -102,7 +166,20 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _files(path: Path) -> list[Path]:
+def _device(accelerator: str) -> torch.device:
+    found, kind = torch.accelerator.current_accelerator(check_available=True), device_type(accelerator)
+    if kind not in {"cpu", found.type if found else None}:
+        raise InputError(f"--trainer.accelerator {accelerator}: there is none here: use auto or cpu")
+    return torch.device(kind)
+
+
+def _files(given: str) -> list[Path]:
+    if given == STANDARD_INPUT:
+        lines = [os.fsdecode(line) for line in sys.stdin.buffer.read().splitlines() if line.strip()]
+        if not lines:
+            raise InputError("--input -: no path on standard input: write one a line")
+        return [path for line in lines for path in (_files(line) if Path(line).is_dir() else [Path(line)])]
+    path = Path(given)
     if path.is_file():
         return [path]
     found = find_images(path)
@@ -116,83 +193,49 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _samples(data: TensorDataModule, paths: Sequence[Path], bad: list[InputError]) -> Iterator[tuple[str, Tensor]]:
-    """Yield the samples of files with their names; add what is wrong with the others to `bad`."""
-    for path in paths:
-        try:
-            inputs = data.read_samples(path)
-        except InputError as error:
-            bad.append(error)
-            continue
-        for i, sample in enumerate(inputs):
-            yield str(path) if len(inputs) == 1 else f"{path}[{i}]", sample
+def _samples(data: TensorDataModule, paths: Sequence[Path], progress: Progress) -> Iterator[tuple[str, Tensor]]:
+    """Yield the samples of files with their names; add what is wrong with the others to `progress.bad`."""
+    for path, inputs in zip(paths, read_each(data.read_samples, paths), strict=True):
+        if isinstance(inputs, InputError):
+            progress.bad.append(inputs)
+        else:
+            yield from ((str(path) if len(inputs) == 1 else f"{path}[{i}]", one) for i, one in enumerate(inputs))
+        progress.shown.update()
 
 
-def _import_classes(project: Project, config: Path) -> dict[str, Any]:
-    """Import the classes of the run's model and data, as options name no others; return the options."""
-    project.import_parts()
-    options = read_file(config)
-    for part in ("model", "data"):
-        given = options.get(part)
-        module = str(given.get("class_path") if isinstance(given, dict) else given).rpartition(".")[0]
-        if module.partition(".")[0] in {*sys.stdlib_module_names, ""}:  # whose code must not run
-            raise InputError(f"{config}: has no {part} of a class: give another run")
-        import_user_module(module)
-    return options
-
-
-def _restored(checkpoint: Path, options: dict[str, Any]) -> tuple[Any, Any]:
-    """Build model and data as the run's configuration says, whatever the checkpoint names, and load their states."""
-    content = load_checkpoint(checkpoint)
-    try:
-        built: list[Any] = [
-            instantiate_module(kind, {"_class_path": options[part]["class_path"], **_needed(options[part])})
-            for part, kind in (("model", LightningModule), ("data", LightningDataModule))
+def _predicted(
+    ensemble: Ensemble, paths: Sequence[Path], progress: Progress, options: argparse.Namespace
+) -> Iterator[list[Row]]:
+    """Yield the rows of each batch: the most probable classes if the models classify, else their outputs."""
+    samples, size = _samples(ensemble.data, paths, progress), options.size or ensemble.data.batch_size
+    while batch := [*islice(samples, size)]:
+        names, inputs = zip(*batch, strict=True)
+        values, classify = ensemble.predict(names, torch.stack(inputs))
+        rows = _classes(values, ensemble.classes, options) if classify else _outputs(values, options.top)
+        yield [
+            Row({"file": printable(name), **cells}, f"{name}   {text}")
+            for name, (cells, text) in zip(names, rows, strict=True)
         ]
-        model, data = built
-        model.on_load_checkpoint(content)
-        model.load_state_dict(content["state_dict"])
-        if (name := type(data).__qualname__) in content:
-            data.load_state_dict(content[name])
-    except Exception as error:  # another project's checkpoint raises all kinds of errors
-        raise InputError(f"{checkpoint}: not a checkpoint of this project: use one that a run wrote") from error
-    return model.eval(), data
 
 
-def _needed(spec: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in (spec.get("init_args") or {}).items() if name not in NOT_FOR_PREDICTION}
+def _outputs(values: Tensor, top: int) -> Iterator[tuple[dict[str, float], str]]:
+    for row in values.reshape(len(values), -1).tolist():
+        cells = {f"output_{i}": value for i, value in enumerate(row, 1)}
+        yield cells, " ".join(f"{value:.4f}" for value in row[:top])
 
 
-@torch.inference_mode()
-def _rows(model: Any, data: Any, batch: Sequence[tuple[str, Tensor]], top: int) -> list[Row]:
-    """Predict samples: the most probable classes if the model has an output for each class, else its outputs."""
-    names, samples = zip(*batch, strict=True)
-    try:
-        inputs, *_ = data.on_after_batch_transfer((torch.stack(samples), torch.zeros(len(names), dtype=torch.long)), 0)
-        outputs = model(inputs)
-    except (IndexError, NotImplementedError, RuntimeError) as error:
-        if out_of_memory(error):
-            raise
-        shape, reason = list(samples[0].shape), str(error).splitlines()[0]
-        raise InputError(
-            f"{names[0]}: the model predicts no sample of shape {shape} ({reason}): give others"
-        ) from error
-    if not isinstance(outputs, Tensor) or outputs.shape[:1] != (len(names),):
-        raise InputError(f"--run: {type(model).__name__}.forward returns no tensor [N, ...], which predict needs")
-    count = getattr(data, "num_classes", 0)
-    probabilities = class_probabilities(outputs, count)
-    if probabilities is not None:
-        return _classes(names, probabilities, getattr(data, "classes", range(count)), top)
-    values = outputs.flatten(1) if outputs.ndim > 1 else outputs[:, None]
-    cells = ({f"output_{i}": value for i, value in enumerate(row, 1)} for row in values.tolist())
-    texts = (" ".join(f"{value:.4f}" for value in row[:top]) for row in values.tolist())
-    return [Row(*row) for row in zip(names, cells, texts, strict=True)]
-
-
-def _classes(names: Sequence[str], probabilities: Tensor, classes: Sequence[Any], top: int) -> list[Row]:
-    rows = []
-    for name, highest, ranked in zip(names, *probabilities.topk(min(top, len(classes))), strict=True):
-        pairs = [(classes[i], value) for i, value in zip(ranked.tolist(), highest.tolist(), strict=True)]
-        cells = {f"{column}_{i}": pair[k] for i, pair in enumerate(pairs, 1) for k, column in enumerate(COLUMNS)}
-        rows.append(Row(name, cells, "   ".join(f"{label} {value:.4f}" for label, value in pairs)))
-    return rows
+def _classes(
+    probabilities: Tensor, classes: Sequence[str], options: argparse.Namespace
+) -> Iterator[tuple[dict[str, Any], str]]:
+    names = [printable(name) for name in classes]
+    for row, highest, ranked in zip(
+        probabilities.tolist(), *probabilities.topk(min(options.top, len(names))), strict=True
+    ):
+        cells: dict[str, Any] = {}
+        for i, (index, value) in enumerate(zip(ranked.tolist(), highest.tolist(), strict=True), 1):
+            cells |= {f"class_{i}": names[index], f"probability_{i}": value}
+        text = "   ".join(f"{names[index]} {row[index]:.4f}" for index in ranked.tolist())
+        yield (
+            cells | ({f"p_{name}": p for name, p in zip(names, row, strict=True)} if options.probabilities else {}),
+            text,
+        )

@@ -1,9 +1,15 @@
 """`predict`: the classes of image files, read as in training."""
 
 import csv
+import json
+import shutil
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from time import sleep
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +18,7 @@ from conftest import Outcome
 from fake_data import write_folder, write_image
 from PIL import Image
 
+from lamphouse.data.arrays import read_each
 from arc_light.data.digits import DigitsDataModule
 from arc_light.models.mlp import MLPClassifier
 
@@ -184,6 +191,111 @@ def test_what_can_be_read_is_predicted_and_the_rest_is_listed(
     assert "2 files are not readable, listed above: the others were predicted" in outcome.err
     assert sorted(row["file"] for row in predictions(trained)) == [*[*digits][1:], "digits/\\xff.png"]
     assert "digits/\\xff.png   " in outcome.out
+    skipped = arc("predict", "--run", trained, "--input", "digits", "--skip_unreadable", "true")
+    assert (skipped.status, skipped.err.count("not a readable image"), len(predictions(trained))) == (0, 2, 12)
+    assert "note: skipped 2 of 14 files, listed above" in skipped.err
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", pytest.param(".parquet", marks=pytest.mark.slow)])
+def test_the_suffix_chooses_the_format_and_every_class_has_its_column(
+    arc: Command, trained: Path, digits: dict[str, int], suffix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if suffix == ".parquet":
+        pytest.importorskip("pyarrow.parquet", reason="needs pyarrow: make extra EXTRA=parquet")
+    monkeypatch.setattr("lamphouse.runs.tables.ROWS_AT_ONCE", 5)
+    file = Path(f"table{suffix}")
+    options = ["--data.batch_size", 5, "--probabilities", "--output", file]
+    outcome = arc("predict", "--run", trained, "--input", "digits", *options)
+    assert (outcome.status, outcome.err) == (0, "")
+    assert "12 predicted in " in outcome.out
+    assert arc("predict", "--run", trained, "--input", "digits", "--top", 10).status == 0
+    for row, expected in zip(read_table(file), predictions(trained), strict=True):
+        assert (row["file"], row["class_1"]) == (expected["file"], expected["class_1"])
+        for rank in range(1, 11):
+            value = float(row[f"p_{expected[f'class_{rank}']}"])
+            assert value == pytest.approx(float(expected[f"probability_{rank}"]), abs=1e-6)
+
+
+def read_table(path: Path) -> list[dict[str, Any]]:
+    if path.suffix == ".parquet":
+        return import_module("pyarrow.parquet").read_table(path).to_pylist()
+    with path.open(newline="") as file:
+        return [json.loads(line) for line in file] if path.suffix == ".jsonl" else list(csv.DictReader(file))
+
+
+def test_paths_come_from_standard_input(
+    arc: Command, trained: Path, digits: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text, expected in (
+        ("digits/03.png\n\ndigits/01.png\n", ["digits/03.png", "digits/01.png"]),
+        ("digits", [*digits]),
+    ):
+        monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(text.encode())))
+        assert arc("predict", "--run", trained, "--input", "-").status == 0
+        assert [row["file"] for row in predictions(trained)] == expected
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"\n")))
+    assert "--input -: no path on standard input" in arc("predict", "--run", trained, "--input", "-").err
+
+
+def test_several_checkpoints_predict_their_mean(
+    arc: Command, trained: Path, digits: dict[str, int], own: Callable[[str], str]
+) -> None:
+    content = torch.load(trained / "last.ckpt", weights_only=True)
+    content["state_dict"] = {name: value * 0.5 for name, value in content["state_dict"].items()}
+    torch.save(content, trained / "last.ckpt")
+    other = Path(shutil.copytree(trained, "other"))
+    shutil.copy(other / "last.ckpt", other / "best.ckpt")
+    tables = []
+    for choice in (
+        ["--checkpoint", "best"],
+        ["--checkpoint", "last"],
+        ["--checkpoint", "best", "last"],
+        ["--run", other],
+    ):
+        options = ["--run", trained, *choice, "--input", "digits", "--probabilities", "--output", "out.csv"]
+        assert arc("predict", *options).status == 0
+        rows = read_table(Path("out.csv"))
+        tables.append(torch.tensor([[float(row[f"p_{name}"]) for name in range(10)] for row in rows]))
+    best, last, *means = tables
+    assert not best.allclose(last, atol=0.05)
+    assert all(mean.allclose((best + last) / 2, atol=1e-6) for mean in means)
+    several = ("predict", "--run", trained, other, "--input", "digits")
+    assert "--output: the mean of several models belongs to no run" in arc(*several).err
+    path = own("from arc_light.data.digits import DigitsDataModule\nclass Mine(DigitsDataModule): pass")
+    config = (other / "config.yaml").read_text()
+    (other / "config.yaml").write_text(config.replace("arc_light.data.digits.DigitsDataModule", path))
+    assert f"--run other: of other data than {trained}" in arc(*several, "--output", "out.csv").err
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (["--output", "out.txt"], "--output out.txt: no table is called so"),
+        (["--skip_unreadable", "perhaps"], "--skip_unreadable: perhaps: expected true or false"),
+        (["--trainer.accelerator", "tpux"], "--trainer.accelerator tpux: there is none here"),
+    ],
+)
+def test_options_that_are_refused(
+    arc: Command, trained: Path, digits: dict[str, int], options: list[str], error: str
+) -> None:
+    outcome = arc("predict", "--run", trained, "--input", "digits", *options)
+    assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+    assert error in outcome.err
+    assert not (trained / "predictions.csv").exists()
+
+
+def test_files_are_read_ahead_in_order_and_not_all_at_once() -> None:
+    read: list[Path] = []
+
+    def slow(path: Path) -> torch.Tensor:
+        sleep(int(path.stem) % 3 / 2000)
+        read.append(path)
+        return torch.tensor([int(path.stem)])
+
+    samples = read_each(slow, [Path(f"{i}.png") for i in range(2000)])
+    assert [int(next(samples)) for _ in range(3)] == [0, 1, 2]
+    assert len(read) < 600
+    assert [int(one) for one in samples] == [*range(3, 2000)]
 
 
 @pytest.mark.parametrize("module", ["gone", "antigravity"])

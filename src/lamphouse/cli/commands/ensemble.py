@@ -1,0 +1,134 @@
+"""Models of runs, built from their checkpoints alone, and the mean of what they predict."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.cli import instantiate_module
+from torch import Tensor
+
+from lamphouse.checkpoints import load_checkpoint
+from lamphouse.cli.checks.yaml_files import read_file
+from lamphouse.cli.project import Project, import_user_module
+from lamphouse.data import TensorDataModule
+from lamphouse.errors import InputError
+from lamphouse.files import user_path
+from lamphouse.machine.memory import out_of_memory
+from lamphouse.metrics import class_probabilities
+from lamphouse.runs.directory import Run
+
+NOT_FOR_PREDICTION = ("augment", "lr_scheduler", "metrics", "optimizer")  # options of model and data
+
+
+class Ensemble:
+    """The models of several checkpoints of several runs, mostly of one; they have read the same kind of data.
+
+    Args:
+        project: whose models and data sets are imported.
+        runs: directories of runs.
+        checkpoints: of each run, "best" or "last"; or files, of a single run.
+        device: where to predict.
+
+    Raises:
+        InputError: a checkpoint is not of its run, the data reads no files, or runs are of different data.
+    """
+
+    def __init__(self, project: Project, runs: Sequence[Run], checkpoints: Sequence[str], device: torch.device) -> None:
+        self.device, self.paths = device, []
+        self.members: list[tuple[Any, Any]] = []  # model and data
+        for run in runs:
+            options = _import_classes(project, run.config)
+            for name in checkpoints:
+                named = name in {"best", "last"}
+                if not named and len(runs) > 1:
+                    raise InputError(f"--checkpoint {name}: a file is of one run: give one --run, or best and last")
+                self.paths.append(run.path / f"{name}.ckpt" if named else user_path(name))
+                model, data = _restored(self.paths[-1], options)
+                if not isinstance(data, TensorDataModule):
+                    reason = f"{type(data).__name__} reads no files: predict in Python instead"
+                    raise InputError(f"--run {run.path}: {reason}")
+                self.members.append((model.to(device), data))
+                if _kind(data) != _kind(self.data):
+                    raise InputError(f"--run {run.path}: of other data than {runs[0].path}: predict with each alone")
+        self.count = getattr(self.data, "num_classes", 0)
+        self.classes = [str(name) for name in getattr(self.data, "classes", range(self.count))]
+
+    @property
+    def data(self) -> TensorDataModule:
+        """The data that reads samples for all members."""
+        data: TensorDataModule = self.members[0][1]
+        return data
+
+    @torch.inference_mode()
+    def predict(self, names: Sequence[str], samples: Tensor) -> tuple[Tensor, bool]:
+        """Return probabilities of classes, or other outputs, the mean over all models, and whether they are the former.
+
+        Raises:
+            InputError: a model takes no such samples, or returns no tensor [N, ...].
+        """
+        outputs = [self._outputs(model, data, names, samples) for model, data in self.members]
+        probabilities = [class_probabilities(values, self.count) for values in outputs]
+        classifies = all(values is not None for values in probabilities)
+        try:
+            return torch.stack(probabilities if classifies else outputs).mean(0).cpu(), classifies  # type: ignore[arg-type]
+        except RuntimeError as error:
+            raise InputError("--run: the models' outputs have different shapes: predict with each alone") from error
+
+    def _outputs(self, model: Any, data: Any, names: Sequence[str], samples: Tensor) -> Tensor:
+        try:
+            targets = torch.zeros(len(names), dtype=torch.long, device=self.device)
+            inputs, *_ = data.on_after_batch_transfer((samples.to(self.device), targets), 0)
+            outputs = model(inputs)
+        except (IndexError, NotImplementedError, RuntimeError) as error:
+            if out_of_memory(error):
+                raise
+            shape, reason = list(samples.shape[1:]), str(error).splitlines()[0]
+            raise InputError(
+                f"{names[0]}: the model predicts no sample of shape {shape} ({reason}): give others"
+            ) from error
+        if not isinstance(outputs, Tensor) or outputs.shape[:1] != (len(names),):
+            raise InputError(f"--run: {type(model).__name__}.forward returns no tensor [N, ...], which predict needs")
+        return outputs
+
+
+def _kind(data: Any) -> tuple[Any, ...]:
+    names = ("input_shape", "classes", "num_classes")
+    return (type(data), *(str(getattr(data, name, None)) for name in names))
+
+
+def _import_classes(project: Project, config: Path) -> dict[str, Any]:
+    """Import the classes of the run's model and data, as options name no others; return the options."""
+    project.import_parts()
+    options = read_file(config)
+    for part in ("model", "data"):
+        given = options.get(part)
+        module = str(given.get("class_path") if isinstance(given, dict) else given).rpartition(".")[0]
+        if module.partition(".")[0] in {*sys.stdlib_module_names, ""}:  # whose code must not run
+            raise InputError(f"{config}: has no {part} of a class: give another run")
+        import_user_module(module)
+    return options
+
+
+def _restored(checkpoint: Path, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Build model and data as the run's configuration says, whatever the checkpoint names, and load their states."""
+    content = load_checkpoint(checkpoint)
+    try:
+        built: list[Any] = [
+            instantiate_module(kind, {"_class_path": options[part]["class_path"], **_needed(options[part])})
+            for part, kind in (("model", LightningModule), ("data", LightningDataModule))
+        ]
+        model, data = built
+        model.on_load_checkpoint(content)
+        model.load_state_dict(content["state_dict"])
+        if (name := type(data).__qualname__) in content:
+            data.load_state_dict(content[name])
+    except Exception as error:  # another project's checkpoint raises all kinds of errors
+        raise InputError(f"{checkpoint}: not a checkpoint of this project: use one that a run wrote") from error
+    return model.eval(), data
+
+
+def _needed(spec: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in (spec.get("init_args") or {}).items() if name not in NOT_FOR_PREDICTION}
