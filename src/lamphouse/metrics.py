@@ -15,6 +15,7 @@ from torchmetrics import Metric
 from lamphouse.errors import InputError
 
 Mode = Literal["min", "max"]  # which value of a metric is the best
+OfLoss = Callable[[Tensor], Tensor]  # increasing function of the mean loss
 Average = Callable[[Any, Any], Tensor]  # of predictions and targets: values for each sample, [B, ...], or their mean
 
 
@@ -29,11 +30,17 @@ class EpochMetrics(Metric):
     sums: Tensor  # of losses, of each average and of samples; [2 + averages]
     metrics: Any  # ModuleList of Metric
 
-    def __init__(self, averages: Mapping[str, Average] = {}, metrics: Mapping[str, Metric] = {}) -> None:
+    def __init__(
+        self,
+        averages: Mapping[str, Average] = {},
+        metrics: Mapping[str, Metric] = {},
+        of_loss: Mapping[str, OfLoss] = {},
+    ) -> None:
         super().__init__()
+        self.of_loss = dict(of_loss)
         self.averages, self.average_names = tuple(averages.values()), ("loss", *averages)
         self.metric_names = tuple(metrics)
-        if taken := metrics.keys() & self.average_names:
+        if taken := metrics.keys() & {*self.average_names, *of_loss}:
             raise InputError(f"--model.metrics {min(taken)}: the model has this metric already: choose another name")
         self.metrics = nn.ModuleList(copy.deepcopy(metric) for metric in metrics.values())
         self.add_state("sums", torch.zeros(2 + len(averages)), dist_reduce_fx="sum")
@@ -56,6 +63,7 @@ class EpochMetrics(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         values = self.running()
+        values |= {name: function(values["loss"]) for name, function in self.of_loss.items()}
         for name, metric in zip(self.metric_names, self.metrics, strict=True):
             values |= flattened(name, metric.compute())
         return values
@@ -71,7 +79,7 @@ class EpochMetrics(Metric):
         for known, metric in zip(self.metric_names, self.metrics, strict=True):
             if name == known or name.startswith(f"{known}_"):
                 return {True: "max", False: "min"}.get(metric.higher_is_better)  # type: ignore[return-value]
-        return mode_by_name(name)
+        return "min" if name in self.of_loss else mode_by_name(name)
 
     def since(self, sums: Tensor | None) -> dict[str, float]:
         """Average loss and averages of this process over the samples since `sums` had these values; None: the reset."""
@@ -81,7 +89,7 @@ class EpochMetrics(Metric):
     @property
     def names(self) -> list[str]:
         """List what `compute` returns, as far as that is known before the first batch."""
-        names = list(self.average_names)
+        names = [*self.average_names, *self.of_loss]
         for name, metric in zip(self.metric_names, copy.deepcopy(self.metrics), strict=True):
             try:
                 with warnings.catch_warnings(action="ignore"):  # that nothing was measured yet

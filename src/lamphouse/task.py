@@ -15,7 +15,7 @@ from torch.optim import SGD, Optimizer
 from torchmetrics import Metric
 
 from lamphouse.errors import InputError
-from lamphouse.metrics import Average, EpochMetrics, Mode, chosen_mode
+from lamphouse.metrics import Average, EpochMetrics, Mode, OfLoss, chosen_mode
 from lamphouse.optim import ReduceLROnPlateau, Schedule, call_option, optimizer_with_schedule, parameter_groups
 
 MIN_CHANNELS_LAST = 8  # with fewer channels innermost, torch 2.15's AVX2 convolutions write beyond their memory
@@ -37,6 +37,7 @@ class Task(LightningModule, ABC):
     network: nn.Module
     last_predictions: Any  # of the last batch, detached: callbacks need no second forward pass
     averages: ClassVar[Mapping[str, Average]] = {}  # reported beside the loss: functions of predictions and targets
+    of_loss: ClassVar[Mapping[str, OfLoss]] = {}  # reported too: increasing functions of the mean loss
 
     def __init__(
         self,
@@ -51,9 +52,9 @@ class Task(LightningModule, ABC):
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "metrics"], logger=False)
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.channels_last, self.compile_network = channels_last, compile
-        self.train_metrics = EpochMetrics(self.averages, metrics or {})
-        self.val_metrics = EpochMetrics(self.averages, metrics or {})
-        self.test_metrics = EpochMetrics(self.averages, metrics or {})
+        self.train_metrics = EpochMetrics(self.averages, metrics or {}, self.of_loss)
+        self.val_metrics = EpochMetrics(self.averages, metrics or {}, self.of_loss)
+        self.test_metrics = EpochMetrics(self.averages, metrics or {}, self.of_loss)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # private: Lightning sets it at every hook; nn.Module.__setattr__ makes a small network's step 10 % longer

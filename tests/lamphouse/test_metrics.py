@@ -98,8 +98,9 @@ def test_chosen_metrics(metric: Metric, names: list[str]) -> None:
 
 
 def test_names_are_given_once() -> None:
-    with pytest.raises(InputError, match=r"--model.metrics loss"):
-        EpochMetrics({}, {"loss": MeanSquaredError()})
+    for name in ("loss", "rmse"):
+        with pytest.raises(InputError, match=f"--model.metrics {name}"):
+            EpochMetrics({}, {name: MeanSquaredError()}, {"rmse": torch.sqrt})
 
 
 def test_outputs_are_probabilities_of_classes_or_of_none() -> None:

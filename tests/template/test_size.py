@@ -48,7 +48,8 @@ def test_the_smallest_project_is_small() -> None:
 
 
 def test_the_project_with_everything() -> None:
-    assert lines_below("src/arc_light") <= 1000
+    # 1,000 until 0.3, which trains language models, too
+    assert lines_below("src/arc_light") <= 1225
 
 
 @pytest.mark.parametrize("room", PARTS)

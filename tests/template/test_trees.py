@@ -21,6 +21,7 @@ WORDS = {  # by which a part is mentioned
     "mlp": "mlp",
     "resnet": "resnet(?!18)",
     "speedrun": "speedrun|fast_?resnet",
+    "language": r"language_?model|language\.py|gpt|shakespeare",
     "loops": r"arc_light\.loops|--loop\b|LOOP=|parity|hand-?written(?! digits)",
 }
 LIBRARY = {"docs/parts.md", "docs/reliability.md", "AGENTS.md"}  # tell of lamphouse, which is always whole

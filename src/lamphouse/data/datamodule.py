@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from jsonargparse.typing import NonNegativeInt, OpenUnitInterval, PositiveInt
 from lightning.pytorch import LightningDataModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -65,14 +66,15 @@ class TensorDataModule(LightningDataModule):
     def load(self, train: bool) -> Samples:
         """Read the official training or test samples into memory.
 
-        Without official test samples, hold some out: `return samples.split(0.1, seed=0)[0 if train else 1]`.
+        Without official test samples, hold some out: `return samples.split(0.1, seed=0)[0 if train else 1]`; without a
+        test, set `test_dataloader = LightningDataModule.test_dataloader`.
         """
 
     def setup(self, stage: str) -> None:
         """Load what the stage needs, once; raise an `InputError` if samples are bad or too few."""
         if stage in {"fit", "validate"} and "train" not in self.parts:
             self.parts.update(self.load_train_and_val())
-        if stage == "test" and "test" not in self.parts:
+        if stage == "test" and "test" not in self.parts and is_overridden("test_dataloader", self):
             samples = self.load(train=False)
             self.check_samples(samples)
             self.parts["test"] = samples

@@ -80,8 +80,7 @@ class Samples:
             way_out = f"give {most} folds or fewer" if most > 1 else "add samples, or leave num_folds out"
             raise InputError(f"--data.num_folds {num_folds}: {owner} only {most} training samples: {way_out}")
         held_out = stratified_folds(groups, num_folds, seed) == fold
-        parts = (rows[mask] for mask in (~held_out, held_out))
-        larger, smaller = (Samples(self.inputs, self.targets, part) for part in parts)
+        larger, smaller = (Samples(self.inputs, self.targets, rows[mask]) for mask in (~held_out, held_out))
         return larger, smaller
 
     def _groups(self) -> tuple[Tensor, Tensor]:
@@ -93,7 +92,15 @@ class Samples:
 
     def to(self, device: torch.device) -> "Samples":
         """Copy the part's own samples, unless they are there already."""
-        return self if self.inputs.device == device else Samples(*(tensor.to(device) for tensor in self[:]))
+        return self if self.inputs.device == device else Samples(*(moved(tensor, device) for tensor in self[:]))
+
+
+def moved(held: Tensor, device: torch.device) -> Tensor:
+    """Copy a tensor to a device; windows that overlap in memory overlap there, too."""
+    size = held.untyped_storage().nbytes() // held.element_size()
+    if held.numel() <= size:
+        return held.to(device)
+    return held.as_strided((size,), (1,), 0).to(device).as_strided(held.size(), held.stride(), held.storage_offset())
 
 
 def is_labels(targets: Tensor) -> bool:
@@ -195,11 +202,10 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
 
     def __iter__(self) -> Iterator[Key]:  # type: ignore[override]  # whole batches, not single samples
         """Yield the batches of the epoch, beginning with number `start`, counted from 0."""
-        batches = list(self._order().to(self.device).split(self.batch_size * self.world_size))
-        if self.joins_last:
-            batches[-2:] = [torch.cat(batches[-2:])]
-        for together in batches[self.start :]:
-            share = together[self.rank :: self.world_size]
+        order, together = self._order().to(self.device), self.batch_size * self.world_size
+        bounds = [*range(0, len(order) - self.world_size * self.joins_last, together), len(order)]
+        for first, last in zip(bounds[self.start : -1], bounds[self.start + 1 :], strict=True):
+            share = order[first + self.rank : last : self.world_size]
             if len(share):
                 yield self.epoch, share
 

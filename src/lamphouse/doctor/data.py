@@ -27,7 +27,8 @@ def examine_data(parts: Parts, inputs: Tensor, num_classes: int | None = None) -
     yield _statistics(inputs)
     if num_classes is not None:
         yield _labels(parts, num_classes)
-        yield _balance(parts, num_classes)
+        if all(labels.ndim == 1 for _, labels in parts.values()):  # and not one at each place of a sample
+            yield _balance(parts, num_classes)
     yield _duplicates(parts)
 
 

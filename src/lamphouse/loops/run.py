@@ -26,6 +26,7 @@ from lamphouse.checkpoints.state import process_state, set_process_state
 from lamphouse.checkpoints.stopping import goals, record_stop, why_ended
 from lamphouse.errors import InputError, StoppedError, unsupported
 from lamphouse.metrics import MonitorsMetric
+from lamphouse.runs.report import lacks
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 OPTIONS = ("max_epochs", "accumulate_grad_batches", "gradient_clip_val", "gradient_clip_algorithm")  # of the Trainer
@@ -78,6 +79,8 @@ def _train(loop: ModuleType, trainer: Trainer, model: Any, data: Any) -> None:
             if progress := callback(trainer, EpochProgress):
                 progress.on_exception(trainer, model, stop)
             raise
+    if lacks("test", model, data):
+        return
     data.setup("test")
     model.setup("test")
     _, test = _batches_of("test", trainer, model, data)
@@ -86,8 +89,7 @@ def _train(loop: ModuleType, trainer: Trainer, model: Any, data: Any) -> None:
 
 def callback(trainer: Trainer, kind: type) -> Any:
     """Return the Trainer's callback of a kind, or None."""
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
-    return next((found for found in callbacks if isinstance(found, kind)), None)
+    return next((one for one in trainer.callbacks if isinstance(one, kind)), None)  # type: ignore[attr-defined]  # set late
 
 
 def _options_of(loop: ModuleType, trainer: Trainer) -> dict[str, Any]:
@@ -115,8 +117,7 @@ def _batches_of(part: str, trainer: Trainer, model: Any, data: Any) -> tuple[int
         return data.on_after_batch_transfer(batch, 0)
 
     if not isinstance(loader, DataLoader) or not hasattr(loader.dataset, "__len__"):
-        name = f"--data {type(data).__name__}.{part}_dataloader"
-        raise unsupported(f"{name}: expected one DataLoader with a length")
+        raise unsupported(f"--data {type(data).__name__}.{part}_dataloader: expected one DataLoader with a length")
     if loader.num_workers and loader.worker_init_fn is None:  # as in Lightning, for random numbers of workers
         loader.worker_init_fn = partial(pl_worker_init_function, rank=0)
     limit = getattr(trainer, f"limit_{part}_batches")
@@ -131,9 +132,8 @@ def batches(
 ) -> Iterator[Any]:
     """Iterate over the batches of an epoch, from one on, with a progress bar if `track` shows one."""
     for owner in (loader, loader.batch_sampler):
-        sampler: Any = getattr(owner, "sampler", None)
-        if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(epoch)
+        if set_epoch := getattr(getattr(owner, "sampler", None), "set_epoch", None):
+            set_epoch(epoch)
     if start:
         loader.load_state_dict({"epoch": epoch, "batch": start})
     some = map(prepare, islice(loader, count - start))  # asking for one more could draw random numbers

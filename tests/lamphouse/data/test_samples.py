@@ -289,3 +289,11 @@ def test_folds_are_even_disjoint_and_have_every_sample(targets: Tensor, per_clas
     again, other = (samples.split_fold(4, 0, seed)[1][:][0] for seed in (7, 8))
     assert torch.equal(held_out[0][:][0], again)
     assert not torch.equal(again, other)
+
+
+def test_windows_that_overlap_are_moved_without_a_copy_of_each() -> None:
+    windows = torch.arange(100).unfold(0, 11, 1)
+    samples = Samples(windows[:, :-1], windows[:, 1:])
+    moved = samples.to(torch.device("meta"))
+    assert moved.inputs.untyped_storage().nbytes() == 800
+    assert moved.targets.stride() == (1, 1)

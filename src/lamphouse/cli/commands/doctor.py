@@ -12,7 +12,6 @@ from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from lamphouse.data import TensorDataModule
 from lamphouse.doctor import Finding, attempt, examine_data, examine_loading, examine_model, examine_training
-from lamphouse.metrics import class_probabilities
 from lamphouse.task import Task
 
 MOST = 32  # samples of the batch that is learned by heart
@@ -46,7 +45,7 @@ def _findings(experiment: Experiment) -> Iterator[Finding]:
     if is_pair:
         prepared = tuple(part[:MOST] for part in prepared)
         yield from examine_model(model, prepared[0])
-    guesses = num_classes if num_classes and is_pair and _classifies(model, prepared[0], num_classes) else None
+    guesses = num_classes if num_classes and is_pair and _classifies(model, prepared[:2], num_classes) else None
     yield from examine_training(model, prepared, guesses, **options)
     yield attempt(lambda: examine_loading(model, data, BATCHES, **options), "loading")
     parameters, size = sum(parameter.numel() for parameter in model.parameters()), getattr(data, "batch_size", "?")
@@ -55,8 +54,11 @@ def _findings(experiment: Experiment) -> Iterator[Finding]:
 
 
 @torch.no_grad()
-def _classifies(model: LightningModule, inputs: Tensor, num_classes: int) -> bool:
+def _classifies(model: LightningModule, pair: Sequence[Tensor], num_classes: int) -> bool:
+    """Return whether the model has an output for each class, for a sample or at each place of its target."""
+    (inputs, targets) = pair
     try:
-        return class_probabilities(deepcopy(model).cpu().eval()(inputs.cpu()), num_classes) is not None
+        outputs: Tensor = deepcopy(model).cpu().eval()(inputs.cpu())
+        return outputs.numel() in {len(targets) * num_classes, targets.numel() * num_classes}
     except Exception:  # of a user's code; examine_model says what
         return False

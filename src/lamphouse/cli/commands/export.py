@@ -89,9 +89,9 @@ def _inputs(experiment: Experiment) -> tuple[Tensor, str]:
     """Fetch real inputs, and name the part of the data that they are of: test, or validation if there is no test."""
     experiment.load_data()
     data: Any = experiment.datamodule
-    if isinstance(data, TensorDataModule):
-        return data.parts["test"][:SAMPLES][0], "test"
     part = "test" if is_overridden("test_dataloader", data) else "validation"
+    if isinstance(data, TensorDataModule):
+        return data.parts["test" if part == "test" else "val"][:SAMPLES][0], part
     batch = next(iter(data.test_dataloader() if part == "test" else data.val_dataloader()))
     inputs = batch[0] if isinstance(batch, list | tuple) else batch
     if not isinstance(inputs, Tensor):
