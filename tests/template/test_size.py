@@ -16,7 +16,7 @@ PARTS = {
     "cli": 925,
     "cli/checks": 550,
     "cli/commands": 1900,
-    "data": 1250,
+    "data": 1290,
     "doctor": 375,
     "export": 425,
     "loggers": 600,

@@ -18,7 +18,7 @@ COMMANDS = {
     "fit": "train a model, then test its best checkpoint",
     "resume": "continue a run, optionally up to a larger --trainer.max_epochs",
     "evaluate": "measure a run's best checkpoint on the validation and test sets",
-    "predict": "classify image files, arrays (.npy) or rows of numbers (.csv)",
+    "predict": "predict samples in image files, arrays (.npy, .pt) or rows of numbers (.csv)",
     "export": "write a run's model to an ONNX, torch.export or safetensors file",
     "demo": "serve a page that classifies what is drawn or dropped on it, with a run's model",
     "new": "write the files of a new model, data set, task or experiment, to begin with",

@@ -1,4 +1,4 @@
-"""Files of which predictions are made, read in parallel, and those of numbers: arrays (.npy) and rows (.csv)."""
+"""Files of which predictions are made, read in parallel, and those of numbers: arrays, tensors and rows."""
 
 import os
 from collections import deque
@@ -13,25 +13,28 @@ from torch import Tensor
 
 from lamphouse.errors import InputError
 
-ARRAYS = (".npy", ".csv")  # extensions
 READ_AHEAD = 16  # files for each thread, whose samples wait in memory
 
 
 def read_array(path: Path, shape: Sequence[int] | None = None) -> Tensor:
-    """Read an array, or rows of numbers as float32, [N, ...]; a single sample if the array has its shape.
+    """Read an array or rows of numbers, floating-point ones as float32, [N, ...]; a single sample if it has its shape.
 
     Args:
-        path: an .npy file; or a .csv file with commas, UTF-8, and names in its first line or none.
+        path: an .npy file; a .pt file of a tensor; a .csv file with commas, UTF-8, and names in its first line or none.
         shape: of a sample, into which rows are brought; None if it is not known.
 
     Raises:
         InputError: the file is damaged, has no numbers, or numbers of another shape.
     """
+    expected = "an array (.npy), a tensor (.pt) or rows (.csv)"
+    if not path.is_file():  # but a pipe, say, which could make the reader wait forever
+        raise InputError(f"{path}: no such file: expected {expected}")
     try:
-        values = read_csv(path) if path.suffix.lower() == ".csv" else np.load(path, allow_pickle=False)
-        inputs = torch.from_numpy(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
-    except Exception as error:  # a damaged file makes NumPy raise almost anything
-        raise InputError(f"{path}: no readable numbers ({error}): expected an array (.npy) or rows (.csv)") from error
+        inputs = READERS.get(path.suffix.lower(), read_npy)(path)
+        inputs = inputs.float() if inputs.is_floating_point() else inputs
+    except Exception as error:  # a damaged file makes NumPy and torch raise almost anything
+        reason = str(error).partition("\n")[0].partition(". ")[0]
+        raise InputError(f"{path}: no readable numbers ({reason}): expected {expected}") from error
     if shape is not None and list(inputs.shape) == list(shape):
         inputs = inputs.unsqueeze(0)
     if shape is not None and inputs.ndim == 2 and inputs.shape[1] == prod(shape):
@@ -44,7 +47,21 @@ def read_array(path: Path, shape: Sequence[int] | None = None) -> Tensor:
     return inputs
 
 
-def read_csv(path: Path) -> np.ndarray:
+def read_npy(path: Path) -> Tensor:
+    """Read an array that `numpy.save` wrote."""
+    values = np.load(path, allow_pickle=False)
+    return torch.from_numpy(np.ascontiguousarray(values, values.dtype.newbyteorder("=")))
+
+
+def read_pt(path: Path) -> Tensor:
+    """Read a tensor that `torch.save` wrote, which runs no code and takes no more memory than the file."""
+    tensor = torch.load(path, "cpu", weights_only=True, mmap=True)
+    if not isinstance(tensor, Tensor) or tensor.nbytes > path.stat().st_size:
+        raise ValueError("not a tensor by itself")
+    return tensor.detach().clone()
+
+
+def read_csv(path: Path) -> Tensor:
     """Read rows of numbers, float32 [N, columns]."""
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     try:
@@ -53,7 +70,7 @@ def read_csv(path: Path) -> np.ndarray:
         del lines[0]  # the names of the columns
     if not any(lines):
         raise ValueError("no row")
-    return np.loadtxt(lines, np.float32, delimiter=",", ndmin=2)
+    return torch.from_numpy(np.loadtxt(lines, np.float32, delimiter=",", ndmin=2))
 
 
 def read_each(read: Callable[[Path], Tensor], paths: Sequence[Path]) -> Iterator[Tensor | InputError]:
@@ -65,7 +82,7 @@ def read_each(read: Callable[[Path], Tensor], paths: Sequence[Path]) -> Iterator
         except InputError as error:
             return InputError(str(error))  # without what it refers to, for there may be many
 
-    arrays = any(path.suffix.lower() in ARRAYS for path in paths)  # which may be large, and are read one by one
+    arrays = any(path.suffix.lower() in READERS for path in paths)  # which may be large, and are read one by one
     count = 1 if arrays else min(os.cpu_count() or 1, 32)
     ahead = 1 if arrays else READ_AHEAD * count
     with ThreadPoolExecutor(count) as threads:
@@ -75,3 +92,6 @@ def read_each(read: Callable[[Path], Tensor], paths: Sequence[Path]) -> Iterator
             waiting.append(threads.submit(read_one, path))
         while waiting:
             yield waiting.popleft().result()
+
+
+READERS = {".npy": read_npy, ".pt": read_pt, ".csv": read_csv}

@@ -104,7 +104,7 @@ class TensorDataModule(LightningDataModule):
             raise InputError(f"inputs: {features[0]} features, but {features[1]} in another part: load the same ones")
 
     def read_samples(self, path: Path) -> Tensor:
-        """Read a file of samples to predict, inputs as `load` returns them, [N, ...]: an array (.npy) or rows (.csv).
+        """Read a file of samples to predict, as `load` returns inputs, [N, ...]: an array (.npy, .pt) or rows (.csv).
 
         Override it where `load` changes the numbers that it reads.
         """

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from hashlib import blake2b
 from pathlib import Path
 from zlib import crc32
@@ -30,6 +30,7 @@ EXTENSIONS = {
     *(".tif", ".tiff", ".webp"),
 }
 HIDDEN = (".", "__MACOSX")  # beginnings of names
+BITS_PER_SAMPLE = 258  # a tag of TIFF files
 MAX_PIXELS = 2**26  # to decode: 256 MiB of memory
 Shape = tuple[int, int, int]  # channels, height, width
 
@@ -90,6 +91,8 @@ def sorted_entries(folder: Path | str) -> list[os.DirEntry[str]]:
 def read_image(path: Path | str, shape: Shape) -> NDArray[np.uint8]:
     """Read an image file, scaled to cover `shape` and cropped at the center, uint8 [C, H, W]."""
     channels, height, width = shape
+    if not os.path.isfile(path):  # noqa: PTH113  # but a pipe, say, which could make the reader wait forever
+        raise InputError(f"{path}: not a readable image (no such file): replace or remove it")
     try:
         with Image.open(path, formats=FORMATS) as image:
             image.draft(MODES[channels], (width, height))  # decodes a JPEG at the nearest larger scale
@@ -101,7 +104,7 @@ def read_image(path: Path | str, shape: Shape) -> NDArray[np.uint8]:
 
 
 def decode(image: Image.Image) -> Image.Image:
-    """Decode an image, upright, with 16-bit gray levels scaled to 8 bits: Pillow would turn all above 255 white.
+    """Decode an image, upright, with 12- or 16-bit gray levels scaled to 8: Pillow would turn all above 255 white.
 
     Raises:
         ValueError: too many pixels, or pixels of 32 bits, whose range is not known.
@@ -109,11 +112,22 @@ def decode(image: Image.Image) -> Image.Image:
     if math.prod(image.size) > MAX_PIXELS:
         raise ValueError(f"{image.width} by {image.height}: expected up to {MAX_PIXELS:,} pixels")
     ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):  # 0..65535
-        return Image.fromarray((np.array(image) >> 8).astype(np.uint8))
+    if image.mode.startswith("I;16") or (image.mode, image.format) == ("I", "PPM"):
+        (bits,) = getattr(image, "tag_v2", {}).get(BITS_PER_SAMPLE, (16,))
+        levels = np.array(image)
+        if bits == 16 and levels.max() < 2**12:
+            note_dark()
+        return Image.fromarray((levels >> bits - 8).astype(np.uint8))
     if image.mode in {"I", "F"}:
         raise ValueError("32 bits a pixel: expected 8 or 16")
     return image
+
+
+@cache
+def note_dark() -> None:
+    """Say once that files of 16 bits seem to come from a 12-bit camera."""
+    way_out = "if that is so in all files, multiply them by 16 for the full range"
+    print(f"note: an image file of 16 bits has no gray level above 4,095, so it is dark: {way_out}", file=sys.stderr)
 
 
 def read_images(files: Sequence[str], shape: Shape, cache: Path | None) -> Tensor:

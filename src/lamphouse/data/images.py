@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lamphouse.data.arrays import ARRAYS
+from lamphouse.data.arrays import READERS
 from lamphouse.data.augment import Augmentation
 from lamphouse.data.datamodule import TensorDataModule
 from lamphouse.data.image_files import read_image
@@ -124,8 +124,8 @@ class ImageDataModule(TensorDataModule):
         return torch.from_numpy(read_image(path, self.input_shape))
 
     def read_samples(self, path: Path) -> Tensor:
-        """Read an image file, or several images from an array (.npy) or rows (.csv), uint8 [N, C, H, W]."""
-        if path.suffix.lower() not in ARRAYS:
+        """Read an image file, or several images from an array (.npy, .pt) or rows (.csv), uint8 [N, C, H, W]."""
+        if path.suffix.lower() not in READERS:
             return self.read(path).unsqueeze(0)
         images = super().read_samples(path)
         if path.suffix.lower() == ".csv" and torch.equal(images, images.byte().float()):

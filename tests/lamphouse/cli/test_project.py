@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from conftest import CONFIGS
 
@@ -24,6 +25,9 @@ class Regressor(LightningModule):
         super().__init__()
         self.save_hyperparameters()
         self.layer = torch.nn.Linear(width, 1)
+
+    def forward(self, inputs):
+        return self.layer(inputs)
 
     def training_step(self, batch, batch_idx):
         inputs, targets = batch
@@ -52,6 +56,9 @@ class Points(LightningDataModule):
         return DataLoader(TensorDataset(inputs, inputs.sum(1, keepdim=True)), batch_size=5)
 
     val_dataloader = test_dataloader = train_dataloader
+
+    def read_samples(self, path):
+        return torch.tensor([[0.2, 0.3, 0.4]])
 '''
 MONITORED = ["--early_stopping.monitor=val/loss", "--best_checkpoint.monitor=val/loss", "--best_checkpoint.mode=min"]
 
@@ -84,7 +91,9 @@ def command(package: Path, capsys: Any) -> Callable[..., Any]:
     return run
 
 
-def test_a_model_and_a_data_set_are_a_file_each(command: Callable[..., Any]) -> None:
+def test_a_model_and_a_data_set_are_a_file_each(
+    command: Callable[..., Any], capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = ["-c", CONFIGS / "trainer.yaml", "--model=Regressor", "--data=Points", *MONITORED]
     fitted = command("fit", *options, "--logger=none", "--trainer.accelerator=cpu", "--trainer.max_epochs=2")
     assert set(fitted) == {"val/loss", "test/loss"}
@@ -93,6 +102,13 @@ def test_a_model_and_a_data_set_are_a_file_each(command: Callable[..., Any]) -> 
     resumed = command("resume", "--trainer.max_epochs=4")
     assert resumed["test/loss"] < fitted["test/loss"]
     assert command("evaluate")["test/loss"] == pytest.approx(resumed["test/loss"], abs=1e-6)
+    Path("some.txt").touch()
+    command("predict", "--input=some.txt")
+    weights = torch.load(next(Path("runs").rglob("best.ckpt")), weights_only=True)["state_dict"]
+    expected = (weights["layer.weight"] @ torch.tensor([0.2, 0.3, 0.4]) + weights["layer.bias"]).item()
+    assert float(capsys.readouterr().out.split()[1]) == pytest.approx(expected, abs=1e-3)
+    monkeypatch.delattr("own_project.data.points.Points.read_samples")
+    assert "Points reads no files: define read_samples(path)" in command("predict", "--input=some.txt")[1]
 
 
 def test_what_a_model_lacks_is_named(command: Callable[..., Any], own: Callable[[str], str]) -> None:

@@ -1,6 +1,8 @@
 """The user's own images: both layouts, read once, and every way in which they can be wrong."""
 
+import os
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +129,9 @@ def test_all_bad_files_of_all_parts_are_listed(capsys: pytest.CaptureFixture[str
     bad = [root / name for name in ("train/cat/1.png", "train/dog/bad\udcff.png", "val/dog/0.png", "test/cat/1.png")]
     for path in bad:
         path.write_bytes(b"junk")
-    with pytest.raises(InputError, match=r"\A4 files are not readable, listed above: replace or remove them\Z"):
+    bad.append(root / "test/dog/pipe.png")
+    os.mkfifo(bad[-1])  # which would wait for a writer
+    with pytest.raises(InputError, match=r"\A5 files are not readable, listed above: replace or remove them\Z"):
         fitted(root)
     listed = [line for line in capsys.readouterr().err.splitlines() if "not a readable image" in line]
     names = {line.partition(": ")[0] for line in listed}
@@ -150,6 +154,18 @@ def test_a_pgm_of_any_depth_is_scaled(most: int, level: int) -> None:
     values = np.full(64, level, ">u2" if most > 255 else "u1")
     Path("image.pgm").write_bytes(f"P5 8 8 {most}\n".encode() + values.tobytes())
     assert np.abs(read_image("image.pgm", (3, 8, 8)) - 255 * level / most).max() <= 1
+
+
+def test_gray_levels_of_12_bits_are_scaled_where_the_file_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    levels = np.full(64, 0x123)
+    packed = "".join(f"{level:03x}" for level in levels)
+    for bits, data, expected in ((12, bytes.fromhex(packed), 0x12), (16, levels.astype("<u2").tobytes(), 0x1)):
+        tags = {256: 8, 257: 8, 258: bits, 259: 1, 262: 1, 273: 8, 278: 8, 279: len(data)}
+        directory = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+        start = b"II*\0" + struct.pack("<I", 8 + len(data))
+        Path("image.tif").write_bytes(start + data + struct.pack("<H", len(tags)) + directory + bytes(4))
+        assert (read_image("image.tif", SHAPE) == expected).all()
+    assert capsys.readouterr().err.count("has no gray level above 4,095") == 1
 
 
 @pytest.mark.parametrize("mode", ["I", "F"])

@@ -13,7 +13,6 @@ from torch import Tensor
 from lamphouse.checkpoints import load_checkpoint
 from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.project import Project, import_user_module
-from lamphouse.data import TensorDataModule
 from lamphouse.errors import InputError
 from lamphouse.files import user_path
 from lamphouse.machine.memory import out_of_memory
@@ -47,9 +46,9 @@ class Ensemble:
                     raise InputError(f"--checkpoint {name}: a file is of one run: give one --run, or best and last")
                 self.paths.append(run.path / f"{name}.ckpt" if named else user_path(name))
                 model, data = _restored(self.paths[-1], options)
-                if not isinstance(data, TensorDataModule):
-                    reason = f"{type(data).__name__} reads no files: predict in Python instead"
-                    raise InputError(f"--run {run.path}: {reason}")
+                if not hasattr(data, "read_samples"):
+                    way_out = "define read_samples(path), which returns a file's samples, [N, ...]"
+                    raise InputError(f"--run {run.path}: {type(data).__name__} reads no files: {way_out}")
                 self.members.append((model.to(device), data))
                 if _kind(data) != _kind(self.data):
                     raise InputError(f"--run {run.path}: of other data than {runs[0].path}: predict with each alone")
@@ -57,10 +56,9 @@ class Ensemble:
         self.classes = [str(name) for name in getattr(self.data, "classes", range(self.count))]
 
     @property
-    def data(self) -> TensorDataModule:
+    def data(self) -> Any:
         """The data that reads samples for all members."""
-        data: TensorDataModule = self.members[0][1]
-        return data
+        return self.members[0][1]
 
     @torch.inference_mode()
     def predict(self, names: Sequence[str], samples: Tensor) -> tuple[Tensor, bool]:

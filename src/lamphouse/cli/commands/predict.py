@@ -19,7 +19,6 @@ from tqdm import tqdm
 from lamphouse.cli.commands.ensemble import Ensemble
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
-from lamphouse.data import TensorDataModule
 from lamphouse.data.arrays import read_each
 from lamphouse.data.folder import listed
 from lamphouse.data.image_files import find_images, refuse_all
@@ -70,7 +69,7 @@ def _parsed(project: Project, args: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--run", type=user_path, help=which, **several)
     which = "best, last or a file (default: best); the mean of several"
     parser.add_argument("--checkpoint", help=which, **several)
-    which = "an image file, an array (.npy) or rows of numbers (.csv), a folder of images or arrays, or - for paths"
+    which = "an image, an array (.npy, .pt) or rows of numbers (.csv), a folder of images or arrays, or - for paths"
     parser.add_argument("--input", type=_given, required=True, help=f"{which} on standard input, one a line")
     which = "table to write, .csv, .jsonl or .parquet (default: the run's predictions.csv)"
     parser.add_argument("--output", type=_table, help=which)
@@ -183,17 +182,17 @@ def _files(given: str) -> list[Path]:
     if path.is_file():
         return [path]
     found = find_images(path)
-    files = [Path(name) for name in found.files] or sorted(path.rglob("*.npy"))
+    files = [Path(name) for name in found.files] or sorted(path.rglob("*.npy")) or sorted(path.rglob("*.pt"))
     if not files:
         raise InputError(
-            f"--input {path}: no image file, array (.npy) or rows (.csv), and no folder with images or arrays"
+            f"--input {path}: no image file, array (.npy, .pt) or rows (.csv), and no folder with images or arrays"
         )
     if found.skipped and found.files:
         print(f"note: {path}: skipped: {listed(found.skipped)}", file=sys.stderr)
     return files
 
 
-def _samples(data: TensorDataModule, paths: Sequence[Path], progress: Progress) -> Iterator[tuple[str, Tensor]]:
+def _samples(data: Any, paths: Sequence[Path], progress: Progress) -> Iterator[tuple[str, Tensor]]:
     """Yield the samples of files with their names; add what is wrong with the others to `progress.bad`."""
     for path, inputs in zip(paths, read_each(data.read_samples, paths), strict=True):
         if isinstance(inputs, InputError):
@@ -207,7 +206,7 @@ def _predicted(
     ensemble: Ensemble, paths: Sequence[Path], progress: Progress, options: argparse.Namespace
 ) -> Iterator[list[Row]]:
     """Yield the rows of each batch: the most probable classes if the models classify, else their outputs."""
-    samples, size = _samples(ensemble.data, paths, progress), options.size or ensemble.data.batch_size
+    samples, size = _samples(ensemble.data, paths, progress), options.size or getattr(ensemble.data, "batch_size", 1)
     while batch := [*islice(samples, size)]:
         names, inputs = zip(*batch, strict=True)
         values, classify = ensemble.predict(names, torch.stack(inputs))

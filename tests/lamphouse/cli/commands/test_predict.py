@@ -133,11 +133,25 @@ def test_rows_and_arrays_are_predicted_like_their_images(arc: Command, trained: 
     images = DigitsDataModule().load(train=False)[:12][0].numpy()
     np.save("some.npy", images)
     np.savetxt("some.csv", images.reshape(12, -1), "%d", ",", header=",".join("p" * 64), comments="")
-    for name in ("some.npy", "some.csv"):
+    torch.save(torch.from_numpy(images), "some.pt")
+    for name in ("some.npy", "some.csv", "some.pt"):
         outcome = arc("predict", "--run", trained, "--input", name)
         assert "predictions.csv in place of the earlier one" in outcome.out
         assert [row["file"] for row in predictions(trained)] == [f"{name}[{i}]" for i in range(12)]
         assert [float(row["probability_1"]) for row in predictions(trained)] == pytest.approx([*map(float, expected)])
+
+
+def test_only_a_tensor_is_read_from_a_file_of_torch(arc: Command, trained: Path) -> None:
+    bad = {"dictionary": {"x": torch.ones(1)}, "code": print, "swelling": torch.zeros(1).expand(1, 8, 80000)}
+    Path("bad").mkdir()
+    for name, content in bad.items():
+        torch.save(content, f"bad/{name}.pt")
+    outcome = arc("predict", "--run", trained, "--input", "bad")
+    assert outcome.status == 2
+    *listed, last = outcome.err.splitlines()
+    assert [line.partition(":")[0] for line in listed] == [f"bad/{name}.pt" for name in sorted(bad)]
+    assert all("expected an array (.npy), a tensor (.pt) or rows (.csv)" in line for line in listed)
+    assert "3 files are not readable" in last
 
 
 TABLE = """
@@ -174,6 +188,9 @@ def test_rows_of_a_table_have_outputs(arc: Command, fit: Command, own: Callable[
     assert [row["file"] for row in rows] == ["rows.csv[0]", "rows.csv[1]"]
     found = [[float(row[f"output_{i}"]) for i in (1, 2)] for row in rows]
     assert torch.tensor(found).allclose(expected, atol=1e-5)
+    np.save("rows.npy", [[0.0] * 4, [1.0, 2.0, 3.0, 4.0]])  # float64
+    assert arc("predict", "--input", "rows.npy", "--output", "again.csv").status == 0
+    assert Path("again.csv").read_text().replace(".npy", ".csv") == Path("out.csv").read_text()
     Path("rows.csv").write_text("0,0,0\n")
     outcome = arc("predict", "--input", "rows.csv", "--output", "out.csv")
     assert outcome.status == 2
