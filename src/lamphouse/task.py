@@ -67,6 +67,10 @@ class Task(LightningModule, ABC):
     def loss(self, batch: Any) -> tuple[Tensor, Any]:
         """Compute the mean loss of a batch, and the predictions that the metrics take: the one step of every loop."""
 
+    def respond(self, given: str, data: Any) -> str:
+        """Answer a text in `predict`, for models that take no files of samples; further arguments become options."""
+        raise NotImplementedError
+
     def targets(self, batch: Any) -> Any:
         """Return what the metrics compare predictions with; by default the second part of (inputs, targets, ...)."""
         return batch if isinstance(batch, Tensor) else batch[1]

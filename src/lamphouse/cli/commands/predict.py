@@ -1,4 +1,4 @@
-"""Predict image files, arrays and rows of numbers."""
+"""Predict image files, arrays, rows of numbers and texts."""
 
 import argparse
 import os
@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lamphouse.cli.commands.ensemble import Ensemble
+from lamphouse.cli.commands.respond import responds, responses
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.data.arrays import read_each
@@ -35,20 +36,20 @@ MOST_ON_TERMINAL = 100  # predictions; the table has all
 
 def main(project: Project, args: Sequence[str]) -> None:
     """Predict each sample of the input; write a table, by default the run's predictions.csv, and print it."""
-    options = _parsed(project, args)
+    options, rest = _parsed(project, args)
     runs = [find_run(path) for path in options.run or [Path("runs")]]
     output = options.output or runs[0].path / "predictions.csv"
     if output.is_dir() or not output.parent.is_dir():
         raise InputError(f"--output {output}: no file in an existing folder: give another one")
-    paths, device = _files(options.input), _device(options.accelerator)
+    device = _device(options.accelerator)
     keep_memory()
     ensemble = Ensemble(project, runs, options.checkpoint or ["best"], device)
     if len(ensemble.members) > 1 and not options.output:
         raise InputError("--output: the mean of several models belongs to no run: name the table to write")
-    replaced, progress = output.exists(), Progress(len(paths))
+    replaced, (progress, batches) = output.exists(), _begun(ensemble, options, rest)
     try:
         with written_table(output) as write, progress.shown:
-            for rows in _predicted(ensemble, paths, progress, options):
+            for rows in batches:
                 progress.print(rows)
                 write([row.cells for row in rows])
             if not progress.samples:
@@ -59,10 +60,10 @@ def main(project: Project, args: Sequence[str]) -> None:
         raise InputError(f"--output {output}: {error.strerror or error}: choose another file") from error
     print(progress.summary(ensemble))
     print(f"written to {short_path(output)}{' in place of the earlier one' if replaced else ''}")
-    _report_unreadable(progress.bad, len(paths), options.skip)
+    _report_unreadable(progress.bad, progress.files, options.skip)
 
 
-def _parsed(project: Project, args: Sequence[str]) -> argparse.Namespace:
+def _parsed(project: Project, args: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser = CommandParser(project, "predict", "Predict samples, read as in training.", run=False)
     several: dict[str, Any] = {"nargs": "+", "action": "extend"}
     which = "directory of a run, or of several, of which the newest is used (default: runs); the mean of several"
@@ -70,10 +71,11 @@ def _parsed(project: Project, args: Sequence[str]) -> argparse.Namespace:
     which = "best, last or a file (default: best); the mean of several"
     parser.add_argument("--checkpoint", help=which, **several)
     which = "an image, an array (.npy, .pt) or rows of numbers (.csv), a folder of images or arrays, or - for paths"
-    parser.add_argument("--input", type=_given, required=True, help=f"{which} on standard input, one a line")
+    which += " on standard input, one a line; or a text, or a file of texts, one a line, if the model takes that"
+    parser.add_argument("--input", type=_given, required=True, help=which)
     which = "table to write, .csv, .jsonl or .parquet (default: the run's predictions.csv)"
     parser.add_argument("--output", type=_table, help=which)
-    parser.add_argument("--top", type=_count, default=3, help="number of classes, or values, to print (default: 3)")
+    parser.add_argument("--top", type=_count, help="number of classes, or values, to print (default: 3)")
     which = "have a column for each class, p_NAME, too (default: false)"
     flag: dict[str, Any] = {"type": _truth, "nargs": "?", "const": True, "default": False}
     parser.add_argument("--probabilities", help=which, **flag)
@@ -82,10 +84,7 @@ def _parsed(project: Project, args: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--data.batch_size", type=_count, dest="size", help="samples at once (default: as in training)")
     which = "cpu, cuda, mps or auto (default: auto)"
     parser.add_argument("--trainer.accelerator", dest="accelerator", default="auto", help=which)
-    options, rest = parser.parse_known_args(args)
-    if rest:
-        raise InputError(f"{' '.join(rest)}: no such option; see --help for every option")
-    return options
+    return parser.parse_known_args(args)
 
 
 @dataclass
@@ -93,7 +92,7 @@ class Row:
     """The prediction of a sample: cells of the table by their column, and what is printed."""
 
     cells: dict[str, Any]
-    text: str
+    lines: Sequence[str]
 
 
 @dataclass
@@ -114,7 +113,7 @@ class Progress:
         self.samples += len(rows)
         with self.shown.external_write_mode() if left else nullcontext():
             for row in rows[:left]:
-                print(_for_terminal(row.text))
+                print("\n".join(map(_for_terminal, row.lines)))
 
     def summary(self, ensemble: Ensemble) -> str:
         """Say how many samples were predicted, how fast, and by what."""
@@ -184,9 +183,8 @@ def _files(given: str) -> list[Path]:
     found = find_images(path)
     files = [Path(name) for name in found.files] or sorted(path.rglob("*.npy")) or sorted(path.rglob("*.pt"))
     if not files:
-        raise InputError(
-            f"--input {path}: no image file, array (.npy, .pt) or rows (.csv), and no folder with images or arrays"
-        )
+        known = "no image file, array (.npy, .pt) or rows (.csv), and no folder with images or arrays"
+        raise InputError(f"--input {path}: {known}")
     if found.skipped and found.files:
         print(f"note: {path}: skipped: {listed(found.skipped)}", file=sys.stderr)
     return files
@@ -202,6 +200,16 @@ def _samples(data: Any, paths: Sequence[Path], progress: Progress) -> Iterator[t
         progress.shown.update()
 
 
+def _begun(ensemble: Ensemble, options: Any, rest: Sequence[str]) -> tuple[Progress, Iterator[list[Row]]]:
+    if responds(ensemble):
+        texts, answers = responses(ensemble, options, rest)
+        return Progress(len(texts)), ([Row({"input": one, "output": text}, text.split("\n"))] for one, text in answers)
+    if rest:
+        raise InputError(f"{' '.join(rest)}: no such option; see --help for every option")
+    options.top, progress = options.top or 3, Progress(len(paths := _files(options.input)))
+    return progress, _predicted(ensemble, paths, progress, options)
+
+
 def _predicted(
     ensemble: Ensemble, paths: Sequence[Path], progress: Progress, options: argparse.Namespace
 ) -> Iterator[list[Row]]:
@@ -212,7 +220,7 @@ def _predicted(
         values, classify = ensemble.predict(names, torch.stack(inputs))
         rows = _classes(values, ensemble.classes, options) if classify else _outputs(values, options.top)
         yield [
-            Row({"file": printable(name), **cells}, f"{name}   {text}")
+            Row({"file": printable(name), **cells}, [f"{name}   {text}"])
             for name, (cells, text) in zip(names, rows, strict=True)
         ]
 

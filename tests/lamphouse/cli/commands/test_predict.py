@@ -197,6 +197,35 @@ def test_rows_of_a_table_have_outputs(arc: Command, fit: Command, own: Callable[
     assert "rows.csv: numbers of shape [1, 3]: expected [1, 4]" in outcome.err
 
 
+ANSWERS = (
+    TABLE
+    + """
+    def respond(self, given, data, times: int = 2, mark: str = "!"):
+        return (given + mark) * times + f"\\n{int(self.network.weight.isfinite().all())} {data.input_shape}"
+"""
+)
+
+
+def test_a_text_is_answered_as_the_model_says(arc: Command, fit: Command, own: Callable[[str], str]) -> None:
+    assert fit(f"--model={own(ANSWERS)}", "--data=own.Data", *LOSS).status == 0
+    (run,) = Path("runs", "digits_mlp").iterdir()
+    outcome = arc("predict", "--input", "no file", "--times", 3)
+    assert outcome.out.startswith("no file!no file!no file!\n1 (4,)\n1 predicted in")
+    Path("texts.txt").write_text("one,\n\ntwo\n")
+    assert arc("predict", "--input", "texts.txt", "--mark=").status == 0
+    answers = {"one,": "one,one,\n1 (4,)", "two": "twotwo\n1 (4,)"}
+    assert predictions(run) == [{"input": text, "output": answer} for text, answer in answers.items()]
+    for options, error in (
+        (["--tmes", 3], "no such option: --tmes 3; did you mean times?; Mine has --times, --mark"),
+        (["--times", "x"], "--times x: expected int; Mine has --times, --mark"),
+        (["--top", 3], "--top: is of samples, and Mine takes texts"),
+        (["--checkpoint", "best", "last", "--output", "a.csv"], "--run: texts are answered by one model"),
+    ):
+        outcome = arc("predict", "--input", "a", *options)
+        assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+        assert error in outcome.err
+
+
 def test_what_can_be_read_is_predicted_and_the_rest_is_listed(
     arc: Command, trained: Path, digits: dict[str, int]
 ) -> None:
