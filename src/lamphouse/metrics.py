@@ -4,6 +4,7 @@ import copy
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from inspect import signature
 from typing import Any, Literal
 
 import torch
@@ -97,6 +98,26 @@ class EpochMetrics(Metric):
             except (RuntimeError, ValueError, IndexError):  # without any samples it has no value
                 names.append(name)
         return names
+
+
+def with_classes(metric: type[Metric], options: Mapping[str, Any], num_classes: int | None) -> dict[str, Any]:
+    """Complete the options of a torchmetrics class, or of one that chooses by its task, by the number of classes.
+
+    Raises:
+        InputError: the class needs a number, and there is none, or the options have another one.
+    """
+    known, filled = signature(metric).parameters, dict(options)
+    if "task" in known and filled.get("task") is None:
+        filled["task"] = "multiclass"
+    if "num_classes" not in known or filled.get("task", "multiclass") != "multiclass":
+        return filled
+    given = filled.get("num_classes")
+    option = f"--model.metrics {metric.__name__}.num_classes"
+    if num_classes is None and given is None:
+        raise InputError(f"{option}: the data has no classes: give the option, or another metric")
+    if num_classes is not None and given not in {None, num_classes}:
+        raise InputError(f"{option} {given}: the data has {num_classes}: leave the option out, it comes from the data")
+    return {**filled, "num_classes": given or num_classes}
 
 
 def exact(tensor: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """The abstract LightningModule: optimizer, schedule, metrics, memory format and compilation from options."""
 
+import copy
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from inspect import isfunction
 from typing import Any, ClassVar, Literal
@@ -159,6 +160,17 @@ class Task(LightningModule, ABC):
                 epochs = self.trainer.check_val_every_n_epoch  # None: a validation may come in any epoch
                 schedule |= {"frequency": epochs or 1, "strict": epochs is not None}
         return configured
+
+    def check_size(self, image: Tensor, usual: Sequence[int]) -> None:
+        """Raise an InputError if an augmented image, [1, C, H, W], has an unusual shape that the model rejects."""
+        shape = list(image.shape[1:])
+        try:
+            if shape != list(usual):
+                with torch.inference_mode():
+                    copy.deepcopy(self).eval()(image)
+        except (RuntimeError, ValueError) as error:
+            no_size = f"the model takes no images of {' by '.join(map(str, shape[1:]))} pixels"
+            raise InputError(f"--data.augment: {no_size}: leave out what changes their size") from error
 
     def check_optimizer(self, device: torch.device | str = "cpu") -> None:
         """Raise an InputError if the optimizer or its schedule rejects its options; the model does not change."""

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchmetrics import MeanSquaredError, Metric
+from torchmetrics import Accuracy, MeanSquaredError, Metric
 from torchmetrics.classification import MulticlassAUROC, MulticlassF1Score
 from torchmetrics.wrappers import ClasswiseWrapper
 
 from lamphouse.errors import InputError
-from lamphouse.metrics import EpochMetrics, class_probabilities
+from lamphouse.metrics import EpochMetrics, class_probabilities, with_classes
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
@@ -109,3 +109,15 @@ def test_outputs_are_probabilities_of_classes_or_of_none() -> None:
         assert torch.allclose(class_probabilities(outputs, 3), logits.softmax(1))  # type: ignore[arg-type]
     for other in (logits, logits[:, 0], logits[..., None], [logits]):
         assert class_probabilities(other, 1 if other is logits else 3) is None
+
+
+def test_the_number_of_classes_comes_from_the_data() -> None:
+    assert with_classes(MulticlassF1Score, {"average": "micro"}, 5) == {"average": "micro", "num_classes": 5}
+    assert with_classes(Accuracy, {"task": None}, 5) == {"task": "multiclass", "num_classes": 5}
+    assert with_classes(Accuracy, {"task": "binary"}, 2) == {"task": "binary"}
+    assert with_classes(MeanSquaredError, {}, 5) == with_classes(MeanSquaredError, {}, None) == {}
+    assert with_classes(MulticlassF1Score, {"num_classes": 3}, None) == {"num_classes": 3}
+    with pytest.raises(InputError, match=r"num_classes 3: the data has 5"):
+        with_classes(MulticlassF1Score, {"num_classes": 3}, 5)
+    with pytest.raises(InputError, match=r"the data has no classes"):
+        with_classes(Accuracy, {}, None)

@@ -1,13 +1,10 @@
 """An experiment: its options, parsed from YAML files and the command line, and the objects made from them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from jsonargparse import Namespace
-from jsonargparse.typing import OpenUnitInterval, restricted_number_type
 from lightning.fabric.plugins import CheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
@@ -17,8 +14,8 @@ from lightning.pytorch.cli import (
     LightningCLI,
     _InstantiatorFn,  # private: has a module know the options that it was made with
 )
-from torch import Tensor
 from torch.nn.parameter import is_lazy
+from torchmetrics import Metric
 
 from lamphouse.callbacks import (
     EMA,
@@ -36,18 +33,18 @@ from lamphouse.cli.checks.messages import first_plain_message
 from lamphouse.cli.checks.options import check_monitors, check_processes, checked
 from lamphouse.cli.checks.parts import as_list, check_parts, place_checkpoints, requires
 from lamphouse.cli.checks.yaml_files import yaml_files
-from lamphouse.cli.help import print_help
+from lamphouse.cli.help import own_options, print_help
 from lamphouse.cli.parser import ExperimentParser, expand, integers_first, restrict_jsonargparse
 from lamphouse.cli.project import Project, user_place
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
-from lamphouse.loggers import LoggerName, MetricsTable, make_logger
+from lamphouse.loggers import MetricsTable, make_logger
 from lamphouse.loops import refuse_unsupported
-from lamphouse.machine.settings import Machine, default_channels_last, default_precision, device_type
+from lamphouse.machine.settings import default_channels_last, default_precision, device_type
+from lamphouse.metrics import with_classes
 from lamphouse.runs.directory import Run
 from lamphouse.task import Task
 
-Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
 LINKED = ("num_classes", "input_shape")  # arguments of the model that come from the data
 
 
@@ -83,19 +80,7 @@ class Experiment(LightningCLI):
         return self  # which optimizers' callables refer to; a copy of the model, such as an average, needs no other
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        loop_names: Any = Literal[("automatic", *self.project.loops)]
-        self.options: dict[str, tuple[Any, Any, str]] = {  # type, default, help
-            "seed_everything": (Seed, 42, "Seed of all random numbers, below 2**32."),
-            "experiment": (str | None, None, "Name of it (default: of the YAML file that names the model)."),
-            "loop": (loop_names, "automatic", "Training loop."),
-            "ema": (OpenUnitInterval | None, None, "Decay of an exponential moving average of the weights."),
-            "stop_early": (bool, True, "Stop as the options of early_stopping say; false trains to the end."),
-            "check_finite": (bool, True, "Stop at the first loss or gradient that is infinite or nan."),
-            "machine": (Machine, Machine(), "Settings of the machine."),
-            "logger": (LoggerName, "csv", "Logger; csv and none write the run's own metrics.csv and nothing else."),
-            "logger_options": (dict[str, Any], {}, "Arguments of Lightning's logger, such as `project` of W&B's."),
-            "runs": (Path, Path("runs"), "Directory of all runs."),
-        }
+        self.options = own_options(self.project.loops)
         for name, (kind, default, text) in self.options.items():
             parser.add_argument(f"--{name}", type=kind, default=default, help=text)
 
@@ -144,6 +129,8 @@ class Experiment(LightningCLI):
             if "dirpath" in config.get("trainer.profiler.init_args", {}):
                 config.trainer.profiler.init_args.dirpath = str(self.run.path)
         self.parser.add_instantiator(self.instantiate_model, LightningModule)
+        self.parser.add_instantiator(self.instantiate_data, LightningDataModule)
+        self.parser.add_instantiator(self.instantiate_metric, Metric)
 
     def instantiate_classes(self) -> None:
         try:
@@ -177,6 +164,18 @@ class Experiment(LightningCLI):
         if lacking := [name for name in LINKED if kwargs.get(name) is None and requires(model_class, name)]:
             raise InputError(f"--model.{lacking[0]}: the data has none: give the option")
         return _InstantiatorFn(self, "model")(model_class, *args, applied_instantiation_links=links, **kwargs)
+
+    def instantiate_data(
+        self, data_class: type[LightningDataModule], *args: Any, applied_instantiation_links: Any, **kwargs: Any
+    ) -> LightningDataModule:
+        """Instantiate the data, and keep the number of classes for the metrics."""
+        links = {"applied_instantiation_links": applied_instantiation_links}
+        data = _InstantiatorFn(self, "data")(data_class, *args, **links, **kwargs)
+        self.num_classes = getattr(data, "num_classes", None)
+        return data
+
+    def instantiate_metric(self, metric_class: type[Metric], *args: Any, **kwargs: Any) -> Metric:
+        return metric_class(*args, **with_classes(metric_class, kwargs, self.num_classes))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init.trainer
@@ -220,24 +219,15 @@ class Experiment(LightningCLI):
         if any(is_lazy(tensor) for tensor in (*self.model.parameters(), *self.model.buffers())):
             raise InputError(f"--model {type(self.model).__name__}: has lazy layers: give every layer its sizes")
         if isinstance(self.datamodule, ImageDataModule) and self.trainer.is_global_zero:
-            self._check_size(self.datamodule.check_augmentations())
+            image = self.datamodule.check_augmentations()
+            if isinstance(self.model, Task):  # another model need not have a forward
+                self.model.check_size(image, self.datamodule.input_shape)
         check_monitors(self.config, self.model, self.trainer)
         if isinstance(self.model, Task):
             self.model.check_optimizer(self.trainer.strategy.root_device)
         if self.config.loop == "handwritten":
             given, default = self.config.as_dict(), self.parser.get_defaults().as_dict()
             refuse_unsupported(self.trainer, self.model, self.datamodule, given, default)
-
-    def _check_size(self, image: Tensor) -> None:
-        shape = list(image.shape[1:])
-        if shape == list(self.datamodule.input_shape) or not isinstance(self.model, Task):
-            return  # another model need not have a forward
-        try:
-            with torch.inference_mode():
-                deepcopy(self.model).eval()(image)
-        except (RuntimeError, ValueError) as error:
-            no_size = f"the model takes no images of {' by '.join(map(str, shape[1:]))} pixels"
-            raise InputError(f"--data.augment: {no_size}: leave out what changes their size") from error
 
     def check_weights(self, checkpoint: Mapping[str, Any], path: Path) -> None:
         try:

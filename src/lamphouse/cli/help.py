@@ -2,15 +2,20 @@
 
 import shutil
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
+from jsonargparse.typing import OpenUnitInterval, restricted_number_type
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from lamphouse.cli.project import Project
 from lamphouse.cli.suggestions import subclasses
+from lamphouse.loggers import LoggerName
+from lamphouse.machine.settings import Machine
 
+Seed = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
 USUAL = {  # of the other options, those that are used most
     "-c FILE": "A YAML file of options; a later one, and the command line, override it.",
     "--trainer.max_epochs N": "Epochs to train.",
@@ -25,6 +30,24 @@ MORE = {
     "--model.help CLASS": "Options of a model; likewise --data.help, and --model CLASS --model.optimizer.help CLASS.",
     "--help_all": "Every option, also of the Trainer.",
 }
+
+
+def own_options(loops: Sequence[str]) -> dict[str, tuple[Any, Any, str]]:
+    """Return type, default and help of each option that is neither the Trainer's, nor a model's, nor the data's."""
+    loop_names: Any = Literal[("automatic", *loops)]
+    return {
+        "seed_everything": (Seed, 42, "Seed of all random numbers, below 2**32."),
+        "experiment": (str | None, None, "Name of it (default: of the YAML file that names the model)."),
+        "loop": (loop_names, "automatic", "Training loop."),
+        "ema": (OpenUnitInterval | None, None, "Decay of an exponential moving average of the weights."),
+        "stop_early": (bool, True, "Stop as the options of early_stopping say; false trains to the end."),
+        "check_finite": (bool, True, "Stop at the first loss or gradient that is infinite or nan."),
+        "machine": (Machine, Machine(), "Settings of the machine."),
+        "logger": (LoggerName, "csv", "Logger; csv and none write the run's own metrics.csv and nothing else."),
+        "logger_options": (dict[str, Any], {}, "Arguments of Lightning's logger, such as `project` of W&B's."),
+        "pictures": (bool, False, "Show figures, mistakes and a batch in the logger after training."),
+        "runs": (Path, Path("runs"), "Directory of all runs."),
+    }
 
 
 def print_help(

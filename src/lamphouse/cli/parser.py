@@ -13,6 +13,7 @@ import yaml
 from jsonargparse import Namespace, get_loader, set_loader, set_parsing_settings
 from jsonargparse import Path as JsonargparsePath  # type: ignore[attr-defined]  # not in its __all__
 from lightning.pytorch.cli import LightningArgumentParser
+from torchmetrics import Metric
 
 from lamphouse.cli.checks.messages import A_CLASS, SEE, explain_parsing, first_plain_message
 from lamphouse.cli.checks.yaml_files import check_yaml
@@ -23,9 +24,17 @@ from lamphouse.files import expanded, user_path
 from lamphouse.runs.directory import Run, find_run
 from lamphouse.runs.options import SPEC_KEYS
 
+FROM_DATA = ("num_classes", "task")  # arguments of a metric
+
 
 class ExperimentParser(LightningArgumentParser):
     """The parser of an experiment's options: it raises instead of printing its usage."""
+
+    def add_class_arguments(self, class_type: Any, *args: Any, **kwargs: Any) -> Any:
+        """Add the arguments of a class; those of a metric that come from the data need not be given."""
+        if isinstance(class_type, type) and issubclass(class_type, Metric):
+            kwargs["linked_targets"] = {*(kwargs.get("linked_targets") or ()), *FROM_DATA}
+        return super().add_class_arguments(class_type, *args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if not self.exit_on_error:  # parsers of nested options hand it to the outer one
