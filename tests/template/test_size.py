@@ -13,7 +13,7 @@ from arc_light_scaffold.tracked import tracked_files
 PARTS = {
     "callbacks": 500,
     "checkpoints": 825,
-    "cli": 925,
+    "cli": 975,
     "cli/checks": 550,
     "cli/commands": 1900,
     "data": 1290,
