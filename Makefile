@@ -13,6 +13,7 @@ RUN_PYTHON = $(BIN)/python -m arc_light
 OPTIONS = -c configs/trainer.yaml -c configs/$(EXPERIMENT).yaml
 FIT_OPTIONS = $(OPTIONS) $(if $(LOGGER),--logger $(LOGGER))
 FIT_OPTIONS += $(if $(LOOP),--loop $(LOOP))# automatic, handwritten, manual [part:loops]
+REPEAT = repeat $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(WORKERS),--workers $(WORKERS))
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS ?= never
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
@@ -62,12 +63,14 @@ endif
 data/digits: | $(READY)
 	@$(BIN)/python -c "from arc_light.data.digits_folder import write_digits; write_digits('$@')"
 ifeq ($(EXPERIMENT),digits_folder)
-train show doctor tune: data/digits
+train crossval show doctor tune: data/digits
 parity: data/digits# [part:loops]
 endif
 # [/part:folder]
-train: $(READY) ## train and test an EXPERIMENT, with further options in ARGS
-	@$(RUN_PYTHON) fit $(FIT_OPTIONS) $(ARGS)
+train: $(READY) ## train and test an EXPERIMENT, with further options in ARGS; five times with SEEDS=5
+	@$(RUN_PYTHON) $(if $(SEEDS),$(REPEAT),fit) $(FIT_OPTIONS) $(ARGS)
+crossval: $(READY) ## train on each of the FOLDS of a cross-validation, by default 5, WORKERS of them at once
+	@$(RUN_PYTHON) $(REPEAT) --folds $(or $(FOLDS),5) $(FIT_OPTIONS) $(ARGS)
 show: $(READY) ## print the options of an EXPERIMENT, and where each comes from
 	@$(RUN_PYTHON) show $(FIT_OPTIONS) $(ARGS)
 doctor: $(READY) ## check an EXPERIMENT before it is trained for long
@@ -77,19 +80,17 @@ search: $(READY) ## search over options as in SEARCH, a file of configs/search, 
 tune: $(READY) ## find the largest batch size that fits an EXPERIMENT, and a learning rate to try
 	@$(RUN_PYTHON) tune $(OPTIONS) $(ARGS)
 evaluate: $(READY) ## evaluate the best checkpoint of a RUN
-	@$(RUN_PYTHON) evaluate --run "$(RUN)" $(ARGS)
 predict: $(READY) ## classify INPUT, an image or a folder of images, with a RUN
 	@$(RUN_PYTHON) predict --run "$(RUN)" --input "$(INPUT)" $(ARGS)
 report: $(READY) ## write report.html, the page of a RUN
-	@$(RUN_PYTHON) report --run "$(RUN)" $(ARGS)
 compare: $(READY) ## compare RUNS, or the newest of an EXPERIMENT
 	@$(RUN_PYTHON) compare $(or $(RUNS),"$(RUN)") $(ARGS)
 demo: $(READY) ## classify images with a RUN's model on a page in the browser
-	@$(RUN_PYTHON) demo --run "$(RUN)" $(ARGS)
 export: $(READY) ## write a RUN's model to a file in a FORMAT: onnx, pt2 or safetensors
 	@$(RUN_PYTHON) export --run "$(RUN)" $(if $(FORMAT),--format $(FORMAT)) $(ARGS)
 resume: $(READY) ## continue a RUN, for example with ARGS="--trainer.max_epochs 30"
-	@$(RUN_PYTHON) resume --run "$(RUN)" $(ARGS)
+evaluate report demo resume:
+	@$(RUN_PYTHON) $@ --run "$(RUN)" $(ARGS)
 # [part:loops]
 parity: $(READY) ## train an EXPERIMENT with three loops and compare every bit
 	@$(RUN_PYTHON) parity $(OPTIONS) $(ARGS)

@@ -39,6 +39,8 @@ def test_help_lists_every_target_from_its_comment() -> None:
             ["train", "ARGS=--model.optimizer.lr 0.1 --trainer.max_epochs 3"],
             " --model.optimizer.lr 0.1 --trainer.max_epochs 3",
         ),
+        (["train", "SEEDS=0 3"], 'repeat --seeds "0 3"  -c configs/trainer.yaml'),
+        (["crossval", "FOLDS=3", "WORKERS=2"], "repeat  --workers 2 --folds 3 -c configs/trainer.yaml"),
         (["evaluate"], 'evaluate --run "runs/digits_mlp"'),
         (["evaluate", "EXPERIMENT=mnist_mlp"], 'evaluate --run "runs/mnist_mlp"'),
         (["predict", "RUN=a run", "INPUT=an image.png"], 'predict --run "a run" --input "an image.png"'),

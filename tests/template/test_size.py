@@ -15,7 +15,7 @@ PARTS = {
     "checkpoints": 825,
     "cli": 975,
     "cli/checks": 550,
-    "cli/commands": 1900,
+    "cli/commands": 2000,
     "data": 1290,
     "doctor": 375,
     "export": 425,
@@ -24,7 +24,7 @@ PARTS = {
     "machine": 375,
     "optim": 300,
     "pages": 425,
-    "runs": 375,
+    "runs": 400,
     "search": 725,
 }
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "show": "print every option of an experiment, and where its value comes from",
     "doctor": "check data, model and a few steps of training before a long one",
     "tune": "find the largest batch size that fits into memory, and a learning rate to start from",
+    "repeat": "train with several seeds or on the folds of a cross-validation, and summarize",
     "search": "train with many options, and write the best as an experiment",
     "parity": "train with every training loop and compare the results bit by bit",
 }

@@ -44,6 +44,11 @@ def end_entry(run: Run, ended: str) -> None:
     write_whole(run.history, json.dumps([*before, {**last, "ended": ended}], indent=2) + "\n")
 
 
+def has_ended(run: Run, checkpoint: Mapping[str, Any]) -> bool:
+    """Return whether a run that its last checkpoint says is finished has done what follows training, too."""
+    return all(entry["ended"] == checkpoint["ended"] for entry in read_history(run)[-1:])
+
+
 def identity(data: LightningDataModule) -> dict[str, list[int]]:
     """Return the number of samples in each part of data in memory, and a checksum of their targets."""
     parts = data.parts if isinstance(data, TensorDataModule) else {}

@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from shutil import get_terminal_size
-from statistics import median
+from statistics import mean, median, stdev
 from textwrap import fill
 from typing import Any, Literal
 
@@ -61,6 +61,24 @@ def best_row(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) 
     return next(measured, of_epoch[-1] if of_epoch else {})
 
 
+def results(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) -> dict[str, float]:
+    """Return the metrics of what a checkpoint, `best`, was saved for, or else of the last epoch, and of the test."""
+    measured = {**best_row(rows, best), **_tested(rows[-1])}
+    return {name: float(value) for name, value in measured.items() if name not in NO_METRICS}
+
+
+def spread(values: Sequence[float]) -> str:
+    """Write the mean of values and, of several, their standard deviation, that of a sample (n - 1)."""
+    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+
+
+def print_table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Print a table with columns as wide as their longest cell."""
+    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
+    for line in (header, *lines):
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
 @rank_zero_only
 def print_summary(
     run: Run,
@@ -75,8 +93,7 @@ def print_summary(
     if not epochs:
         return {}  # fast_dev_run logs nothing
     reached = best_row(rows, best)
-    measured = {name: value for name, value in {**reached, **_tested(rows[-1])}.items() if name not in NO_METRICS}
-    metrics = {name: float(value) for name, value in measured.items()}
+    metrics = results(rows, best)
     print_metrics(metrics)
     throughput = median([float(row["samples_per_second"]) for row in epochs if "samples_per_second" in row] or [0])
     within = "" if "samples_per_second" in reached else f", step {reached['step']}"

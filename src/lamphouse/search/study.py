@@ -13,13 +13,11 @@ from uuid import uuid4
 
 from filelock import FileLock
 
-from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.errors import InputError
 from lamphouse.search.page import describe
 from lamphouse.search.space import Space, optuna
-from lamphouse.search.trials import Command, TrialProcess, best, values_of
+from lamphouse.search.trials import Command, TrialProcess, best, run_trials, values_of
 
-POLL = 0.2  # seconds
 HEARTBEAT = 60  # seconds; with a database, a trial without any for twice as long is run again, on any machine
 MOST_RETRIES = 3
 
@@ -134,27 +132,12 @@ class Search:
         Raises:
             StoppedError: a signal stopped the search; its trials were stopped, too, and can go on.
         """
-        with StopSignals() as signals:
-            try:
-                while self._fill(trials, workers) or self.active:
-                    ended = [trial for trial in self.active if trial.poll()]
-                    signals.check()
-                    for running in self.active:
-                        self._report(running)
-                    for finished in ended:
-                        self._tell(finished)
-                    self._heartbeat()
-                    time.sleep(0 if ended else POLL)
-            finally:
-                self._stop()
+        run_trials(self.active, lambda: self._fill(trials, workers), self._tell, self._look)
 
-    def _stop(self) -> None:
+    def _look(self) -> None:
         for running in self.active:
-            running.stop()
-        for running in self.active:
-            if running.process is not None:
-                running.process.wait()
-            running.close()
+            self._report(running)
+        self._heartbeat()
 
     def _fill(self, trials: int, workers: int) -> bool:
         """Take up trials that another search left, and begin new ones; return whether any was begun."""
@@ -225,8 +208,6 @@ class Search:
         else:
             running.trial.set_user_attr("error", running.error() if running.status else running.lack(self.metric))
             self._told(number, state=states.FAIL)
-        self.active.remove(running)
-        running.close()
         print(describe(self._frozen(number), self.metric), flush=True)
 
     def _told(self, number: int, value: float | None = None, state: Any = None) -> None:

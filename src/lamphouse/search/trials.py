@@ -1,16 +1,19 @@
-"""Trials: whole processes of a program, each with a directory of its own, that outlive the search that began them."""
+"""Trials: whole processes of a program, each with a directory of its own, that outlive the process that began them."""
 
 import csv
 import fcntl
 import math
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.errors import InputError
 
 METRICS = "metrics.csv"
+POLL = 0.2  # seconds
 LONGEST_LINE = 450  # characters
 
 # makes the command of a trial from its directory and the values of its options: a new one, one that goes on with what
@@ -92,6 +95,43 @@ class TrialProcess:
         """Give the trial up; a process that still runs keeps its own lock."""
         self.owner.close()
         self.errors.close()
+
+
+def run_trials(
+    active: list[TrialProcess],
+    fill: Callable[[], bool],
+    told: Callable[[TrialProcess], None],
+    look: Callable[[], None] = lambda: None,
+) -> None:
+    """Run trials side by side until `fill` adds none to the active ones and all have ended.
+
+    Args:
+        active: trials that run; each is removed when it has ended.
+        fill: adds trials, and returns whether it has.
+        told: gets each trial that has ended.
+        look: called between two looks at the processes.
+
+    Raises:
+        StoppedError: a signal stopped this process; the trials were stopped, too, and can go on.
+    """
+    with StopSignals() as signals:
+        try:
+            while fill() or active:
+                ended = [trial for trial in active if trial.poll()]
+                signals.check()
+                look()
+                for finished in ended:
+                    told(finished)
+                    active.remove(finished)
+                    finished.close()
+                time.sleep(0 if ended else POLL)
+        finally:
+            for running in active:
+                running.stop()
+            for running in active:
+                if running.process is not None:
+                    running.process.wait()
+                running.close()
 
 
 def _locked(descriptor: int) -> bool:

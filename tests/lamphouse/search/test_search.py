@@ -24,12 +24,11 @@ from lamphouse.search import (  # which needs Optuna
     explaining_storage,
     made,
     open_study,
+    trials,
     write_page,
     write_trials,
 )
-from lamphouse.search import (
-    study as study_module,
-)
+from lamphouse.search import study as study_module
 
 X = {"low": 0, "high": 10, "step": 1}
 
@@ -111,7 +110,7 @@ def test_what_is_no_sampler(spec: Any, message: str) -> None:
 
 
 def test_trials_complete_crash_and_diverge(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(study_module, "POLL", 0.01)
+    monkeypatch.setattr(trials, "POLL", 0.01)
     searching = search({"x": 3, "fail": {"choices": ["no", "crash", "nan"]}}, sampler="BruteForceSampler")
     searching.run(9, workers=3)  # the sampler ends it after three
     table = rows(searching)
@@ -129,7 +128,7 @@ def test_trials_complete_crash_and_diverge(monkeypatch: pytest.MonkeyPatch, caps
 
 @pytest.mark.slow
 def test_a_bad_trial_is_pruned_and_asked_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study_module, "POLL", 0.01)
+    monkeypatch.setattr(trials, "POLL", 0.01)
     options = {"x": {"low": 0, "high": 50}, "epochs": 40, "sleep": 0.05}
     searching = search(options, pruner="SuccessiveHalvingPruner")
     searching.run(6, workers=3)
@@ -148,8 +147,8 @@ def test_a_bad_trial_is_pruned_and_asked_to_stop(monkeypatch: pytest.MonkeyPatch
 SCRIPT = """
 import sys
 sys.path[:0] = {path!r}
-from test_search import search, study_module
-study_module.POLL = 0.02
+from test_search import search, trials
+trials.POLL = 0.02
 search({options!r}).run(4, workers={workers})
 """
 SLOW = {"x": X, "epochs": 8, "sleep": 0.05}
@@ -176,7 +175,7 @@ def test_a_killed_search_goes_on_as_if_it_had_not_been(how: signal.Signals, monk
     wait_for_rows(13, process)  # within the second trial
     os.kill(process.pid, how)
     process.wait()
-    monkeypatch.setattr(study_module, "POLL", 0.02)
+    monkeypatch.setattr(trials, "POLL", 0.02)
     killed = search(SLOW)
     assert [trial.state.name for trial in killed.study.trials] == ["COMPLETE", "RUNNING"]
     killed.run(4)

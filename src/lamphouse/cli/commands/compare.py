@@ -4,7 +4,6 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from lamphouse.checkpoints import load_checkpoint
@@ -17,7 +16,7 @@ from lamphouse.loggers import MetricsTable
 from lamphouse.pages import overlay_figures, render_comparison
 from lamphouse.runs.directory import Run, find_runs
 from lamphouse.runs.options import named_options
-from lamphouse.runs.report import best_row
+from lamphouse.runs.report import best_row, spread
 
 NEWEST = 10  # runs of those in a directory
 LONGEST_LABEL = 40  # letters of a legend
@@ -109,6 +108,4 @@ def _named(group: Sequence[Compared]) -> str:
 
 def _spread(group: Sequence[Compared], metric: str) -> str:
     values = [one.metrics[metric] for one in group if metric in one.metrics]
-    if not values:
-        return "-"
-    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+    return spread(values) if values else "-"

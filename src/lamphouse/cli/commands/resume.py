@@ -22,7 +22,7 @@ from lamphouse.cli.project import Project
 from lamphouse.errors import InputError, short_path
 from lamphouse.optim.schedules import RunLengthLR
 from lamphouse.runs.directory import Run, check_entries
-from lamphouse.runs.history import check_data
+from lamphouse.runs.history import check_data, has_ended
 from lamphouse.runs.options import named_options
 from lamphouse.runs.report import lacks
 
@@ -92,8 +92,9 @@ def _check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any]) -
         raise InputError(f"--trainer.devices {trainer.world_size}: {reason}: give --trainer.devices {processes}")
     complete = checkpoint.get("finished") and checkpoint.get("goals") == goals(trainer)
     untestable = lacks("test", experiment.model, experiment.datamodule)
-    if complete and not (untestable or any(name.startswith("test") for row in experiment.table.rows for name in row)):
-        experiment.config_init.last_checkpoint.complete = True  # only the test is left
+    tested = any(name.startswith("test") for row in experiment.table.rows for name in row)
+    if complete and not ((untestable or tested) and has_ended(experiment.run, checkpoint)):
+        experiment.config_init.last_checkpoint.complete = True  # only the test is left, or what follows it
         return
     if limit := limit_reached(trainer, done, steps, seconds):
         had = {"max_epochs": f"trained {done} epochs", "max_steps": f"taken {steps} steps"}

@@ -1,9 +1,6 @@
 """Search over options: train with many of them, and write the best as an experiment."""
 
-import csv
 import shlex
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +8,14 @@ from typing import Any
 import yaml
 
 from lamphouse.checkpoints import BestCheckpoint
-from lamphouse.checkpoints.files import read_newest
 from lamphouse.cli.checks.yaml_files import read_file, read_yaml
+from lamphouse.cli.commands.repeat import command_of
 from lamphouse.cli.commands.search_file import SearchFile, read_search
 from lamphouse.cli.experiment import LINKED, Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError, StoppedError, python_command, short_path
 from lamphouse.files import expanded, user_path, write_whole
-from lamphouse.runs.directory import Run
 from lamphouse.search import (
     Search,
     Space,
@@ -47,7 +43,7 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
 
     def command(trial: Path, values: Mapping[str, Any]) -> list[str] | None:
         own = as_arguments(search.own(trial))
-        return _command(project, trial, [*search.base(), *as_arguments(values), *rest, *own])
+        return command_of(project, trial, [*search.base(), *as_arguments(values), *rest, *own])
 
     with explaining_storage():
         study = open_study(directory, f"{project.package}/{name}" if url else name, mode, same, url)
@@ -90,25 +86,6 @@ def _check(project: Project, search: SearchFile, space: Space, rest: Sequence[st
         callbacks = experiment.trainer.callbacks  # type: ignore[attr-defined]  # set by a connector
         mode = next(callback.mode for callback in callbacks if isinstance(callback, BestCheckpoint))
     return mode
-
-
-def _command(project: Project, trial: Path, options: Sequence[str]) -> list[str] | None:
-    """Return the command that begins a trial's run, or goes on with it; None if that is complete."""
-    program = [sys.executable, "-m", project.package]
-    for run in [Run(config.parent) for config in trial.glob("*/*/config.yaml")]:
-        newest = read_newest(run.path)
-        if newest is None:
-            shutil.rmtree(run.path)  # nothing has been trained
-        elif newest.content.get("finished") and _is_tested(run):
-            return None
-        else:
-            return [*program, "resume", "--run", str(run.path)]
-    return [*program, "fit", *options]
-
-
-def _is_tested(run: Run) -> bool:
-    with run.metrics.open(encoding="utf-8") as file:
-        return any(value for row in csv.DictReader(file) for name, value in row.items() if name.startswith("test/"))
 
 
 def _finish(
