@@ -1,4 +1,4 @@
-"""The README's own text, followed to the letter."""
+"""The text of README.md and docs/extending.md, followed to the letter."""
 
 import importlib
 import re
@@ -10,7 +10,6 @@ import pytest
 from conftest import FEW_BATCHES, ROOT, Outcome
 from recipes import RECIPES, fit_options, read_recipe
 
-README = (ROOT / "README.md").read_text()
 ROOMS = ("arc_light", "arc_light.models", "arc_light.data")
 
 
@@ -20,7 +19,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("project")
     shutil.copytree(ROOT / "configs", folder / "configs")
     for title in RECIPES:
-        read_recipe(README, title).write(folder)
+        read_recipe(ROOT, title).write(folder)
     packages = [importlib.import_module(name) for name in ROOMS]
     for package, name in zip(packages, ROOMS, strict=True):
         package.__path__.append(str(folder.joinpath("src", *name.split("."))))
@@ -31,7 +30,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.parametrize("title", RECIPES)
 def test_recipe(title: str, project: Path, monkeypatch: pytest.MonkeyPatch, arc: Callable[..., Outcome]) -> None:
-    recipe = read_recipe(README, title)
+    recipe = read_recipe(ROOT, title)
     assert len(recipe.commands) == 1
     assert all(len(content.splitlines()) < 30 for content in recipe.files.values())
     monkeypatch.chdir(project)
@@ -47,5 +46,9 @@ def test_recipe(title: str, project: Path, monkeypatch: pytest.MonkeyPatch, arc:
 
 
 def test_every_experiment_is_in_the_table() -> None:
-    listed = set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE))
+    listed = set(re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "experiments.md").read_text(), re.MULTILINE))
     assert listed == {path.stem for path in (ROOT / "configs").glob("*_*.yaml")}
+
+
+def test_the_front_page_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 180

@@ -13,7 +13,7 @@ PAGES = (
     *(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
 )
 CODE = r"`((?:\.ci|src|tests(?!/parity_pytorch)|docs|configs|benchmarks|hooks|arc_light_scaffold)/[\w/.-]*)(?:::\w+)?`"
-NEW = {"configs/houses.yaml", "configs/metrics/f1.yaml", "configs/stripes.yaml"}  # files that the README adds
+NEW = {"configs/houses.yaml", "configs/metrics/f1.yaml", "configs/stripes.yaml"}  # files that recipes add
 NEW |= {
     f"src/arc_light/{name}.py"
     for name in ("callbacks", "data/houses", "data/stripes", "models/linear", "models/regressor")

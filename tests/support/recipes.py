@@ -1,4 +1,4 @@
-"""What a section of the README shows: files to write, and commands to run."""
+"""What a section of the README, or of docs/extending.md, shows: files to write, and commands to run."""
 
 import re
 import shlex
@@ -36,9 +36,16 @@ class Recipe:
             path.write_text(content)
 
 
-def read_recipe(readme: str, title: str) -> Recipe:
+def read_section(project: Path, title: str) -> str:
+    """Read a section of the page that has it; the README's may be a summary, which the other page shows whole."""
+    pages = [(project / name).read_text() for name in ("docs/extending.md", "README.md")]
+    sections = [text for page in pages for text in page.split(f"\n## {title}\n")[1:]]
+    return sections[0].split("\n## ", maxsplit=1)[0]
+
+
+def read_recipe(project: Path, title: str) -> Recipe:
     """Read a section. A code block is the file that was named last before it."""
-    text = readme.split(f"\n## {title}\n")[1].split("\n## ", maxsplit=1)[0]
+    text = read_section(project, title)
     files = {}
     for block in re.finditer(r"^```(?:python|yaml)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         names = re.findall(r"`((?:src|configs)/[\w/.]+)`", text[: block.start()])

@@ -23,7 +23,7 @@ LIVING = {  # the answers that reproduce this repository's own names
     "project_name": "Arc Light",
     "project_slug": "arc-light",
     "package_name": "arc_light",
-    "description": "Image classifiers with PyTorch Lightning that train, resume and prove what they compute",
+    "description": "Models in PyTorch Lightning that train, resume and prove what they compute",
     "author": "The Arc Light authors",
     "email": "",
     "year": "2026",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from projects import PAIRS, SMALLEST, label, run, written
-from recipes import RECIPES, read_recipe
+from recipes import RECIPES, read_recipe, read_section
 
 pytestmark = pytest.mark.slow
 
@@ -44,9 +44,8 @@ def test_own_tests(choices: dict[str, str]) -> None:
 @pytest.mark.parametrize("choices", [SMALLEST, {"starting_point": "image_folder", "logger": "csv"}], ids=label)
 def test_the_recipes_of_the_readme_end_green(choices: dict[str, str]) -> None:
     project = installed(written(Path("leaf-counter").absolute(), **choices))
-    readme = (project / "README.md").read_text()
     for title in RECIPES:
-        recipe = read_recipe(readme, title)
+        recipe = read_recipe(project, title)
         recipe.write(project)
         for command in recipe.commands:
             target, *variables = shlex.split(command)[1:]
@@ -54,7 +53,7 @@ def test_the_recipes_of_the_readme_end_green(choices: dict[str, str]) -> None:
             make(project, target, *(set(variables) - {args}), f"{args} --trainer.max_epochs 1")
     assert "All checks passed!" in make(project, "lint")
     assert " passed" in make(project, "test", "ARGS=-n 0")
-    script = readme.split("## From Python")[1].split("```python\n")[1].split("```")[0]
+    script = read_section(project, "From Python").split("```python\n")[1].split("```")[0]
     printed = run(
         sys.executable, "-c", script, cwd=project, env={"PYTHONPATH": str(project / "src"), "PATH": ""}
     ).stdout
