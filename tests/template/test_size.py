@@ -15,7 +15,7 @@ PARTS = {
     "checkpoints": 825,
     "cli": 975,
     "cli/checks": 550,
-    "cli/commands": 2000,
+    "cli/commands": 2500,
     "data": 1290,
     "doctor": 375,
     "export": 425,
@@ -60,7 +60,7 @@ def test_a_room_of_the_parts(room: str) -> None:
 
 
 def test_all_parts() -> None:
-    assert lines_below("src/lamphouse") <= 11_200
+    assert lines_below("src/lamphouse") <= 12_800
 
 
 def test_the_scaffold() -> None:

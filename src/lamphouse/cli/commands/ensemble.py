@@ -39,13 +39,13 @@ class Ensemble:
         self.device, self.paths = device, []
         self.members: list[tuple[Any, Any]] = []  # model and data
         for run in runs:
-            options = _import_classes(project, run.config)
+            options = import_classes(project, run.config)
             for name in checkpoints:
                 named = name in {"best", "last"}
                 if not named and len(runs) > 1:
                     raise InputError(f"--checkpoint {name}: a file is of one run: give one --run, or best and last")
                 self.paths.append(run.path / f"{name}.ckpt" if named else user_path(name))
-                model, data = _restored(self.paths[-1], options)
+                model, data = restore(self.paths[-1], options)
                 if not hasattr(data, "read_samples"):
                     way_out = "define read_samples(path), which returns a file's samples, [N, ...]"
                     raise InputError(f"--run {run.path}: {type(data).__name__} reads no files: {way_out}")
@@ -97,7 +97,7 @@ def _kind(data: Any) -> tuple[Any, ...]:
     return (type(data), *(str(getattr(data, name, None)) for name in names))
 
 
-def _import_classes(project: Project, config: Path) -> dict[str, Any]:
+def import_classes(project: Project, config: Path) -> dict[str, Any]:
     """Import the classes of the run's model and data, as options name no others; return the options."""
     project.import_parts()
     options = read_file(config)
@@ -110,7 +110,7 @@ def _import_classes(project: Project, config: Path) -> dict[str, Any]:
     return options
 
 
-def _restored(checkpoint: Path, options: dict[str, Any]) -> tuple[Any, Any]:
+def restore(checkpoint: Path, options: dict[str, Any]) -> tuple[Any, Any]:
     """Build model and data as the run's configuration says, whatever the checkpoint names, and load their states."""
     content = load_checkpoint(checkpoint)
     try:

@@ -1,6 +1,7 @@
 """Measure a run's checkpoint on the validation and test sets."""
 
 import json
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 
 from lamphouse.callbacks import samples_of
 from lamphouse.checkpoints.files import load_checkpoint, loading
+from lamphouse.cli.commands.confusion import ConfusionCount
+from lamphouse.cli.commands.other_data import class_names, explained, take_as_own
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
@@ -20,35 +23,49 @@ from lamphouse.data import TensorDataModule
 from lamphouse.errors import InputError, short_path
 from lamphouse.files import write_whole
 from lamphouse.runs.directory import Run
-from lamphouse.runs.report import lacks, print_metrics, unit
+from lamphouse.runs.report import data_text, lacks, print_metrics, unit
+
+PARTS: tuple[Literal["val", "test"], ...] = ("val", "test")
 
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Print and return the metrics of a checkpoint; options of the experiment can be overridden."""
-    description = "Measure a run's checkpoint, and write evaluation.json; further options are those of fit."
+    description = (
+        "Measure a run's checkpoint, also on other --data, and write evaluation.json; options are those of fit."
+    )
     options, run, rest = CommandParser(project, "evaluate", description, checkpoint=True).parse_run(args)
     path = options.checkpoint
     experiment, checkpoint = restored(project, "evaluate", run, path, rest)
-    parts: tuple[Literal["val", "test"], ...] = ("val", "test")
-    missing = {part: lacks(part, experiment.model, experiment.datamodule) for part in parts}
+    missing = {part: lacks(part, experiment.model, experiment.datamodule) for part in PARTS}
     if all(missing.values()):
         raise InputError(f"--run {run.path}: nothing to evaluate without {' or '.join(map(str, missing.values()))}")
     experiment.load_data()
     model, data, trainer = experiment.model, experiment.datamodule, experiment.trainer
-    trainer.callbacks.append(samples := SampleCount())  # type: ignore[attr-defined]  # set by a connector
+    if other := take_as_own(experiment, run, path, rest):
+        missing["val"] = "what the run was trained on"  # a part of other data is no different from the rest
+    samples, confusion = SampleCount(), ConfusionCount(class_names(data))
+    trainer.callbacks += [samples, confusion]  # type: ignore[attr-defined]  # set by a connector
     values: dict[str, float] = {}
     with loading(path):
-        for part, evaluate in zip(parts, (trainer.validate, trainer.test), strict=True):
+        for part, evaluate in zip(PARTS, (trainer.validate, trainer.test), strict=True):
             if not missing[part]:
                 for result in evaluate(model, data, ckpt_path=str(path), weights_only=True, verbose=False):
                     values |= result
     if trainer.is_global_zero:
         measured = {"epoch": checkpoint["epoch"], "steps": checkpoint["global_step"], "samples": dict(samples.counts)}
-        print(f"run         {short_path(run.path)}")
-        print(f"checkpoint  {path.name}, epoch {measured['epoch']}, {measured['steps']:,} steps")
+        print_origin(run, path, measured)
+        if other:
+            print(f"data        {data_text(data)}: not the run's own; its classes and normalization are")
         print_metrics(values, samples.texts(data))
-        write(run.path / "evaluation.json", path, {**measured, "options": rest, "metrics": values})
+        found = {**measured, "options": rest, "metrics": values, **confusion.print()}
+        write(run.path / "evaluation.json", path, f" with {shlex.join(rest)}" if other else "", found)
     return values
+
+
+def print_origin(run: Run, path: Path, measured: Mapping[str, Any]) -> None:
+    """Say which checkpoint of which run was measured."""
+    print(f"run         {short_path(run.path)}")
+    print(f"checkpoint  {path.name}, epoch {measured['epoch']}, {measured['steps']:,} steps")
 
 
 def restored(
@@ -56,19 +73,22 @@ def restored(
 ) -> tuple[Experiment, Mapping[str, Any]]:
     """Return a run's experiment, with further options and the weights of a checkpoint, and the checkpoint."""
     checkpoint = load_checkpoint(path)
-    experiment = Experiment(project, command, ["-c", str(run.config), *options])
+    try:
+        experiment = Experiment(project, command, ["-c", str(run.config), *options])
+    except InputError as error:
+        raise explained(error, run) from error
     experiment.check_weights(checkpoint, path)
     return experiment, checkpoint
 
 
-def write(file: Path, checkpoint: Path, measured: dict[str, Any]) -> None:
+def write(file: Path, checkpoint: Path, on: str, measured: dict[str, Any]) -> None:
     """Write what was measured beside the results of the run's other checkpoints; say so if that is impossible."""
     results: dict[str, Any] = {}
     with suppress(OSError, ValueError):
         results = dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
     name = checkpoint.name if checkpoint.resolve().parent == file.resolve().parent else str(checkpoint.resolve())
     try:
-        write_whole(file, json.dumps({**results, name: measured}, indent=2) + "\n")
+        write_whole(file, json.dumps({**results, f"{name}{on}": measured}, indent=2) + "\n")
         print(f"\nwritten to {short_path(file)}")
     except OSError as error:
         print(f"warning: {short_path(file)}: not written: {error.strerror}", file=sys.stderr)

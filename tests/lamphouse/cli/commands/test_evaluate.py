@@ -12,9 +12,12 @@ from typing import Any
 
 import pytest
 from conftest import Outcome
+from PIL import Image
 
 from lamphouse.checkpoints import load_checkpoint
 from arc_light.classification import Classifier
+from arc_light.data.digits import DigitsDataModule
+from arc_light.models.mlp import MLPClassifier
 
 Command = Callable[..., Outcome]
 
@@ -48,6 +51,17 @@ def test_measures_what_fit_measured(arc: Command, trained: Path) -> None:
     measured = json.loads(result.read_text())["best.ckpt"]
     assert measured["samples"] == {"val": 143, "test": 359}
     assert f"{measured['metrics']['test/acc']:.4f}" == as_measured(trained)[1]
+    matrix, classes = measured["confusion"]["test"], measured["classes"]["test"]
+    assert sum(matrix[i][i] for i in range(10)) / 359 == pytest.approx(measured["metrics"]["test/acc"])
+    for i, found in enumerate(classes):
+        assert (found["name"], found["count"]) == (str(i), sum(matrix[i]))
+        assert found["accuracy"] == matrix[i][i] / sum(matrix[i])
+        assert found["precision"] == matrix[i][i] / sum(row[i] for row in matrix)
+        assert f"{found['f1']:.4f}" in next(line for line in outcome.out.splitlines() if line.startswith(f"{i}  "))
+        assert [count or "." for count in matrix[i]] == [
+            "." if cell == "." else int(cell)
+            for cell in outcome.out.split("prediction\n")[1].splitlines()[i + 1].split()[1:]
+        ]
 
 
 def test_each_checkpoint_keeps_its_results_and_a_part_of_the_data_is_named(arc: Command, trained: Path) -> None:
@@ -110,3 +124,28 @@ def test_a_signal_stops_it_in_one_line(arc: Command, trained: Path, monkeypatch:
     monkeypatch.setattr(Classifier, "loss", terminated)
     outcome = arc("evaluate", "--run", trained)
     assert (outcome.status, outcome.err) == (75, "arc_light evaluate: stopped by SIGTERM\n")
+
+
+@pytest.mark.slow
+def test_other_data_is_normalized_like_the_runs_and_measured_whole(arc: Command, trained: Path) -> None:
+    images, labels = DigitsDataModule().load(train=False)[:200]
+    for i, (image, label) in enumerate(zip(images.byte(), labels.tolist(), strict=True)):
+        Path("digits", str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image[0].numpy() // 2).save(f"digits/{label}/{i}.png")  # darker, with another mean
+    folder = ["--data=ImageFolderDataModule", "--data.root=digits"]
+    evaluate = ("evaluate", "--run", trained, *folder)
+    assert "its model takes inputs [1, 8, 8], the data has [3, 64, 64]: --data.image_size N" in arc(*evaluate).err
+    outcome = arc(*evaluate, "--data.image_size=8", "--data.channels=1")
+    assert (outcome.status, outcome.err) == (0, "")
+    model = MLPClassifier.load_from_checkpoint(trained / "best.ckpt", weights_only=True).eval()
+    right = (model(DigitsDataModule().normalise(images // 2)).argmax(1) == labels).float().mean()
+    assert table(outcome)["test"] == (table(outcome)["test"][0], f"{right:.4f}", "200", "images")
+    assert "validation" not in table(outcome)
+    (name,) = json.loads((trained / "evaluation.json").read_text())
+    assert name.startswith("best.ckpt with --data=ImageFolderDataModule")
+    Path("digits/3").rename("digits/three")
+    other = arc(*evaluate, "--data.image_size=8", "--data.channels=1")
+    assert "--data: other classes, '4' instead of '3'" in other.err
+    shutil.rmtree("digits/three")
+    fewer = arc(*evaluate, "--data.image_size=8", "--data.channels=1")
+    assert "its model knows 10 classes, the data has 9: give data of the same classes" in fewer.err

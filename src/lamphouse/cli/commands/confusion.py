@@ -1,0 +1,91 @@
+"""Which classes a classifier takes for which, counted while a Trainer measures it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torchmetrics.classification import MulticlassConfusionMatrix
+
+from lamphouse.metrics import class_probabilities
+from lamphouse.runs.report import PARTS
+
+MOST_ON_TERMINAL = 20  # classes
+MOST_IN_FILE = 200  # classes of which there is a matrix
+
+
+class ConfusionCount(Callback):
+    """Counts the samples of each class that a `Task` takes for each class, in all processes."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = classes
+        self.counts: dict[str, Tensor] = {}  # by part, int64 [C, C]: rows are labels, columns predictions
+        self._metric: MulticlassConfusionMatrix | None = None
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        predicted = class_probabilities(getattr(pl_module, "last_predictions", None), len(self.classes))
+        labels = batch[1] if isinstance(batch, list | tuple) and len(batch) > 1 else None
+        if predicted is not None and isinstance(labels, Tensor) and labels.shape == predicted.shape[:1]:
+            self._metric = self._metric or MulticlassConfusionMatrix(len(self.classes)).to(predicted.device)
+            self._metric.update(predicted, labels)
+
+    on_test_batch_end = on_validation_batch_end
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._metric:
+            self.counts["test" if trainer.testing else "val"] = self._metric.compute().cpu()
+        self._metric = None
+
+    on_test_end = on_validation_end
+
+    def _found(self) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        if self.counts:
+            found["classes"] = {part: self._table(counts) for part, counts in self.counts.items()}
+        if self.counts and len(self.classes) <= MOST_IN_FILE:
+            found["confusion"] = {part: counts.tolist() for part, counts in self.counts.items()}
+        return found
+
+    def print(self) -> dict[str, Any]:
+        """Print the table of the last part that was measured, and the matrix if it is small; return all, for a file."""
+        if self.counts:
+            self._print()
+        return self._found()
+
+    def _print(self) -> None:
+        part, counts = list(self.counts.items())[-1]
+        rows, width = self._table(counts), max(5, *map(len, self.classes))
+        few = sorted(rows, key=lambda row: float(row["f1"]))[:MOST_ON_TERMINAL] if rows[MOST_ON_TERMINAL:] else rows
+        print(f"\n{'class':<{width}}{'count':>8}{'accuracy':>10}{'precision':>11}{'f1':>8}   of the {PARTS[part]} set")
+        for row in few:
+            print("{name:<{width}}{count:>8,}{accuracy:>10.4f}{precision:>11.4f}{f1:>8.4f}".format(**row, width=width))
+        if len(few) < len(rows):
+            print(f"these have the lowest f1 of {len(rows)} classes; evaluation.json has all")
+            return
+        cell = max(len(str(counts.max().item())), min(width, 8)) + 1
+        print("\nrows: class, columns: prediction")
+        print(" " * width + "".join(f"{name[: cell - 1]:>{cell}}" for name in self.classes))
+        for name, row in zip(self.classes, counts.tolist(), strict=True):
+            print(f"{name:<{width}}" + "".join(f"{count or '.':>{cell}}" for count in row))
+
+    def _table(self, counts: Tensor) -> list[dict[str, Any]]:
+        exact = counts.double()
+        correct, samples, predicted = exact.diag(), exact.sum(1), exact.sum(0)
+        columns = {
+            "count": samples,
+            "accuracy": correct / samples.clamp(min=1),
+            "precision": correct / predicted.clamp(min=1),
+            "f1": 2 * correct / (samples + predicted).clamp(min=1),
+        }
+        values = torch.stack([*columns.values()], dim=1).tolist()
+        rows = (dict(zip(columns, row, strict=True)) for row in values)
+        return [{"name": name, **row, "count": int(row["count"])} for name, row in zip(self.classes, rows, strict=True)]
