@@ -14,6 +14,7 @@ BENCHMARKS = {  # one module each, with a function `tables(options)`
     "start": "whole process of a fit of one step, against LightningCLI",
     "step": "1,000 steps of each loop, against Lightning",
     "mnist": "whole process up to the tutorial's accuracy, against its loop",
+    "gpt": "shakespeare_gpt, against a plain loop",
     "cifar10": "cifar10_speedrun with a seed for each repeat",
     "knobs": "effect of allocator, threads, precision and memory format",
     "memory": "peak memory of a run, against Lightning's",
