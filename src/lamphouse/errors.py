@@ -15,6 +15,9 @@ class InputError(Exception):
 
     not_in_this_loop: str | None = None  # the problem, if another training loop is the way out
 
+    def _render_traceback_(self) -> list[str]:
+        return [f"InputError: {self}"]  # what notebooks show
+
 
 def unsupported(reason: str, way_out: str = "use --loop automatic") -> InputError:
     """Make an error about what a training loop does not support, but Trainer.fit does."""

@@ -13,7 +13,7 @@ from arc_light_scaffold.tracked import tracked_files
 PARTS = {
     "callbacks": 500,
     "checkpoints": 825,
-    "cli": 975,
+    "cli": 1050,
     "cli/checks": 550,
     "cli/commands": 2500,
     "data": 1290,
@@ -21,7 +21,7 @@ PARTS = {
     "export": 425,
     "loggers": 600,
     "loops": 900,
-    "machine": 375,
+    "machine": 425,
     "optim": 300,
     "pages": 425,
     "runs": 400,

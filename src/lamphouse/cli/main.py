@@ -1,18 +1,24 @@
 """The entry point of the command line: run a command, and end it with one line where something goes wrong."""
 
 import errno
+import json
 import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
+from os import PathLike
+from typing import Any
 
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError, NotFiniteError, StoppedError, did_you_mean
 from lamphouse.machine import start
 from lamphouse.machine.memory import out_of_memory
+from lamphouse.machine.process import process_restored
 
 COMMANDS = {
     "fit": "train a model, then test its best checkpoint",
@@ -76,6 +82,32 @@ def main(package: str, args: Sequence[str] | None = None) -> dict[str, float]:
         raise SystemExit(status) from error
 
 
+def train(package: str, *files: PathLike[str] | str, **options: Any) -> dict[str, Any]:
+    """Train as the command `fit` of a project does, leave the process as it was, and return run and metrics.
+
+    Args:
+        package: of the project.
+        *files: YAML files of options.
+        **options: further ones, such as `trainer={"max_epochs": 3}` or `**{"model.optimizer.lr": 0.1}`.
+
+    Raises:
+        InputError: an option is wrong; no run is left behind.
+        StoppedError: a signal or an interrupt ended the run, which can be resumed.
+    """
+    args = [*chain.from_iterable(("-c", str(file)) for file in files), *_as_arguments(options)]
+    with process_restored(), _quiet_libraries():
+        run, metrics = import_module("lamphouse.cli.commands.fit").train_new(Project(package), args)
+    return {"run": str(run.path), **metrics}
+
+
+def _as_arguments(options: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in options.items():
+        if isinstance(value, Mapping) and "class_path" not in value:
+            yield from _as_arguments({f"{name}.{key}": part for key, part in value.items()})
+        else:
+            yield f"--{name}={value if isinstance(value, str) else json.dumps(value, default=str)}"
+
+
 def _version(package: str) -> str:
     try:
         return version(package)
@@ -112,10 +144,16 @@ def _run(project: Project, command: str, options: Sequence[str]) -> dict[str, fl
         raise InputError(f"no such command; there are {', '.join(COMMANDS)}{did_you_mean(command, COMMANDS)}")
     with start.without_collector():
         command_main = import_module(f"lamphouse.cli.commands.{command}").main
+    with _quiet_libraries():
+        return command_main(project, options) or {}
+
+
+@contextmanager
+def _quiet_libraries() -> Iterator[None]:
     for name in ("lightning.fabric", "lightning.pytorch"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with warnings.catch_warnings():
         for message in IGNORED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         warnings.filterwarnings("ignore", module=r"PIL\.")  # of an image that is refused, or read all the same
-        return command_main(project, options) or {}
+        yield

@@ -39,6 +39,11 @@ WITHOUT = {  # parts of the data that an option may leave out, and what follows
 
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
+    """Train a new run, and return the metrics that are printed."""
+    return train_new(project, args)[1]
+
+
+def train_new(project: Project, args: Sequence[str]) -> tuple[Run, dict[str, float]]:
     """Train a new run; where the user's input is wrong, no run is left behind."""
     experiment = Experiment(project, "fit", args, where=lambda config: new_run(config.runs, config.experiment))
     experiment.check()
@@ -56,7 +61,7 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     if experiment.config.trainer.fast_dev_run:  # or other commands would take it for a run
         shutil.rmtree(experiment.run.path, ignore_errors=True)
         rank_zero_only(print)("fast_dev_run: it works, and nothing is kept")
-    return metrics
+    return experiment.run, metrics
 
 
 @rank_zero_only
