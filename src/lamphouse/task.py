@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities import apply_to_collection
+from PIL import Image
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torchmetrics import Metric
@@ -75,6 +76,10 @@ class Task(LightningModule, ABC):
     def targets(self, batch: Any) -> Any:
         """Return what the metrics compare predictions with; by default the second part of (inputs, targets, ...)."""
         return batch if isinstance(batch, Tensor) else batch[1]
+
+    def pictures(self, values: Tensor) -> Sequence[Image.Image] | None:
+        """Draw outputs of the network, [B, ...], or targets, one picture each; None, the default, if they are none."""
+        return None
 
     def step(self, part: Literal["train", "val", "test"], batch: Any) -> Tensor:
         """Compute the loss of a batch, and update the metrics of a part of the data."""

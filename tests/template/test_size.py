@@ -24,7 +24,7 @@ PARTS = {
     "machine": 425,
     "optim": 300,
     "pages": 425,
-    "runs": 400,
+    "runs": 440,
     "search": 725,
 }
 
@@ -48,8 +48,8 @@ def test_the_smallest_project_is_small() -> None:
 
 
 def test_the_project_with_everything() -> None:
-    # 1,000 until 0.3, which trains language models, too
-    assert lines_below("src/arc_light") <= 1225
+    # 1,000 until 0.3, which trains language models, and labels pixels: a task, a network and two data sets
+    assert lines_below("src/arc_light") <= 1535
 
 
 @pytest.mark.parametrize("room", PARTS)

@@ -22,6 +22,7 @@ WORDS = {  # by which a part is mentioned
     "resnet": "resnet(?!18)",
     "speedrun": "speedrun|fast_?resnet",
     "language": r"language_?model|language\.py|gpt|shakespeare",
+    "segmentation": r"segment|unet|scenes|\bpets",
     "loops": r"arc_light\.loops|--loop\b|LOOP=|parity|hand-?written(?! digits)",
 }
 LIBRARY = {"docs/parts.md", "docs/reliability.md", "AGENTS.md"}  # tell of lamphouse, which is always whole

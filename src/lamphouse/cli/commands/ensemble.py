@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import instantiate_module
+from PIL import Image
 from torch import Tensor
 
 from lamphouse.checkpoints import load_checkpoint
@@ -18,6 +19,7 @@ from lamphouse.files import user_path
 from lamphouse.machine.memory import out_of_memory
 from lamphouse.metrics import class_probabilities
 from lamphouse.runs.directory import Run
+from lamphouse.task import Task
 
 NOT_FOR_PREDICTION = ("augment", "lr_scheduler", "metrics", "optimizer")  # options of model and data
 
@@ -74,6 +76,11 @@ class Ensemble:
             return torch.stack(probabilities if classifies else outputs).mean(0).cpu(), classifies  # type: ignore[arg-type]
         except RuntimeError as error:
             raise InputError("--run: the models' outputs have different shapes: predict with each alone") from error
+
+    def pictures(self, outputs: Tensor) -> Sequence[Image.Image] | None:
+        """Draw outputs as the models' task does, if it does."""
+        model, _ = self.members[0]
+        return model.pictures(outputs) if isinstance(model, Task) else None
 
     def _outputs(self, model: Any, data: Any, names: Sequence[str], samples: Tensor) -> Tensor:
         try:

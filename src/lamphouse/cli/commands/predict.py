@@ -24,10 +24,11 @@ from lamphouse.data.arrays import read_each
 from lamphouse.data.folder import listed
 from lamphouse.data.image_files import find_images, refuse_all
 from lamphouse.errors import InputError, short_path
-from lamphouse.files import printable, user_path
+from lamphouse.files import for_terminal, printable, user_path
 from lamphouse.machine.memory import keep_memory
 from lamphouse.machine.settings import device_type
 from lamphouse.runs.directory import find_run
+from lamphouse.runs.gallery import Gallery
 from lamphouse.runs.tables import check_suffix, written_table
 
 STANDARD_INPUT = "-"
@@ -46,7 +47,8 @@ def main(project: Project, args: Sequence[str]) -> None:
     ensemble = Ensemble(project, runs, options.checkpoint or ["best"], device)
     if len(ensemble.members) > 1 and not options.output:
         raise InputError("--output: the mean of several models belongs to no run: name the table to write")
-    replaced, (progress, batches) = output.exists(), _begun(ensemble, options, rest)
+    options.output, replaced = output, output.exists()
+    progress, batches = _begun(ensemble, options, rest)
     try:
         with written_table(output) as write, progress.shown:
             for rows in batches:
@@ -113,7 +115,7 @@ class Progress:
         self.samples += len(rows)
         with self.shown.external_write_mode() if left else nullcontext():
             for row in rows[:left]:
-                print("\n".join(map(_for_terminal, row.lines)))
+                print("\n".join(map(for_terminal, row.lines)))
 
     def summary(self, ensemble: Ensemble) -> str:
         """Say how many samples were predicted, how fast, and by what."""
@@ -133,11 +135,6 @@ def _report_unreadable(bad: Sequence[InputError], files: int, skip: bool) -> Non
         for error in bad:
             print(printable(str(error)), file=sys.stderr)
         print(f"note: skipped {len(bad):,} of {files:,} files, listed above", file=sys.stderr)
-
-
-def _for_terminal(text: str) -> str:
-    encoding = sys.stdout.encoding or "utf-8"
-    return printable(text).encode(encoding, "backslashreplace").decode(encoding)
 
 
 def _given(text: str) -> str:
@@ -207,25 +204,29 @@ def _begun(ensemble: Ensemble, options: Any, rest: Sequence[str]) -> tuple[Progr
     if rest:
         raise InputError(f"{' '.join(rest)}: no such option; see --help for every option")
     options.top, progress = options.top or 3, Progress(len(paths := _files(options.input)))
-    return progress, _predicted(ensemble, paths, progress, options)
+    gallery = Gallery.of(paths, options.output.with_suffix(""))
+    return progress, _predicted(ensemble, paths, progress, gallery, options)
 
 
 def _predicted(
-    ensemble: Ensemble, paths: Sequence[Path], progress: Progress, options: argparse.Namespace
+    ensemble: Ensemble, paths: Sequence[Path], progress: Progress, gallery: Gallery, options: argparse.Namespace
 ) -> Iterator[list[Row]]:
-    """Yield the rows of each batch: the most probable classes if the models classify, else their outputs."""
+    """Yield the rows of each batch: the most probable classes if the models classify, else pictures or outputs."""
     samples, size = _samples(ensemble.data, paths, progress), options.size or getattr(ensemble.data, "batch_size", 1)
     while batch := [*islice(samples, size)]:
         names, inputs = zip(*batch, strict=True)
         values, classify = ensemble.predict(names, torch.stack(inputs))
-        rows = _classes(values, ensemble.classes, options) if classify else _outputs(values, options.top)
+        if pictures := () if classify else ensemble.pictures(values):
+            rows = gallery.write(names, pictures)
+        else:
+            rows = _classes(values, ensemble.classes, options) if classify else _outputs(values, options.top)
         yield [
             Row({"file": printable(name), **cells}, [f"{name}   {text}"])
             for name, (cells, text) in zip(names, rows, strict=True)
         ]
 
 
-def _outputs(values: Tensor, top: int) -> Iterator[tuple[dict[str, float], str]]:
+def _outputs(values: Tensor, top: int) -> Iterator[tuple[dict[str, Any], str]]:
     for row in values.reshape(len(values), -1).tolist():
         cells = {f"output_{i}": value for i, value in enumerate(row, 1)}
         yield cells, " ".join(f"{value:.4f}" for value in row[:top])

@@ -375,3 +375,17 @@ def test_no_class_is_built_that_only_the_checkpoint_names(
     for command in (["predict", "--input", "digits"], ["evaluate"], ["resume", "--trainer.max_epochs=3"]):
         assert arc(command[0], "--run", trained, *command[1:]).status == 0
     assert not Path("mark").exists()
+
+
+def test_pictures_are_files_beside_the_table(arc: Command, fit: Command) -> None:
+    assert fit("--data.scenes=20", "--model.width=8", experiment="scenes_unet").status == 0
+    (run,) = Path("runs", "scenes_unet").iterdir()
+    for name in ("in/a/1.png", "in/b/1.jpg", "in/b/1.png"):
+        write_image(Path(name))
+    outcome = arc("predict", "--run", run, "--input", "in")
+    assert (outcome.status, outcome.err) == (0, "")
+    pictures = [run / "predictions" / name for name in ("a/1.png", "b/1.png", "b/1.png.png")]
+    assert [row["picture"] for row in predictions(run)] == [str(path) for path in pictures]
+    with Image.open(pictures[0]) as mask:
+        assert (mask.mode, mask.size) == ("P", (64, 64))
+        assert np.array(mask).max() < 11
