@@ -20,7 +20,6 @@ export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 ifeq ($(words $(CURDIR)),1) # the compiler takes no path with a space; without the variable it writes into TMPDIR
 export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor
 endif
-export WANDB_CACHE_DIR ?= $(CURDIR)/.cache/wandb# [part:wandb]
 UV = $(or $(shell command -v uv 2>/dev/null),.cache/tools/bin/uv)
 AGAIN = $(MAKE) --silent --no-print-directory# by a name, for --dry-run would run $(MAKE)
 LOCK = import fcntl, os, sys; lock = os.open(".cache/lock", os.O_CREAT | os.O_RDWR); os.set_inheritable(lock, True); \
@@ -80,6 +79,10 @@ search: $(READY) ## search over options as in SEARCH, a file of configs/search, 
 tune: $(READY) ## find the largest batch size that fits an EXPERIMENT, and a learning rate to try
 	@$(RUN_PYTHON) tune $(OPTIONS) $(ARGS)
 evaluate: $(READY) ## evaluate the best checkpoint of a RUN
+# [part:wandb]
+sync: $(READY) ## upload what W&B has recorded of a RUN offline
+	@$(RUN_PYTHON) sync --run "$(RUN)" $(ARGS)
+# [/part:wandb]
 predict: $(READY) ## classify INPUT, an image or a folder of images, with a RUN
 	@$(RUN_PYTHON) predict --run "$(RUN)" --input "$(INPUT)" $(ARGS)
 report: $(READY) ## write report.html, the page of a RUN

@@ -19,7 +19,7 @@ PARTS = {
     "data": 1290,
     "doctor": 375,
     "export": 425,
-    "loggers": 600,
+    "loggers": 850,
     "loops": 900,
     "machine": 425,
     "optim": 300,

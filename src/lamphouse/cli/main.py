@@ -24,6 +24,7 @@ COMMANDS = {
     "fit": "train a model, then test its best checkpoint",
     "resume": "continue a run, optionally up to a larger --trainer.max_epochs",
     "evaluate": "measure a run's best checkpoint on the validation and test sets",
+    "sync": "upload what W&B has recorded of a run offline",
     "predict": "predict samples in image files, arrays (.npy, .pt) or rows of numbers (.csv)",
     "export": "write a run's model to an ONNX, torch.export or safetensors file",
     "demo": "serve a page that classifies what is drawn or dropped on it, with a run's model",

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Mapping
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers.logger import DummyLogger, Logger
@@ -22,7 +21,7 @@ class GuardedLogger(Logger):
     """Wraps a logger and catches its failures; everything that it does not have itself is the wrapped logger's.
 
     `isinstance(trainer.logger, WandbLogger)` does not hold for it; `trainer.logger.wrapped` is that logger, which
-    `arguments`, if given, can make anew for the run in `directory`.
+    `arguments`, if given, can make anew.
     """
 
     name: Any = property(attrgetter("wrapped.name"))
@@ -38,11 +37,9 @@ class GuardedLogger(Logger):
     log_metrics = _guarded("log_metrics")
     save = _guarded("save")
 
-    def __init__(
-        self, wrapped: Logger, arguments: Mapping[str, Any] | None = None, directory: Path | None = None
-    ) -> None:
+    def __init__(self, wrapped: Logger, arguments: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        self.wrapped, self.arguments, self.directory = wrapped, arguments or {}, directory
+        self.wrapped, self.arguments = wrapped, arguments or {}
         self.failed = False
 
     def __getattr__(self, name: str) -> Any:

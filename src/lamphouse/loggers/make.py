@@ -28,8 +28,9 @@ def make_logger(
     Raises:
         InputError: there is no such option, or the logger's settings are wrong.
     """
-    options, cls = options or {}, CLASSES.get(name)
-    support: Any = _support(cls) if cls else None
+    options, known_class = options or {}, CLASSES.get(name)
+    support: Any = _support(known_class) if known_class else None
+    cls = getattr(support, "LOGGER", known_class)
     decided = support.RUN_DECIDES if cls else set()
     known = {*signature(cls).parameters, *support.further_options()} - {"kwargs", *decided} if cls else set()
     for option, value in options.items():
@@ -42,19 +43,19 @@ def make_logger(
         return None
     arguments = support.arguments(run_dir, options, {"group": experiment, "project": project})
     try:
-        return GuardedLogger(cls(**arguments), arguments, run_dir)
+        return GuardedLogger(cls(**arguments), arguments)
     except (ImportError, TypeError, ValueError) as error:
         raise InputError(f"--logger {name}: {' '.join(str(error).split())}") from error
 
 
-def log_config(logger: Logger, config: dict[str, Any]) -> None:
-    """Begin to log, with the whole configuration.
+def log_config(logger: Logger, config: dict[str, Any], trainer: Any = None) -> None:
+    """Begin to log, with the whole configuration; the Trainer is for loops that do not call `log_graph`.
 
     Raises:
         InputError: the logger was given an option that it refuses.
     """
     if isinstance(logger, GuardedLogger) and (support := _support(type(logger.wrapped))):
-        logger.attempt(lambda: support.begin(logger, config))
+        logger.attempt(lambda: support.begin(logger, config, trainer))
     else:
         logger.log_hyperparams(config)
 

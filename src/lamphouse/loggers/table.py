@@ -1,6 +1,7 @@
 """The run's own tables of metrics: one of epochs, and one of steps."""
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class MetricsTable(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         values, step = _shortest(metrics), step or 0
-        if "epoch" not in metrics or self._within_epoch("training"):
+        if "epoch" not in metrics or within_epoch(self._trainer, "training"):
             self._log_step(values, step)
             return
         row = {**values, "epoch": int(metrics["epoch"]), "step": step}
@@ -71,7 +72,7 @@ class MetricsTable(Logger):
             self._begin(row)
         self._unwritten = True
         complete = any(name.startswith(("train/", "test/")) for name in metrics)
-        if complete or self._within_epoch("validating"):
+        if complete or within_epoch(self._trainer, "validating"):
             self.finalize()
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
@@ -82,14 +83,6 @@ class MetricsTable(Logger):
         if self._unwritten:
             self._unwritten = False
             self._file.add(self._row, lambda: self.rows)
-
-    def _within_epoch(self, stage: str) -> bool:
-        """Return whether the Trainer is in a stage within an epoch of training, of which batches are left."""
-        trainer = self._trainer
-        if trainer is None or trainer.state.fn != TrainerFn.FITTING or not getattr(trainer, stage):
-            return False
-        done = trainer.fit_loop.epoch_progress.current
-        return bool(done.processed == done.completed) and (stage == "training" or not trainer.is_last_batch)
 
     def _begin(self, row: Row) -> None:
         self.finalize()  # the last row is complete
@@ -112,6 +105,19 @@ class MetricsTable(Logger):
         row = {"step": step, **batch, **{name: value for name, value in values.items() if name != "epoch"}}
         resumed = not self._steps.columns  # by this process, which repeats later steps
         self._steps.add(row, lambda: [*(old for old in self._steps.read() if not resumed or old["step"] < step), row])
+
+
+def within_epoch(trainer: Any, stage: str) -> bool:
+    """Return whether a Trainer is in a stage within an epoch of training, of which batches are left."""
+    if trainer is None or trainer.state.fn != TrainerFn.FITTING or not getattr(trainer, stage):
+        return False
+    done = trainer.fit_loop.epoch_progress.current
+    return bool(done.processed == done.completed) and (stage == "training" or not trainer.is_last_batch)
+
+
+def is_epochs(metrics: Iterable[str], trainer: Any) -> bool:
+    """Return whether metrics are those of an epoch, and not of a step or of a validation within an epoch."""
+    return "epoch" in metrics and not any(within_epoch(trainer, stage) for stage in ("training", "validating"))
 
 
 def _place(row: Row) -> tuple[int, int, bool]:

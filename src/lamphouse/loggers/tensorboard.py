@@ -21,7 +21,7 @@ def arguments(run_dir: Path, options: Mapping[str, Any], defaults: Mapping[str, 
     return {"default_hp_metric": False, **options, "save_dir": str(run_dir), "name": "tensorboard", "version": ""}
 
 
-def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
+def begin(logger: GuardedLogger, config: dict[str, Any], trainer: Any) -> None:  # noqa: ARG001  # as W&B's
     """Begin to log, with the whole configuration."""
     threading.excepthook = partial(_print_others, threading.excepthook)
     logger.wrapped.log_hyperparams(config)

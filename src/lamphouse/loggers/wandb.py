@@ -3,9 +3,10 @@
 wandb takes half a second to import; this module does, which is therefore imported only for those who use it.
 """
 
-import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from inspect import signature
@@ -13,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import wandb
-from lightning.pytorch.loggers import WandbLogger
 from wandb.sdk.lib.module import unset_globals
 
 from lamphouse.errors import InputError, python_command, short_path
-from lamphouse.files import write_whole
 from lamphouse.loggers.guard import GuardedLogger
+from lamphouse.loggers.wandb_run import WandbLogger, read_identity, segments, update_identity
 
 MODES = ("online", "offline", "shared", "disabled")
 PATIENCE = {"init_timeout": 20.0, "finish_timeout": 120.0}  # seconds to wait for the server, by default
-RUN_DECIDES = {"dir", "experiment", "id", "save_dir", "version"}
+RUN_DECIDES = {"dir", "directory", "experiment", "id", "save_dir", "version"}
+LOGGER = WandbLogger
 VARIABLES = {  # by the arguments that they stand for; W&B itself reads those of others, such as WANDB_TAGS
     "group": "WANDB_RUN_GROUP",
     "name": "WANDB_NAME",
@@ -31,7 +32,9 @@ VARIABLES = {  # by the arguments that they stand for; W&B itself reads those of
     "save_dir": "WANDB_DIR",
     "version": "WANDB_RUN_ID",
 }
-IDENTITY = Path("wandb", "identity.json")  # of W&B's run, in the directory of our own
+TEXTS = ("entity", "group", "job_type", "name", "notes", "project")  # which YAML may have read as numbers
+PLACES = {"WANDB_DATA_DIR": "", "WANDB_ARTIFACT_DIR": "artifacts"}  # below ~ by default
+CACHE = Path(".cache")  # in the working directory, and not in that of a run that may never begin
 EXIT = b"\x92\x01"  # the field `exit` in wandb_internal.proto: the last record of a complete file has it
 
 
@@ -48,17 +51,27 @@ def arguments(run_dir: Path, options: Mapping[str, Any], defaults: Mapping[str, 
     if re.search(r"api_key'?[=:] ?'[^']", str(options)):
         way_out = "set WANDB_API_KEY, or use `wandb login`"
         raise InputError(f"--logger_options.settings.api_key: would be written into the run's directory: {way_out}")
+    keep_within(run_dir)
     mode = default_mode()  # also of a resumed run, as it is now
     own = {"version": re.sub(r"[/\\#?%:]", "-", run_dir.name), "name": run_dir.name, "save_dir": str(run_dir)}
     by_variables = {name: os.environ[variable] for name, variable in VARIABLES.items() if os.environ.get(variable)}
-    chosen = {**defaults, **own, **by_variables, **_continued(run_dir), **options}
+    identity = {name: value for name, value in read_identity(run_dir).items() if name != "steps"}
+    chosen = {**defaults, **own, **by_variables, **identity, **_as_text(options), "directory": str(run_dir)}
     return {**chosen, "mode": options.get("mode") or mode}
 
 
-def _continued(run_dir: Path) -> dict[str, str]:
-    with suppress(OSError, ValueError):
-        return dict(json.loads((run_dir / IDENTITY).read_text("utf-8")))
-    return {}
+def _as_text(options: Mapping[str, Any]) -> dict[str, Any]:
+    texts = {name: str(options[name]) for name in TEXTS if options.get(name) is not None}
+    tags = options.get("tags") or ()
+    tags = str(tags).split(",") if isinstance(tags, str | int | float) else tags  # as in WANDB_TAGS
+    return {**options, **texts, **({"tags": [str(tag).strip() for tag in tags]} if tags else {})}
+
+
+def keep_within(run_dir: Path) -> None:
+    """Keep what W&B caches and stages in the project and the run's directory, unless its variables say otherwise."""
+    os.environ.setdefault("WANDB_CACHE_DIR", str(CACHE.absolute()))
+    for variable, place in PLACES.items():
+        os.environ.setdefault(variable, str(run_dir.absolute() / "wandb" / place))
 
 
 def default_mode() -> str | None:
@@ -91,22 +104,8 @@ def set_up() -> None:
     wandb.setup(wandb.Settings(finish_timeout_raises=True, **limits))
 
 
-def begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
+def begin(logger: GuardedLogger, config: dict[str, Any], trainer: Any) -> None:
     """Begin the W&B run, with the whole configuration: offline, and with a warning, if it cannot be online."""
-    _begin(logger, config)
-    run = wandb.run
-    if logger.directory is not None and run is not None and not run.disabled:
-        (logger.directory / IDENTITY).parent.mkdir(exist_ok=True)
-        identity = {"version": run.id, "project": run.project, "name": run.name, "group": run.group}
-        write_whole(logger.directory / IDENTITY, json.dumps(identity) + "\n")
-
-
-def log_best(logger: GuardedLogger, config: dict[str, Any], best: Mapping[str, float]) -> None:  # noqa: ARG001  # as TensorBoard's
-    """Put the metrics of the best epoch into the summary, in which W&B itself has the last ones."""
-    logger.experiment.summary.update(best)
-
-
-def _begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
     try:
         logger.wrapped.log_hyperparams(config)
     except wandb.errors.UsageError as error:
@@ -119,6 +118,17 @@ def _begin(logger: GuardedLogger, config: dict[str, Any]) -> None:
         logger.wrapped = WandbLogger(**{**logger.arguments, "mode": "offline"})
         logger.wrapped.log_hyperparams(config)
         logger.warn(error, "it records offline")
+    if isinstance(logger.wrapped, WandbLogger):
+        logger.wrapped.trainer = trainer
+
+
+def log_best(logger: GuardedLogger, config: dict[str, Any], best: Mapping[str, float]) -> None:  # noqa: ARG001  # as TensorBoard's
+    """Put the metrics of the best epoch into the summary, in which W&B itself has the last ones."""
+    run: Any = logger.wrapped
+    run.experiment.summary.update(best)
+    for one in run.monitors:
+        if run.experiment.sweep_id is None and f"best/{one.monitor}" in best:
+            run.summarize(one.monitor, one.mode, [best[f"best/{one.monitor}"]])
 
 
 def _leave() -> BaseException | None:
@@ -135,7 +145,10 @@ def _leave() -> BaseException | None:
 def close(logger: GuardedLogger) -> None:
     """Close the W&B run, if there is one, and say how to upload it where that is left to do."""
     run, gave_up = wandb.run, logger.failed
+    directory: Any = getattr(logger.wrapped, "directory", Path())  # of another WandbLogger, the working directory
+    steps = None if gave_up or run is None or run.disabled else logger.attempt(lambda: run.step)
     failure = _leave()
+    _forget_places(directory)
     if run is None or run.disabled:
         return
     record = Path(run.settings.sync_file)
@@ -144,9 +157,47 @@ def close(logger: GuardedLogger) -> None:
         failure = failure or OSError(f"{short_path(record)} is cut off, as by a full disk")
     if failure:
         logger.fail(failure)
+    elif steps:
+        update_identity(directory, steps=steps)
     if not (run.offline or logger.failed):
         print(f"W&B: {run.url}")
-    elif is_complete and not gave_up:
-        options = [] if run.offline else ["--include-online"]
-        command = python_command("-m", "wandb", "sync", *options, short_path(record.parent))
+    elif not is_complete or gave_up:
+        return
+    broken = [] if run.offline or not logger.failed else [record.parent]
+    if left := [*segments(directory), *broken]:
+        command = python_command("-m", "wandb", "sync", *["--include-online"] * len(broken), *map(short_path, left))
         print(f"W&B recorded offline; to upload it: {command}")
+
+
+def _forget_places(run_dir: Path) -> None:
+    """Let the next run of this process have places of its own."""
+    for variable, place in PLACES.items():
+        if os.environ.get(variable) == str(run_dir.absolute() / "wandb" / place):
+            del os.environ[variable]
+
+
+def sync(run_dir: Path) -> None:
+    """Upload what was recorded of a run offline, in its order, by W&B's own command.
+
+    Raises:
+        InputError: there is no key, or not everything could be uploaded.
+    """
+    keep_within(run_dir)
+    if not (left := segments(run_dir)):
+        print(f"{short_path(run_dir)}: nothing that W&B has recorded offline is left to upload")
+        return
+    require_key()
+    subprocess.run([sys.executable, "-m", "wandb", "sync", *map(str, left)], check=False)
+    if left := segments(run_dir):
+        raise InputError(f"{short_path(left[0])}: not uploaded, see above: try again, what has been uploaded is kept")
+
+
+def require_key() -> None:
+    """Raise an `InputError` unless there is an API key that the server takes."""
+    try:
+        set_up()
+        found = wandb.login(prompt=False, verify=True)  # waits 10 s for the server (WANDB_HTTP_TIMEOUT)
+    except (wandb.errors.AuthenticationError, wandb.errors.UsageError) as error:
+        raise InputError(f"W&B: {error}: check the key and the network") from error
+    if not found:
+        raise InputError("W&B: no API key: set WANDB_API_KEY, or use `wandb login`")

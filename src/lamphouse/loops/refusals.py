@@ -63,7 +63,7 @@ def _refuse_options(given: Mapping[str, Any], default: Mapping[str, Any]) -> Non
         if "MixedPrecision" not in str(plugin):
             raise unsupported(f"--trainer.plugins {plugin}: {UNSUPPORTED}", OMIT)
     options = given.get("logger_options") or {}
-    for option in ("log_graph", "log_model"):
+    for option in ("log_graph", "log_model", "watch"):
         if options.get(option):
             raise unsupported(f"--logger_options.{option} {options[option]}: {UNSUPPORTED}", OMIT)
 

@@ -1,7 +1,5 @@
 """Loggers: each gets the full configuration and all metrics, in the run's own directory."""
 
-import csv
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import TensorBoardLogger
 from stock import QUIET
-from wandb_records import records
 
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
@@ -37,26 +34,11 @@ def config_of(run: Path) -> dict[str, Any]:
     return dict(yaml.safe_load((run / "config.yaml").read_text()))
 
 
-def recorded(path: Path) -> tuple[dict[str, Any], set[str]]:
-    """Return the configuration and the names of the metrics in a .wandb file."""
-    wandb.teardown()  # its service has written everything when it has ended
-    config: dict[str, Any] = {}
-    names: set[str] = set()
-    for record in records(path):
-        updates = [*record.run.config.update, *record.config.update]
-        config |= {update.key: json.loads(update.value_json) for update in updates if update.key}
-        names |= {item.key or "/".join(item.nested_key) for item in record.history.item}
-    return config, names
-
-
 def test_wandb_records_offline_without_a_key_and_says_once_how_to_upload(fit: Command) -> None:
     outcome = fit("--logger=wandb", "--trainer.max_epochs=2")
     assert (outcome.status, outcome.err) == (0, "")
     run = only_run()
     (path,) = run.glob("wandb/offline-run-*/*.wandb")
-    config, names = recorded(path)
-    assert {key: value for key, value in config.items() if key != "_wandb"} == config_of(run)
-    assert METRICS | {"test/loss", "test/acc"} <= names
     (line,) = [line for line in outcome.out.splitlines() if "wandb sync" in line]
     assert Path(line.split("wandb sync ")[1]) == path.parent
     assert not list(Path().glob("wandb"))
@@ -149,22 +131,6 @@ def test_a_wrong_setting_is_refused(
     assert not Path("runs").exists()
 
 
-def test_a_resumed_run_is_the_same_in_wandb(fit: Command, arc: Command) -> None:
-    fit("--logger=wandb", "--trainer.limit_train_batches=1", "--trainer.log_every_n_steps=1")
-    name = only_run().name
-    only_run().rename("runs/digits_mlp/a#b")
-    assert arc("resume", "--run", only_run(), "--trainer.max_epochs=2").status == 0
-    files = sorted(only_run().glob("wandb/offline-run-*/*.wandb"))
-    assert [file.name for file in files] == [f"run-{name}.wandb"] * 2
-    wandb.teardown()
-    updates = [update for record in records(files[1]) for update in record.summary.update]
-    summary = {update.key or "/".join(update.nested_key): float(update.value_json) for update in updates}
-    with (only_run() / "metrics.csv").open(newline="") as file:
-        best = max(list(csv.DictReader(file))[:-1], key=lambda row: float(row["val/acc"]))
-    assert summary["best/val/acc"] == pytest.approx(float(best["val/acc"]))
-    assert "steps/loss" in summary
-
-
 @pytest.mark.parametrize("name", ["csv", "none"])
 def test_without_a_logger_a_run_has_its_own_table(fit: Command, name: str) -> None:
     assert fit(f"--logger={name}").status == 0
@@ -184,15 +150,6 @@ def test_tensorboard_gets_config_and_metrics(fit: Command) -> None:
     assert "hp_metric" not in events.Tags()["scalars"]
     assert events.Scalars("best/val/acc")[0].value == max(event.value for event in events.Scalars("val/acc"))
     assert any("hparams" in name for name in events.summary_metadata)
-
-
-def test_wandb_gets_checkpoints_if_asked_to(fit: Command) -> None:
-    fit("--logger=wandb", "--logger_options.log_model=true")
-    wandb.teardown()
-    (path,) = only_run().glob("wandb/offline-run-*/*.wandb")
-    artifacts = [record.request.log_artifact.artifact for record in records(path)] + [r.artifact for r in records(path)]
-    names = {entry.path for artifact in artifacts for entry in artifact.manifest.contents}
-    assert "model.ckpt" in names
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")  # which TensorBoard calls

@@ -111,7 +111,7 @@ def _describe(experiment: Experiment) -> None:
     write_whole(run.path / "environment.json", environment(experiment.project.directory))
     for logger in trainer.loggers:
         if logger is not experiment.table:  # without which there is no run
-            log_config(logger, read_yaml(resolved))
+            log_config(logger, read_yaml(resolved), trainer)
     channels_last = getattr(model, "memory_format", None) == torch.channels_last
     machine = experiment.config_init.machine.describe(experiment.device, trainer.precision, channels_last)
     title = f"{config.experiment}: {config.model.class_path.rpartition('.')[2]}"

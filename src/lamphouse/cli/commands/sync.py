@@ -1,0 +1,20 @@
+"""Upload what W&B has recorded of a run offline."""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from lamphouse.cli.parser import CommandParser
+from lamphouse.cli.project import Project
+from lamphouse.errors import InputError
+
+
+def main(project: Project, args: Sequence[str]) -> None:
+    """Upload the segments of a run, in their order."""
+    _, run, rest = CommandParser(project, "sync", "Upload what W&B has recorded of a run offline.").parse_run(args)
+    if rest:
+        raise InputError(f"{rest[0]}: no such option; see --help for every option")
+    try:
+        support = import_module("lamphouse.loggers.wandb")
+    except ImportError as error:
+        raise InputError("W&B is not installed: pip install wandb") from error
+    support.sync(run.path)
