@@ -19,11 +19,11 @@ PARTS = {
     "data": 1290,
     "doctor": 375,
     "export": 425,
-    "loggers": 850,
+    "loggers": 925,
     "loops": 900,
     "machine": 425,
     "optim": 300,
-    "pages": 425,
+    "pages": 475,
     "runs": 440,
     "search": 725,
 }

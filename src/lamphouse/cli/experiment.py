@@ -116,6 +116,9 @@ class Experiment(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config, self.device = self.config, device_type(self.config.trainer.accelerator)
+        if config.pictures and config.logger in {"csv", "none"}:
+            way_out = "give --logger tensorboard or wandb, or leave them to the command report"
+            raise InputError(f"--pictures true: --logger {config.logger} takes none: {way_out}")
         if config.trainer.precision is None and not config.trainer.plugins:  # one of which may be a precision
             config.trainer.precision = default_precision(self.device)
         if config.get("model.init_args.channels_last", False) is None:

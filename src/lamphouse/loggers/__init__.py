@@ -1,7 +1,9 @@
 """Loggers that cannot end a run, and the run's own table of metrics."""
 
 from lamphouse.loggers.guard import GuardedLogger
-from lamphouse.loggers.make import LoggerName, close, log_best, log_config, make_logger
+from lamphouse.loggers.make import LoggerName, close, log_best, log_config, log_pictures, make_logger
 from lamphouse.loggers.table import MetricsTable
 
-__all__ = ["GuardedLogger", "LoggerName", "MetricsTable", "close", "log_best", "log_config", "make_logger"]
+__all__ = [
+    "GuardedLogger", "LoggerName", "MetricsTable", "close", "log_best", "log_config", "log_pictures", "make_logger",
+]  # fmt: skip

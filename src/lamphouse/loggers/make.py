@@ -1,6 +1,6 @@
 """Make the logger of a run by its name, begin it with the run's configuration, and close it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from inspect import signature
@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.logger import Logger
+from torch import Tensor, nn
 
 from lamphouse.errors import InputError
 from lamphouse.loggers.guard import GuardedLogger
@@ -66,6 +67,19 @@ def log_best(loggers: Iterable[Logger], config: dict[str, Any], metrics: Mapping
     for logger in loggers:
         if isinstance(logger, GuardedLogger) and (support := _support(type(logger.wrapped))):
             logger.attempt(partial(support.log_best, logger, config, best))
+
+
+def log_pictures(
+    loggers: Iterable[Logger],
+    images: Mapping[str, Any],
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+    graph: tuple[nn.Module, Tensor] | None,
+    step: int,
+) -> None:
+    """Log images of Pillow's by title, tables, whose cells may be images, and a network with inputs to trace it by."""
+    for logger in loggers:
+        if isinstance(logger, GuardedLogger) and (support := _support(type(logger.wrapped))):
+            logger.attempt(partial(support.log_pictures, logger, images, tables, graph, step))
 
 
 def close(loggers: Iterable[Logger]) -> None:

@@ -1,10 +1,17 @@
 """TensorBoard: its writer thread prints the errors that it passes on to the logger, which are printed once instead."""
 
+import sys
 import threading
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
 
 from lamphouse.loggers.guard import GuardedLogger
 
@@ -31,6 +38,34 @@ def log_best(logger: GuardedLogger, config: dict[str, Any], best: Mapping[str, f
     """Show the metrics of the best epoch among the HPARAMS."""
     logger.wrapped.log_hyperparams(config, best)
     logger.wrapped.finalize("success")  # writes them, as nothing else does after training
+
+
+def log_pictures(
+    logger: GuardedLogger,
+    images: Mapping[str, Any],
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+    graph: tuple[nn.Module, Tensor] | None,
+    step: int,
+) -> None:
+    """Show images and the graph of the network, and tables, without images, as text."""
+    writer = logger.experiment
+    for title, image in images.items():
+        writer.add_image(f"pictures/{title}", np.asarray(image.convert("RGB")), step, dataformats="HWC")
+    for title, rows in tables.items():
+        names = [name for name in rows[0] if name != "image"]
+        cells = [names, ["---"] * len(names), *([_cell(row[name]) for name in names] for row in rows)]
+        writer.add_text(f"pictures/{title}", "\n".join(f"| {' | '.join(line)} |" for line in cells), step)
+    if graph:
+        try:
+            with warnings.catch_warnings(action="ignore"), redirect_stdout(StringIO()):  # it prints why it cannot
+                writer.add_graph(*graph)
+        except Exception as error:  # the tracer does not know every network
+            print(f"note: TensorBoard has no graph of this network: {str(error).splitlines()[0]}", file=sys.stderr)
+    writer.flush()
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value).replace("|", "\\|")
 
 
 def _print_others(before: Any, raised: threading.ExceptHookArgs) -> None:

@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from inspect import signature
 from pathlib import Path
@@ -129,6 +129,21 @@ def log_best(logger: GuardedLogger, config: dict[str, Any], best: Mapping[str, f
     for one in run.monitors:
         if run.experiment.sweep_id is None and f"best/{one.monitor}" in best:
             run.summarize(one.monitor, one.mode, [best[f"best/{one.monitor}"]])
+
+
+def log_pictures(
+    logger: GuardedLogger,
+    images: Mapping[str, Any],
+    tables: Mapping[str, Sequence[Mapping[str, Any]]],
+    graph: Any,  # noqa: ARG001  # as TensorBoard's
+    step: int,
+) -> None:
+    """Log images, and tables with theirs, each of which becomes a file."""
+    logged: dict[str, Any] = {f"pictures/{title}": wandb.Image(image, caption=title) for title, image in images.items()}
+    for title, rows in tables.items():
+        shown = [{**row, "image": wandb.Image(row["image"])} if row.get("image") else row for row in rows]
+        logged[f"tables/{title}"] = wandb.Table(list(rows[0]), [list(row.values()) for row in shown])
+    logger.experiment.log({**logged, "trainer/global_step": step})
 
 
 def _leave() -> BaseException | None:

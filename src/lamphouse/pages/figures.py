@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from html import escape
 from typing import Any
 
+from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lamphouse.pages.predictions import Predictions
@@ -15,6 +16,7 @@ from lamphouse.pages.predictions import Predictions
 SIZE = (5.2, 3.1)  # inches, of which a page shows at least three quarters
 SHORT = 4  # letters of names that fit side by side
 MOST_NAMED = 20  # classes whose names fit at a matrix
+ACROSS = 8  # images of a gallery
 FEW_POINTS = 30  # which are marked
 INK = "#010203"  # in a page, the color of its text, which depends on the reader's color scheme
 COLORS = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#ef4444", "#0ea5e9", "#eab308", "#ec4899", "#84cc16", "#64748b")
@@ -102,8 +104,20 @@ def calibration_figure(predictions: Predictions) -> Any:
     return figure
 
 
+def gallery_figure(images: Sequence[tuple[Tensor, str]]) -> Any:
+    """Draw images, uint8 [1 or 3, H, W], with a caption each."""
+    rows = -(-len(images) // ACROSS)
+    with _figure((1.2 * ACROSS, 1.5 * rows), rows, ACROSS) as (figure, grid):
+        for axes in grid.flat:
+            axes.set_axis_off()
+        for axes, (image, caption) in zip(grid.flat, images, strict=False):
+            axes.imshow(image.permute(1, 2, 0).numpy(), cmap="gray", vmin=0, vmax=255)
+            axes.set_title(caption, fontsize="x-small", color=INK)
+    return figure
+
+
 @contextmanager
-def _figure(size: tuple[float, float] = SIZE) -> Iterator[tuple[Any, Any]]:
+def _figure(size: tuple[float, float] = SIZE, rows: int = 1, columns: int = 1) -> Iterator[tuple[Any, Any]]:
     """Make a figure, and draw with the colors of a page."""
     from matplotlib import rc_context  # noqa: PLC0415  # takes a moment
     from matplotlib.figure import Figure  # noqa: PLC0415
@@ -123,7 +137,7 @@ def _figure(size: tuple[float, float] = SIZE) -> Iterator[tuple[Any, Any]]:
     }
     with rc_context(style):
         figure = Figure(figsize=size, layout="constrained")
-        yield figure, figure.subplots()
+        yield figure, figure.subplots(rows, columns, squeeze=rows == columns == 1)
 
 
 def svg(figure: Any, title: str) -> str:
@@ -134,9 +148,11 @@ def svg(figure: Any, title: str) -> str:
     return re.sub(r"font-family: [^;\"]*", "font-family: inherit", text).replace(INK, "currentColor")
 
 
-def png(figure: Any) -> bytes:
-    """Write a figure as PNG, on white."""
-    return _saved(figure, "png", facecolor="white", dpi=120)
+def drawn(figure: Any) -> Any:
+    """Draw a figure on white, as an image of Pillow's."""
+    from PIL import Image  # noqa: PLC0415
+
+    return Image.open(io.BytesIO(_saved(figure, "png", facecolor="white", dpi=120)))
 
 
 def _saved(figure: Any, kind: str, **options: Any) -> bytes:

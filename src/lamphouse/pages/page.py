@@ -9,10 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from lamphouse.pages.figures import svg
-from lamphouse.pages.pictures import Pictures
+from lamphouse.pages.pictures import Pictures, picture
 
 TEMPLATE = Path(__file__).with_name("page.html")
-LARGEST = 96  # pixels of an image's longer side
 
 
 def render(
@@ -64,16 +63,6 @@ def _filled(**contents: Any) -> str:
 
     template = Environment(autoescape=True, trim_blocks=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
     return template.render(**contents)
-
-
-def picture(image: Tensor) -> Any:
-    """Convert an image, uint8 [1 or 3, H, W], for Pillow; a large one is reduced."""
-    from PIL import Image  # noqa: PLC0415
-
-    values = image.cpu().permute(1, 2, 0).numpy()
-    made = Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
-    made.thumbnail((LARGEST, LARGEST))
-    return made
 
 
 def data_uri(image: Tensor) -> str:

@@ -8,13 +8,14 @@ import torch
 from lightning.fabric.utilities import move_data_to_device
 from torch import Tensor, nn
 
-from lamphouse.pages.figures import calibration_figure, confusion_figure
+from lamphouse.pages.figures import calibration_figure, confusion_figure, drawn, gallery_figure
 from lamphouse.pages.predictions import Predictions, predict
 from lamphouse.runs.report import lacks
 from lamphouse.task import Task
 
 CPU = torch.device("cpu")
 MOST_CLASSES = 200  # of whose confusion a figure can be read
+LARGEST = 96  # pixels of an image's longer side
 MOST_SHOWN = 32  # images of a batch
 
 
@@ -27,6 +28,20 @@ class Pictures:
     mistakes: Sequence[Mapping[str, Any]] = ()  # index, label, prediction, p, and an image or None
     batch: Sequence[tuple[Tensor, str]] = ()
     predictions: Predictions | None = None
+    inputs: Tensor | None = None  # of the network, a few
+
+    def images(self) -> dict[str, Any]:
+        """Draw everything that is not a table, as images of Pillow's by title."""
+        seen = [one for one in self.mistakes if one["image"] is not None]
+        wrong = [(one["image"], f"{one['label']} as {one['prediction']}, {one['p']:.0%}") for one in seen]
+        galleries = {"most confident mistakes": wrong, "training batch": self.batch}
+        figures = {title: gallery_figure(shown) for title, shown in galleries.items() if shown}
+        return {title: drawn(figure) for title, figure in {**self.figures, **figures}.items()}
+
+    def tables(self) -> dict[str, Sequence[Mapping[str, Any]]]:
+        """Return rows by title, with images of Pillow's."""
+        wrong = [{**one, "image": None if one["image"] is None else picture(one["image"])} for one in self.mistakes]
+        return {title: rows for title, rows in (("classes", self.classes), ("mistakes", wrong)) if rows}
 
 
 def look(model: nn.Module, data: Any, device: torch.device) -> Pictures:
@@ -34,17 +49,20 @@ def look(model: nn.Module, data: Any, device: torch.device) -> Pictures:
 
     Whatever data or model lack is left out: `num_classes` and a test for the figures, the method `viewable` for images.
     """
-    batch = [*_training_batch(data)]
+    first = _prepared(data, next(iter(data.train_dataloader())))
+    inputs = first[0] if isinstance(first, Sequence) else first
+    batch = [*_labelled(data, inputs, first[1] if isinstance(first, Sequence) else ())]
+    few = inputs[:2] if isinstance(inputs, Tensor) else None
     predictions = _test_predictions(model, data, device)
     if predictions is None:
-        return Pictures(batch=batch)
+        return Pictures(batch=batch, inputs=few)
     figures = {"calibration": calibration_figure(predictions)}
     if len(predictions.classes) <= MOST_CLASSES:
         figures = {"confusion matrix": confusion_figure(predictions), **figures}
     mistakes = predictions.mistakes()
     images = _viewable(data, "test", [mistake["index"] for mistake in mistakes])
     shown = [{**mistake, "image": image} for mistake, image in zip(mistakes, images, strict=True)]
-    return Pictures(figures, predictions.table(), shown, batch, predictions)
+    return Pictures(figures, predictions.table(), shown, batch, predictions, few)
 
 
 def _test_predictions(model: Any, data: Any, device: torch.device) -> Predictions | None:
@@ -69,13 +87,11 @@ def _viewable(data: Any, part: str, indices: Sequence[int]) -> Sequence[Tensor |
     return [None] * len(indices) if images is None else [*images]
 
 
-def _training_batch(data: Any) -> Iterator[tuple[Tensor, str]]:
-    """Yield the first images of the first epoch, after their augmentation, and their labels."""
-    if hasattr(data, "viewable"):
-        inputs, targets, *_ = _prepared(data, next(iter(data.train_dataloader())))
-        images = data.viewable(inputs[:MOST_SHOWN])
-        for image, target in zip(images if images is not None else (), targets, strict=False):
-            yield image, _label(target, _names(data))
+def _labelled(data: Any, inputs: Any, targets: Any) -> Iterator[tuple[Tensor, str]]:
+    """Yield the first images of a batch, and their labels."""
+    images = data.viewable(inputs[:MOST_SHOWN]) if hasattr(data, "viewable") else None
+    for image, target in zip(images if images is not None else (), targets, strict=False):
+        yield image, _label(target, _names(data))
 
 
 def _label(target: Tensor, names: Sequence[str]) -> str:
@@ -86,3 +102,13 @@ def _label(target: Tensor, names: Sequence[str]) -> str:
         return ""
     shares = ((names[index], float(target[index])) for index in target.argsort(descending=True)[:2].tolist())
     return ", ".join(f"{name} {share:.0%}" for name, share in shares if share > 0)
+
+
+def picture(image: Tensor) -> Any:
+    """Convert an image, uint8 [1 or 3, H, W], for Pillow; a large one is reduced."""
+    from PIL import Image  # noqa: PLC0415
+
+    values = image.cpu().permute(1, 2, 0).numpy()
+    made = Image.fromarray(values[..., 0] if values.shape[-1] == 1 else values)
+    made.thumbnail((LARGEST, LARGEST))
+    return made

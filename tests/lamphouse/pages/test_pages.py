@@ -11,7 +11,8 @@ from browser import browser, needs_browser
 from conftest import Outcome
 from torch import nn
 
-from lamphouse.pages import Pictures, Predictions, confusion_figure, predict, render
+from lamphouse.data import Samples, TensorDataModule
+from lamphouse.pages import Pictures, Predictions, confusion_figure, look, predict, render
 
 Command = Callable[..., Outcome]
 
@@ -99,3 +100,25 @@ def test_in_a_browser_it_loads_nothing_and_fits(arc: Command, trained: Path) -> 
             colors[scheme] = page.run("return getComputedStyle(document.querySelector('h1')).color")
         assert colors["light"] != colors["dark"]
         assert page.complaints() == []
+
+
+class Sums(TensorDataModule):
+    """Numbers and their sums."""
+
+    input_shape = (3,)
+
+    def load(self, train: bool) -> Samples:
+        numbers = torch.rand(40, 3, generator=torch.Generator().manual_seed(int(train)))
+        return Samples(numbers, numbers.sum(1, keepdim=True))
+
+
+def test_what_data_and_model_do_not_have_is_left_out() -> None:
+    data = Sums()
+    for stage in ("fit", "test"):
+        data.setup(stage)
+    pictures = look(nn.Linear(3, 1), data, torch.device("cpu"))
+    assert (pictures.images(), pictures.tables()) == ({}, {})
+    assert pictures.inputs.shape == (2, 3)
+    page = render("sums", "run", {"test": {"loss": 0.5}}, {}, [], pictures)
+    assert "confusion" not in page
+    assert "training batch" not in page

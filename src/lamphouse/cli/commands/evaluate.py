@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,9 +31,7 @@ PARTS: tuple[Literal["val", "test"], ...] = ("val", "test")
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Print and return the metrics of a checkpoint; options of the experiment can be overridden."""
-    description = (
-        "Measure a run's checkpoint, also on other --data, and write evaluation.json; options are those of fit."
-    )
+    description = "Measure a checkpoint, also on other --data, and write evaluation.json; options are those of fit."
     options, run, rest = CommandParser(project, "evaluate", description, checkpoint=True).parse_run(args)
     path = options.checkpoint
     experiment, checkpoint = restored(project, "evaluate", run, path, rest)
@@ -59,6 +58,8 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
         print_metrics(values, samples.texts(data))
         found = {**measured, "options": rest, "metrics": values, **confusion.print()}
         write(run.path / "evaluation.json", path, f" with {shlex.join(rest)}" if other else "", found)
+        if experiment.config.pictures:
+            import_module("lamphouse.cli.commands.report").log_again(experiment, run, checkpoint)
     return values
 
 
@@ -73,8 +74,9 @@ def restored(
 ) -> tuple[Experiment, Mapping[str, Any]]:
     """Return a run's experiment, with further options and the weights of a checkpoint, and the checkpoint."""
     checkpoint = load_checkpoint(path)
+    unasked = ("--pictures", "false")  # for the run itself has shown them
     try:
-        experiment = Experiment(project, command, ["-c", str(run.config), *options])
+        experiment = Experiment(project, command, ["-c", str(run.config), *unasked, *options])
     except InputError as error:
         raise explained(error, run) from error
     experiment.check_weights(checkpoint, path)

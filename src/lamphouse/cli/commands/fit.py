@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from shlex import quote
 from signal import SIGINT
 from time import perf_counter
@@ -30,7 +31,7 @@ from lamphouse.loops import train_handwritten
 from lamphouse.runs.directory import Run, new_run
 from lamphouse.runs.environment import environment
 from lamphouse.runs.history import begin_entry, end_entry
-from lamphouse.runs.report import best_row, lacks, print_header, print_summary, unit
+from lamphouse.runs.report import best_row, lacks, print_header, print_summary, results, unit
 
 WITHOUT = {  # parts of the data that an option may leave out, and what follows
     "val": "no validation: best.ckpt will have the last weights, and training does not stop early",
@@ -89,8 +90,11 @@ def train(
             run_loop(experiment, str(newest.path) if newest else None)
         end_entry(run, resume.ended)
         kept = load_checkpoint(run.best) if run.best.exists() else None
-        reached = best_row(experiment.table.rows, kept)
+        rows = experiment.table.rows  # none if there was a fast_dev_run
+        reached = {**best_row(rows, kept), **(results(rows, kept) if rows else {})}
         log_best(experiment.trainer.loggers, read_yaml(experiment.resolved()), reached)
+        if experiment.config.pictures and kept:
+            _show_pictures(experiment, kept)
     except (StoppedError, KeyboardInterrupt, SystemExit) as cause:  # Lightning answers Ctrl-C with SystemExit
         stop = cause if isinstance(cause, StoppedError) else StoppedError(SIGINT)
         end_entry(run, str(stop))
@@ -101,6 +105,18 @@ def train(
     seconds = perf_counter() - start
     samples = unit(experiment.datamodule)
     return print_summary(run, experiment.table.rows, kept, seconds, samples, resume.ended) or {}
+
+
+@rank_zero_only
+def _show_pictures(experiment: Experiment, kept: Mapping[str, Any]) -> None:
+    """Log what the model does; the run is complete without it, whatever fails."""
+    if experiment.trainer.world_size > 1:
+        print("note: --pictures true: each of several devices has a part of the data: use report", file=sys.stderr)
+        return
+    try:
+        import_module("lamphouse.cli.commands.report").log(experiment, experiment.trainer.loggers, kept)
+    except Exception as error:
+        print(f"warning: --pictures true: {first_plain_message(error)}: the run has none", file=sys.stderr)
 
 
 @rank_zero_only
