@@ -1,6 +1,7 @@
 """A stand-in for W&B's server: it keeps one run and what is uploaded of it, or refuses every key."""
 
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -63,7 +64,8 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.requests.append(f"{self.path} {body.decode(errors='replace')}")
-        reply = json.dumps(self.reply(body)).encode()
+        stored = self.server.stored.get(self.path.removeprefix("/storage/")) if self.command == "GET" else None
+        reply = json.dumps(self.reply(body)).encode() if stored is None else stored
         self.send_response(401 if self.server.refuses else 200)
         self.send_header("Content-Length", str(len(reply)))
         self.end_headers()
@@ -76,7 +78,8 @@ class Handler(BaseHTTPRequestHandler):
             return {"errors": [{"message": "user is not logged in"}]}
         if self.path == "/graphql":
             query = json.loads(body)
-            return {"data": self.answer(query["operationName"], query.get("variables") or {})}
+            operation = re.findall(r"(?:query|mutation)\s+(\w+)", query["query"])[0]
+            return {"data": self.answer(operation, query.get("variables") or {})}
         if self.path.endswith("/file_stream"):
             files = json.loads(body).get("files", {})
             chunk = files.get(HISTORY, {"offset": 0, "content": []})
@@ -103,23 +106,61 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer_about_artifacts(operation, variables)
 
     def answer_about_artifacts(self, operation: str, variables: dict[str, Any]) -> dict[str, Any]:
+        url = f"{self.server.url}/storage"
         if operation == "CreateArtifact":
             self.server.artifact = variables["input"]
-            return {"createArtifact": {"artifact": {"id": "QQ==", "state": "PENDING", "artifactSequence": {}}}}
-        if operation == "CreateArtifactManifest":
-            upload = {"id": "Rg==", "uploadUrl": f"{self.server.url}/storage/manifest", "uploadHeaders": []}
-            return {"createArtifactManifest": {"artifactManifest": {"id": "TQ==", "file": upload}}}
-        if operation == "CreateArtifactFiles":
-            names = [file["name"] for file in variables["input"]["artifactFiles"]]
-            edges = [{"node": self.place(name)} for name in names]
-            return {"createArtifactFiles": {"files": {"edges": edges}}}
-        if operation == "CommitArtifact":
-            return {"commitArtifact": {"artifact": {"id": "QQ==", "digest": "d"}}}
-        return {}
+        artifact = {"id": "QQ==", "digest": "d", "state": "PENDING", "artifactSequence": {}}
+        manifest = {"id": "TQ==", "file": {"id": "Rg==", "uploadUrl": f"{url}/manifest", "uploadHeaders": []}}
+        new = [file["name"] for file in variables.get("input", {}).get("artifactFiles", ())]
+        urls = [
+            {"node": {"name": name, "directUrl": f"{url}/{name}"}} for name in self.server.stored if name != "manifest"
+        ]
+        files = {"pageInfo": {"endCursor": None, "hasNextPage": False}, "edges": urls}
+        collection = {"__typename": "ArtifactSequence", "artifactMembership": {"files": files}}
+        replies: dict[str, dict[str, Any]] = {
+            "CreateArtifact": {"createArtifact": {"artifact": artifact}},
+            "CreateArtifactManifest": {"createArtifactManifest": {"artifactManifest": manifest}},
+            "CreateArtifactFiles": {"createArtifactFiles": {"files": {"edges": [self.place(name) for name in new]}}},
+            "CommitArtifact": {"commitArtifact": {"artifact": artifact}},
+            "FetchArtifactManifest": {"artifact": {"currentManifest": {"file": {"directUrl": f"{url}/manifest"}}}},
+            "GetArtifactMembershipFileUrls": {"project": {"artifactCollection": collection}},
+        }
+        if operation == "ArtifactMembershipByName":
+            return {"project": {"artifactCollectionMembership": self.membership(variables["name"])}}
+        return replies.get(operation, {})
 
     def place(self, name: str) -> dict[str, Any]:
         url = {"uploadUrl": f"{self.server.url}/storage/{name}", "uploadHeaders": [], "uploadMultipartUrls": None}
-        return {"id": "Rg==", "name": name, "storagePath": f"stored/{name}", "artifact": {"id": "QQ=="}, **url}
+        return {"node": {"id": "Rg==", "name": name, "storagePath": f"x/{name}", "artifact": {"id": "QQ=="}, **url}}
+
+    def membership(self, name: str) -> dict[str, Any] | None:
+        """Describe the artifact, of which there is a first version."""
+        logged, (collection, _, alias) = self.server.artifact, name.partition(":")
+        aliases = [one["alias"] for one in logged.get("aliases", ())]
+        if logged.get("artifactCollectionName") != collection or alias not in [*aliases, "v0"]:
+            return None
+        sequence = {"__typename": "ArtifactSequence", "name": collection, "project": {**PROJECT, "internalId": "cA=="}}
+        same = {"versionIndex": 0, "createdAt": "2026-01-01T00:00:00Z"}
+        artifact = {
+            "id": "QQ==",
+            "artifactSequence": sequence,
+            "artifactType": {"name": "model"},
+            "state": "COMMITTED",
+            "description": None,
+            "metadata": logged["metadata"],
+            "ttlDurationSeconds": -2,
+            "ttlIsInherited": True,
+            "tags": [],
+            "historyStep": None,
+            "size": 1,
+            "digest": logged["digest"],
+            "commitHash": None,
+            "fileCount": 2,
+            "updatedAt": None,
+            **same,
+        }
+        named = [{"id": "QQ==", "alias": alias} for alias in aliases]
+        return {"id": "TQ==", "aliases": named, "artifactCollection": sequence, "artifact": artifact, **same}
 
     def log_message(self, *args: object) -> None:
         """Say nothing."""

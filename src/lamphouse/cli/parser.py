@@ -117,6 +117,9 @@ def _unused(given: Any, kept: Any, option: str) -> Iterator[str]:
             yield f"{option}.{key}"
 
 
+ARTIFACT = re.compile(r"[^/:]+(/[^/:]+){1,2}:[^/:]+")  # of W&B: entity/project/name:alias
+
+
 class CommandParser(argparse.ArgumentParser):
     """The parser of a command's own options, of a run's unless `run` is false: it raises instead of printing usage."""
 
@@ -126,6 +129,7 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(f"{project.program} {command}", description=description, allow_abbrev=False)
         if run:
             which = "directory of a run, or of several, of which the newest is used (default: runs)"
+            which += "; or an artifact of W&B, entity/project/name:alias" if checkpoint else ""
             self.add_argument("--run", type=user_path, default=Path("runs"), help=which)
         if checkpoint:
             which = "best, last or a file (default: best)"
@@ -142,6 +146,10 @@ class CommandParser(argparse.ArgumentParser):
     def parse_run(self, args: Sequence[str]) -> tuple[argparse.Namespace, Run, list[str]]:
         """Parse the command's own options, find its run, and return both and the remaining options."""
         options, rest = self.parse_known_args(args)
+        if "checkpoint" in options and ARTIFACT.fullmatch(str(options.run)) and not options.run.exists():
+            from lamphouse.loggers import wandb_support  # noqa: PLC0415  # for those who use it
+
+            options.run = wandb_support().fetch(str(options.run))
         run = find_run(options.run)
         if "checkpoint" in options:
             name = options.checkpoint

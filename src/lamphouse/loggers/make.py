@@ -89,6 +89,18 @@ def close(loggers: Iterable[Logger]) -> None:
             support.close(logger)
 
 
+def wandb_support() -> Any:
+    """Import what uploads to W&B and fetches from there.
+
+    Raises:
+        InputError: W&B is not installed.
+    """
+    try:
+        return import_module("lamphouse.loggers.wandb")
+    except ImportError as error:
+        raise InputError("W&B is not installed: pip install wandb") from error
+
+
 def _support(cls: type[Logger]) -> Any:
     name = next((name for name, known in CLASSES.items() if issubclass(cls, known)), None)
     return name and import_module(f"lamphouse.loggers.{name}")

@@ -207,6 +207,25 @@ def sync(run_dir: Path) -> None:
         raise InputError(f"{short_path(left[0])}: not uploaded, see above: try again, what has been uploaded is kept")
 
 
+def fetch(reference: str) -> Path:
+    """Fetch the checkpoint and the configuration of a run that logged them as an artifact; return their directory.
+
+    Raises:
+        InputError: W&B has no such artifact, or cannot be asked.
+    """
+    os.environ.setdefault("WANDB_CACHE_DIR", str(CACHE.absolute()))
+    require_key()
+    try:
+        artifact = wandb.Api(timeout=20).artifact(reference)
+        directory = CACHE.joinpath("models", artifact.entity, artifact.project, artifact.name.replace(":", "-"))
+        artifact.download(root=str(directory))
+        (directory / "model.ckpt").replace(directory / "best.ckpt")
+    except (wandb.errors.Error, OSError, ValueError) as error:
+        message = " ".join(str(error).split())
+        raise InputError(f"--run {reference}: {message}: give an artifact of --logger_options.log_model") from error
+    return directory
+
+
 def require_key() -> None:
     """Raise an `InputError` unless there is an API key that the server takes."""
     try:

@@ -108,6 +108,21 @@ def test_watched_and_stored_if_asked_to_and_nothing_below_home(uploaded: tuple[P
 
 
 @pytest.mark.slow
+def test_an_artifact_is_evaluated_like_the_run(
+    uploaded: tuple[Path, Server], arc: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, server = uploaded
+    log_in(monkeypatch, server.url)
+    reference = f"me/arc-light/model-{run.name}"
+    outcome, other = arc("evaluate", "--run", f"{reference}:best"), arc("evaluate", "--run", f"{reference}:worst")
+    assert (outcome.err, outcome.status) == ("", 0)
+    assert outcome.out.split("\n\n")[1] == arc("evaluate", "--run", run).out.split("\n\n")[1]
+    assert (other.status, other.err.count("\n")) == (2, 1)
+    assert f"--run {reference}:worst" in other.err
+    assert [path.name for path in Path().iterdir()] == [".cache"]
+
+
+@pytest.mark.slow
 def test_all_segments_are_named_and_an_id_is_kept(fit: Command, arc: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_RUN_ID", "given")
     fit(*LOGGER, "--trainer.limit_train_batches=1")
@@ -127,16 +142,16 @@ def test_all_segments_are_named_and_an_id_is_kept(fit: Command, arc: Command, mo
         assert (outcome.status, "nothing" in outcome.out) == (0, True)
 
 
-def test_without_a_key_or_a_server_nothing_is_uploaded(arc: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_or_a_server_a_line_says_so(arc: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("config.yaml", "wandb/offline-run-1-a/run-a.wandb"):
         Path("run", name).parent.mkdir(parents=True, exist_ok=True)
         Path("run", name).touch()
     for key, words in (("", "no API key"), (KEY, "check the key and the network")):
         monkeypatch.setenv("WANDB_API_KEY", key)
         monkeypatch.setenv("WANDB_HTTP_TIMEOUT", "1")
-        outcome = arc("sync", "--run", "run")
-        assert (outcome.status, outcome.err.count("\n")) == (2, 1)
-        assert words in outcome.err
+        for outcome in (arc("sync", "--run", "run"), arc("evaluate", "--run", "me/mine/model:best")):
+            assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+            assert words in outcome.err
 
 
 @pytest.mark.slow

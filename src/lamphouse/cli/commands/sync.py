@@ -1,11 +1,11 @@
 """Upload what W&B has recorded of a run offline."""
 
 from collections.abc import Sequence
-from importlib import import_module
 
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
+from lamphouse.loggers import wandb_support
 
 
 def main(project: Project, args: Sequence[str]) -> None:
@@ -13,8 +13,4 @@ def main(project: Project, args: Sequence[str]) -> None:
     _, run, rest = CommandParser(project, "sync", "Upload what W&B has recorded of a run offline.").parse_run(args)
     if rest:
         raise InputError(f"{rest[0]}: no such option; see --help for every option")
-    try:
-        support = import_module("lamphouse.loggers.wandb")
-    except ImportError as error:
-        raise InputError("W&B is not installed: pip install wandb") from error
-    support.sync(run.path)
+    wandb_support().sync(run.path)
