@@ -17,9 +17,8 @@ REPEAT = repeat $(if $(SEEDS),--seeds "$(SEEDS)") $(if $(WORKERS),--workers $(WO
 export UV_CACHE_DIR ?= $(CURDIR)/.cache/uv
 export UV_PYTHON_DOWNLOADS ?= never
 export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
-ifeq ($(words $(CURDIR)),1) # the compiler takes no path with a space; without the variable it writes into TMPDIR
-export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor
-endif
+# the compiler takes no path with a space; without the variable it writes into TMPDIR
+$(if $(word 2,$(CURDIR)),,$(eval export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor))
 UV = $(or $(shell command -v uv 2>/dev/null),.cache/tools/bin/uv)
 AGAIN = $(MAKE) --silent --no-print-directory# by a name, for --dry-run would run $(MAKE)
 LOCK = import fcntl, os, sys; lock = os.open(".cache/lock", os.O_CREAT | os.O_RDWR); os.set_inheritable(lock, True); \
@@ -88,12 +87,13 @@ predict: $(READY) ## classify INPUT, an image or a folder of images, with a RUN
 report: $(READY) ## write report.html, the page of a RUN
 compare: $(READY) ## compare RUNS, or the newest of an EXPERIMENT
 	@$(RUN_PYTHON) compare $(or $(RUNS),"$(RUN)") $(ARGS)
+prune: $(READY) ## remove checkpoints of RUNS beside the best and the last, after a question
+	@$(RUN_PYTHON) prune $(or $(RUNS),"$(RUN)") $(ARGS)
 demo: $(READY) ## classify images with a RUN's model on a page in the browser
 export: $(READY) ## write a RUN's model to a file in a FORMAT: onnx, pt2 or safetensors
 	@$(RUN_PYTHON) export --run "$(RUN)" $(if $(FORMAT),--format $(FORMAT)) $(ARGS)
 resume: $(READY) ## continue a RUN, for example with ARGS="--trainer.max_epochs 30"
-evaluate report demo resume:
-	@$(RUN_PYTHON) $@ --run "$(RUN)" $(ARGS)
+evaluate report demo resume:; @$(RUN_PYTHON) $@ --run "$(RUN)" $(ARGS)
 # [part:loops]
 parity: $(READY) ## train an EXPERIMENT with three loops and compare every bit
 	@$(RUN_PYTHON) parity $(OPTIONS) $(ARGS)

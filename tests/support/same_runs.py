@@ -1,6 +1,7 @@
 """Compares two runs."""
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from lamphouse.checkpoints.files import load_checkpoint
 
 TIMES = {"samples_per_second", "seconds"}  # which differ from run to run
+RUN = r"\w+/\w+/\d{8}-\d{6}-\w{6}"  # also of a run that was copied
 
 
 def run_in(folder: str) -> Path:
@@ -19,9 +21,9 @@ def run_in(folder: str) -> Path:
 
 def contents(path: Path) -> dict[str, Any]:
     """Name every value in a checkpoint, except times; paths below its directory are as if it were `RUN`."""
-    directory = str(path.parent.resolve())
-    named = {key.replace(directory, "RUN"): value for key, value in flat(load_checkpoint(path)).items()}
-    values = {key: value.replace(directory, "RUN") if isinstance(value, str) else value for key, value in named.items()}
+    directory = re.compile(f"{Path.cwd().resolve()}/{RUN}|{re.escape(str(path.parent.resolve()))}")
+    named = {directory.sub("RUN", key): value for key, value in flat(load_checkpoint(path)).items()}
+    values = {key: directory.sub("RUN", value) if isinstance(value, str) else value for key, value in named.items()}
     return {key: value for key, value in values.items() if not {"Throughput", "Timer"} & {*key.split("/")}}
 
 
@@ -48,6 +50,10 @@ def assert_same(mine: Path, yours: Path) -> None:
     """Compare what two runs ended with, except for how long it took."""
     for name in ("last.ckpt", "best.ckpt"):
         assert_same_checkpoint(mine / name, yours / name)
+    further = [sorted(path.name for path in (run / "checkpoints").glob("*")) for run in (mine, yours)]
+    assert further[0] == further[1]
+    for name in further[0]:
+        assert_same_checkpoint(mine / "checkpoints" / name, yours / "checkpoints" / name)
     tables = []
     for run in (mine, yours):
         with (run / "metrics.csv").open(newline="") as file:

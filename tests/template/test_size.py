@@ -12,7 +12,7 @@ from arc_light_scaffold.tracked import tracked_files
 # did, and what came later has its own room or raised a bound
 PARTS = {
     "callbacks": 500,
-    "checkpoints": 825,
+    "checkpoints": 925,
     "cli": 1050,
     "cli/checks": 550,
     "cli/commands": 2500,
@@ -24,7 +24,7 @@ PARTS = {
     "machine": 425,
     "optim": 300,
     "pages": 475,
-    "runs": 440,
+    "runs": 475,
     "search": 725,
 }
 

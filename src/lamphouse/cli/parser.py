@@ -132,7 +132,7 @@ class CommandParser(argparse.ArgumentParser):
             which += "; or an artifact of W&B, entity/project/name:alias" if checkpoint else ""
             self.add_argument("--run", type=user_path, default=Path("runs"), help=which)
         if checkpoint:
-            which = "best, last or a file (default: best)"
+            which = "best, last, a file, or the name of one in checkpoints/ (default: best)"
             self.add_argument("--checkpoint", default="best", help=which)
 
     def add_argument(self, *names: Any, **options: Any) -> argparse.Action:
@@ -152,8 +152,7 @@ class CommandParser(argparse.ArgumentParser):
             options.run = wandb_support().fetch(str(options.run))
         run = find_run(options.run)
         if "checkpoint" in options:
-            name = options.checkpoint
-            options.checkpoint = run.path / f"{name}.ckpt" if name in {"best", "last"} else user_path(name)
+            options.checkpoint = run.checkpoint(options.checkpoint)
         return options, run, rest
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from lamphouse.errors import InputError
+from lamphouse.files import user_path
 
 
 class Run:
@@ -17,6 +18,23 @@ class Run:
         self.best = path / "best.ckpt"  # by the monitored metric
         self.last = path / "last.ckpt"  # from which the run resumes
         self.history = path / "history.json"  # of what was trained when, and why it ended
+        self.kept = path / "checkpoints"  # further ones
+
+    def checkpoint(self, name: str) -> Path:
+        """Return the path of "best", "last", a file, or one of the further checkpoints by its name.
+
+        Raises:
+            InputError: there is none of this name.
+        """
+        if name in {"best", "last"}:
+            return self.path / f"{name}.ckpt"
+        given, kept = user_path(name), self.kept / name
+        if given.exists() or not self.kept.is_dir():
+            return given
+        if not kept.is_file():
+            names = ", ".join(sorted(path.name for path in self.kept.glob("*.ckpt")))
+            raise InputError(f"--checkpoint {name}: no such file; there are best, last, {names}")
+        return kept
 
 
 def new_run(root: Path, experiment: str) -> Run:
@@ -33,8 +51,9 @@ def find_runs(path: Path) -> list[Run]:
     """Find the run in this directory or all runs below, the newest last; raise an `InputError` if there is none."""
     if (path / "config.yaml").is_file():
         return [Run(path)]
-    runs = [config.parent for depth in ("*", "*/*") for config in path.glob(f"{depth}/config.yaml")]
-    runs = [run for run in runs if not (run.parent / "config.yaml").is_file()]  # but for what was exported within one
+    runs = [config.parent for depth in ("*", "*/*", "*/*/*") for config in path.glob(f"{depth}/config.yaml")]
+    found = {*runs}
+    runs = [run for run in runs if found.isdisjoint(run.parents)]  # but for what was exported within one
     if not runs:
         way_out = "give the directory of a run or of an experiment's runs"
         raise InputError(f"{path}: no run (config.yaml is missing): {way_out}")

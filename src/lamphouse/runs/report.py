@@ -61,9 +61,11 @@ def best_row(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) 
     return next(measured, of_epoch[-1] if of_epoch else {})
 
 
-def results(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) -> dict[str, float]:
-    """Return the metrics of what a checkpoint, `best`, was saved for, or else of the last epoch, and of the test."""
-    measured = {**best_row(rows, best), **_tested(rows[-1])}
+def results(
+    rows: Sequence[Mapping[str, Any]], checkpoint: Mapping[str, Any] | None, is_best: bool = True
+) -> dict[str, float]:
+    """Return the metrics of what a checkpoint was saved for, or else of the last epoch, and of the best the test's."""
+    measured = {**best_row(rows, checkpoint), **(_tested(rows[-1]) if rows and is_best else {})}
     return {name: float(value) for name, value in measured.items() if name not in NO_METRICS}
 
 

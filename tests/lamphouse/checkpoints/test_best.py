@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 from lightning.pytorch import Trainer
 from stock import QUIET, LoggingModel
@@ -51,3 +52,33 @@ def test_of_equal_values_the_one_with_the_lower_loss_is_kept() -> None:
     values = [{"val/acc": torch.tensor(acc), "val/loss": torch.tensor(loss)} for acc, loss in TIES]
     monitor = Monitor("val/acc", "max")
     assert [monitor.improved_or_tied(metrics) for metrics in values] == [True, True, True, False]
+
+
+class Scored(LoggingModel):
+    """Reaches these accuracies, one an epoch."""
+
+    scores = (0.5, 0.9, 0.7, 0.8, 0.6)
+
+    def on_validation_epoch_end(self) -> None:
+        self.log("val/acc", self.scores[self.current_epoch])
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        ({}, None),
+        ({"save_top_k": 2}, {"epoch=1-step=8-val_acc=0.9000", "epoch=3-step=16-val_acc=0.8000"}),
+        ({"every_n_epochs": 2}, {"epoch=1-step=8-val_acc=0.9000", "epoch=3-step=16-val_acc=0.8000"}),
+        ({"every_n_epochs": 3, "save_top_k": 2}, {"epoch=2-step=12-val_acc=0.7000"}),
+    ],
+)
+def test_further_checkpoints_are_named_for_epoch_and_metric(options: dict[str, int], kept: set[str] | None) -> None:
+    best = BestCheckpoint("run", "best", "val/acc", enable_version_counter=False, **options)
+    trainer = Trainer(
+        callbacks=[best], **QUIET | {"max_epochs": 5, "num_sanity_val_steps": 0, "enable_checkpointing": True}
+    )
+    trainer.fit(Scored())
+    assert load_checkpoint(Path("run", "best.ckpt"))["epoch"] == 1
+    assert {path.stem for path in Path("run", "checkpoints").glob("*.ckpt")} == (kept or set())
+    for name in kept or ():
+        assert f"epoch={load_checkpoint(Path('run', 'checkpoints', f'{name}.ckpt'))['epoch']}-" in name

@@ -157,7 +157,6 @@ def test_processes_that_would_exhaust_the_machine(parsed: Parsed, option: str) -
         "--best_checkpoint.dirpath=elsewhere",
         "--last_checkpoint.dirpath=elsewhere",
         "--best_checkpoint.filename=elsewhere",
-        "--best_checkpoint.save_top_k=3",
     ],
 )
 def test_what_a_run_sees_to_itself_is_not_ignored(parsed: Parsed, option: str) -> None:

@@ -75,7 +75,10 @@ def _is_directory_name(name: str | None) -> bool:
 def rules() -> dict[str, Rule]:
     """Return the rule of each option that has one."""
     from_0 = ("trainer.min_epochs", "trainer.min_steps", "trainer.gradient_clip_val", "early_stopping.patience")
-    from_1 = ("trainer.accumulate_grad_batches", "trainer.check_val_every_n_epoch", "trainer.log_every_n_steps")
+    from_1 = (
+        *(f"trainer.{name}" for name in ("accumulate_grad_batches", "check_val_every_n_epoch", "log_every_n_steps")),
+        "best_checkpoint.every_n_epochs",
+    )
     directories = ("trainer.default_root_dir", "best_checkpoint.dirpath", "last_checkpoint.dirpath")
     return {
         "experiment": (_is_directory_name, "not the name of a directory: use letters, digits, - and _"),
@@ -92,7 +95,7 @@ def rules() -> dict[str, Rule]:
         "trainer.logger": one_of([None, False], LOGGER_WAY_OUT),
         **dict.fromkeys(directories, one_of([None])),
         "best_checkpoint.filename": one_of(["best"]),
-        "best_checkpoint.save_top_k": one_of([1]),
+        "best_checkpoint.save_top_k": (lambda n: n == -1 or n >= 1, "expected a value >=1, or -1 to keep all"),
         **{f"best_checkpoint.{name}": one_of(values, way_out) for name, (values, way_out) in BEST.items()},
     }
 

@@ -16,7 +16,7 @@ from lamphouse.loggers import MetricsTable
 from lamphouse.pages import overlay_figures, render_comparison
 from lamphouse.runs.directory import Run, find_runs
 from lamphouse.runs.options import named_options
-from lamphouse.runs.report import best_row, spread
+from lamphouse.runs.report import results, spread
 
 NEWEST = 10  # runs of those in a directory
 LONGEST_LABEL = 40  # letters of a legend
@@ -64,8 +64,7 @@ def _read(run: Run) -> Compared:
     if not epochs:
         raise InputError(f"{run.path}: no epoch yet: leave the run out, or resume it")
     best = load_checkpoint(run.best) if run.best.exists() else None
-    reached = {**best_row(rows, best), **rows[-1]}
-    metrics = {name: float(reached[name]) for name in reached if name.startswith(("val/", "test/"))}
+    metrics = {name: value for name, value in results(rows, best).items() if name.startswith(("val/", "test/"))}
     options = {name: value for name, value in named_options(read_file(run.config)) if name not in NO_OPTIONS}
     return Compared(run, options, metrics, epochs)
 

@@ -15,7 +15,6 @@ from lamphouse.checkpoints import load_checkpoint
 from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.project import Project, import_user_module
 from lamphouse.errors import InputError
-from lamphouse.files import user_path
 from lamphouse.machine.memory import out_of_memory
 from lamphouse.metrics import class_probabilities
 from lamphouse.runs.directory import Run
@@ -43,10 +42,9 @@ class Ensemble:
         for run in runs:
             options = import_classes(project, run.config)
             for name in checkpoints:
-                named = name in {"best", "last"}
-                if not named and len(runs) > 1:
+                if name not in {"best", "last"} and len(runs) > 1:
                     raise InputError(f"--checkpoint {name}: a file is of one run: give one --run, or best and last")
-                self.paths.append(run.path / f"{name}.ckpt" if named else user_path(name))
+                self.paths.append(run.checkpoint(name))
                 model, data = restore(self.paths[-1], options)
                 if not hasattr(data, "read_samples"):
                     way_out = "define read_samples(path), which returns a file's samples, [N, ...]"

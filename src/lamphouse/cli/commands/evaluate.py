@@ -88,7 +88,8 @@ def write(file: Path, checkpoint: Path, on: str, measured: dict[str, Any]) -> No
     results: dict[str, Any] = {}
     with suppress(OSError, ValueError):
         results = dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
-    name = checkpoint.name if checkpoint.resolve().parent == file.resolve().parent else str(checkpoint.resolve())
+    path, folder = checkpoint.resolve(), file.resolve().parent
+    name = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
     try:
         write_whole(file, json.dumps({**results, f"{name}{on}": measured}, indent=2) + "\n")
         print(f"\nwritten to {short_path(file)}")

@@ -21,7 +21,7 @@ from lamphouse.files import user_path, write_whole, written_whole
 from lamphouse.loggers import MetricsTable
 from lamphouse.metrics import class_probabilities
 from lamphouse.runs.directory import Run, check_entries
-from lamphouse.runs.report import best_row, data_text
+from lamphouse.runs.report import data_text, results
 
 SAMPLES = 64  # of the test set, on which the exported model is compared with the checkpoint
 NOT_OF_THE_NETWORK = ("optimizer", "lr_scheduler", "metrics", "compile", "channels_last")  # options of a model
@@ -53,7 +53,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     with written_whole(path) as file:
         file.write(content)
     if options.format == "safetensors":
-        write_whole(folder / "README.md", _card(experiment, run, checkpoint, deployed))
+        write_whole(folder / "README.md", _card(experiment, run, checkpoint, deployed, options.checkpoint == run.best))
         write_whole(folder / "config.yaml", run.config.read_text(encoding="utf-8"))
     what = f"{len(content):,} bytes, {deployed.output} differ by at most {difference:.1e} from the checkpoint's"
     print(f"{path}: {what} on {len(inputs)} {part} samples")
@@ -100,12 +100,12 @@ def _inputs(experiment: Experiment) -> tuple[Tensor, str]:
     return inputs[:SAMPLES].cpu(), part
 
 
-def _card(experiment: Experiment, run: Run, checkpoint: Mapping[str, Any], deployed: Deployed) -> str:
+def _card(experiment: Experiment, run: Run, checkpoint: Mapping[str, Any], deployed: Deployed, is_best: bool) -> str:
     options, data, rows = read_file(run.config), experiment.datamodule, MetricsTable(run.metrics).rows
     model = {"init_args": {}, **options["model"]}
     arguments = {name: value for name, value in model["init_args"].items() if name not in NOT_OF_THE_NETWORK}
-    reached = {**best_row(rows, checkpoint), **(rows[-1] if rows else {})}
-    metrics = {name: float(value) for name, value in reached.items() if name.startswith(("val/", "test/"))}
+    reached = results(rows, checkpoint, is_best)
+    metrics = {name: value for name, value in reached.items() if name.startswith(("val/", "test/"))}
     licence = None
     with suppress(PackageNotFoundError):
         licence = metadata(experiment.project.package)["License-Expression"]

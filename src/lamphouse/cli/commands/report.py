@@ -22,7 +22,7 @@ from lamphouse.pages import curve_figures, look, render
 from lamphouse.runs.directory import Run
 from lamphouse.runs.history import read_history
 from lamphouse.runs.options import named_options
-from lamphouse.runs.report import PARTS, best_row, data_text, unit
+from lamphouse.runs.report import PARTS, data_text, results, unit
 
 
 def main(project: Project, args: Sequence[str]) -> None:
@@ -37,7 +37,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     experiment, checkpoint = restored(project, "report", run, options.checkpoint, rest)
     experiment.load_data()
     pictures = look(experiment.model, experiment.datamodule, experiment.trainer.strategy.root_device)
-    reached = {**best_row(rows, checkpoint), **rows[-1]}
+    reached = results(rows, checkpoint, options.checkpoint == run.best)
     page = render(
         experiment.config.experiment,
         run.name,

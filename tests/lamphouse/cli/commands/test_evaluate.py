@@ -102,11 +102,15 @@ def test_a_moved_run_is_enough(arc: Command, trained: Path, monkeypatch: pytest.
     assert table(arc("evaluate", "--run", "my run"))["test"][:2] == expected
 
 
-@pytest.mark.parametrize("checkpoint", ["best", "last", "file"])
+@pytest.mark.parametrize("checkpoint", ["best", "last", "mine.ckpt", "epoch=1.ckpt"])
 def test_any_checkpoint(arc: Command, trained: Path, checkpoint: str) -> None:
-    if checkpoint == "file":
-        checkpoint = shutil.copy(trained / "best.ckpt", "mine.ckpt")
+    (trained / "checkpoints").mkdir()
+    for copy in ("mine.ckpt", trained / "checkpoints" / "epoch=1.ckpt"):
+        shutil.copy(trained / "best.ckpt", copy)
     assert arc("evaluate", "--run", trained, "--checkpoint", checkpoint).status == 0
+    none = arc("predict", "--run", trained, "--checkpoint", "epoch=7.ckpt", "--input", "mine.ckpt")
+    assert (none.status, none.err.count("\n")) == (2, 1)
+    assert "--checkpoint epoch=7.ckpt: no such file; there are best, last, epoch=1.ckpt" in none.err
 
 
 def test_options_of_the_experiment_can_be_given(arc: Command, trained: Path) -> None:

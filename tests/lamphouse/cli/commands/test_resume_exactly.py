@@ -125,6 +125,20 @@ def test_whatever_a_run_consists_of_is_kept(fit: Command, arc: Command, loop: li
     assert_same(run_in("whole"), run_in("parts"))
 
 
+@pytest.mark.slow
+def test_further_checkpoints_are_kept_as_without_an_interruption(fit: Command, arc: Command) -> None:
+    options = [*THREE_EPOCHS, "--best_checkpoint.save_top_k=2", "--model.optimizer.lr=1e-4"]
+    assert fit(*options, "--runs=whole").err == ""
+    names = sorted(path.name.split("-step")[0] for path in (run_in("whole") / "checkpoints").iterdir())
+    assert names == ["epoch=1", "epoch=2"]
+    shutil.copytree("whole", "late")
+    (run_in("late") / "last.ckpt").write_bytes(b"")  # the one before knows of other best epochs than there are files
+    assert arc("resume", "--run", run_in("late")).status == 0
+    assert_same(run_in("whole"), run_in("late"))
+    run_in_parts(fit, arc, options, 21, kill)
+    assert_same(run_in("whole"), run_in("parts"))
+
+
 @pytest.mark.parametrize(
     ("options", "before", "after"),
     [
