@@ -141,6 +141,15 @@ def test_an_absent_accelerator(fit: Command, accelerator: str, monkeypatch: pyte
     assert_refused(fit, [f"--trainer.accelerator={accelerator}"], words)
 
 
+@pytest.mark.parametrize("devices", ["2", "3"])
+def test_fewer_tasks_than_devices(fit: Command, monkeypatch: pytest.MonkeyPatch, devices: str) -> None:
+    names = {"JOB_ID": "1", "JOB_NAME": "train", "PROCID": "0", "LOCALID": "0", "NODEID": "0", "NTASKS": "1"}
+    for name, value in names.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    words = f"--trainer.devices {devices}: the environment has started 1", f"start {devices} tasks"
+    assert_refused(fit, [f"--trainer.devices={devices}"], *words)
+
+
 @pytest.mark.parametrize("args", [["foo"], ["--foo"], ["train", "-c", "x.yaml"]])
 def test_an_unknown_command(arc: Command, args: list[object]) -> None:
     assert_refused(arc, args, str(args[0]), "there are fit, resume, evaluate, predict")
