@@ -44,7 +44,7 @@ INSTALL = $(SYNC) --require-hashes requirements.lock
 endif
 $(READY): export UV_COMPILE_BYTECODE = 1
 $(READY): requirements.lock pyproject.toml
-	@echo "installing what requirements.lock lists into .venv, once: $(if $(TORCH),1.3,6) GB" >&2
+	@echo "installing what requirements.lock lists into .venv, once: $(if $(TORCH),1.4,6) GB" >&2
 	@command -v uv >/dev/null || test -x .cache/tools/bin/uv \
 		|| $(PYTHON) -m pip install --quiet --no-cache-dir --disable-pip-version-check --root-user-action=ignore --target .cache/tools uv
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
