@@ -24,7 +24,7 @@ from lamphouse.checkpoints.files import read_newest, write_checkpoint
 from lamphouse.checkpoints.lock import check_kept, only_writer
 from lamphouse.checkpoints.state import process_state, set_process_state
 from lamphouse.checkpoints.stopping import goals, record_stop, why_ended
-from lamphouse.errors import InputError, StoppedError, unsupported
+from lamphouse.errors import StoppedError, unsupported
 from lamphouse.metrics import MonitorsMetric
 from lamphouse.runs.report import lacks
 
@@ -123,7 +123,7 @@ def _batches_of(part: str, trainer: Trainer, model: Any, data: Any) -> tuple[int
     limit = getattr(trainer, f"limit_{part}_batches")
     count = min(limit, len(loader)) if isinstance(limit, int) else int(limit * len(loader))
     if count < 1:
-        raise InputError(f"--trainer.limit_{part}_batches {limit}: no batch of {len(loader)}: give a larger one")
+        raise unsupported(f"--trainer.limit_{part}_batches {limit}: no batch of {len(loader)}", "give a larger one")
     return count, partial(batches, loader, count, prepare, shown and partial(shown.track, trainer, model))
 
 
