@@ -89,6 +89,10 @@ compare: $(READY) ## compare RUNS, or the newest of an EXPERIMENT
 	@$(RUN_PYTHON) compare $(or $(RUNS),"$(RUN)") $(ARGS)
 prune: $(READY) ## remove checkpoints of RUNS beside the best and the last, after a question
 	@$(RUN_PYTHON) prune $(or $(RUNS),"$(RUN)") $(ARGS)
+# [part:tensorboard]
+board: $(READY) ## show all runs in TensorBoard
+	@$(RUN_PYTHON) board $(ARGS)
+# [/part:tensorboard]
 demo: $(READY) ## classify images with a RUN's model on a page in the browser
 export: $(READY) ## write a RUN's model to a file in a FORMAT: onnx, pt2 or safetensors
 	@$(RUN_PYTHON) export --run "$(RUN)" $(if $(FORMAT),--format $(FORMAT)) $(ARGS)
@@ -117,8 +121,8 @@ lint: $(READY) ## check style and types
 bench: $(READY) ## measure speed and memory against peers, all or ONLY="start step", with further options in ARGS
 	@$(BIN)/python -m benchmarks $(ONLY) $(ARGS)
 # [/part:template]
-extra: $(READY) ## install the optional packages of a command: EXTRA=demo, export, hub, parquet, search
-	@test -n "$(EXTRA)" || { echo "make extra: EXTRA is empty: give demo, export, hub, parquet, search" >&2; exit 2; }
+extra: $(READY) ## install the optional packages of a command: EXTRA=board, demo, export, hub, parquet, search
+	@test -n "$(EXTRA)" || { echo "make extra: EXTRA is empty: give board, demo, export, hub, parquet, search" >&2; exit 2; }
 	@$(UV) pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable ".[$(EXTRA)]"
 lock: $(READY) ## choose the newest versions that fit together
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-emit-index-url --group dev -o requirements.lock pyproject.toml

@@ -32,6 +32,7 @@ COMMANDS = {
     "report": "write the page of a run: result, curves, classes and mistakes",
     "compare": "compare runs: differing options, results over seeds, and curves",
     "prune": "remove checkpoints of runs beside the best and the last, after a question",
+    "board": "show all runs in TensorBoard",
     "show": "print every option of an experiment, and where its value comes from",
     "doctor": "check data, model and a few steps of training before a long one",
     "tune": "find the largest batch size that fits into memory, and a learning rate to start from",
