@@ -20,6 +20,7 @@ export MPLCONFIGDIR ?= $(CURDIR)/.cache/matplotlib
 # the compiler takes no path with a space; without the variable it writes into TMPDIR
 $(if $(word 2,$(CURDIR)),,$(eval export TORCHINDUCTOR_CACHE_DIR ?= $(CURDIR)/.cache/inductor))
 UV = $(or $(shell command -v uv 2>/dev/null),.cache/tools/bin/uv)
+SCHEMA = $(RUN_PYTHON) fit --print_schema > .cache/schema.json && mv .cache/schema.json configs/schema.json
 AGAIN = $(MAKE) --silent --no-print-directory# by a name, for --dry-run would run $(MAKE)
 LOCK = import fcntl, os, sys; lock = os.open(".cache/lock", os.O_CREAT | os.O_RDWR); os.set_inheritable(lock, True); \
 	fcntl.flock(lock, fcntl.LOCK_EX); os.execvp(sys.argv[1], sys.argv[1:])
@@ -50,6 +51,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(UV) venv --quiet --allow-existing --python $(PYTHON) .venv
 	@$(INSTALL)
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@test -e configs/schema.json || { $(SCHEMA); } 2>/dev/null || true # an editor can do without
 	@rm -f .venv/.ready* && touch $@
 else # of several at once, one sets up and the others wait for it
 $(READY): requirements.lock pyproject.toml
@@ -108,6 +110,8 @@ new-data: $(READY) ## write the files of a data set to begin with
 new-task: $(READY) ## write the files of a task to begin with
 new-experiment new-model new-data new-task:
 	@$(RUN_PYTHON) new $(@:new-%=%) "$(NAME)" --like configs/$(EXPERIMENT).yaml
+schema: $(READY) ## write configs/schema.json anew, by which editors check and complete YAML files
+	@$(SCHEMA)
 test test-slow: export OMP_WAIT_POLICY ?= passive# for there are more threads than cores
 test: $(READY) ## run the fast tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" $(ARGS)

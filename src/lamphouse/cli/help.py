@@ -10,6 +10,7 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import OpenUnitInterval, restricted_number_type
 from lightning.pytorch import LightningDataModule, LightningModule
 
+from lamphouse.cli.commands.schema import print_schema
 from lamphouse.cli.project import Project
 from lamphouse.cli.suggestions import subclasses
 from lamphouse.loggers import LoggerName
@@ -29,6 +30,7 @@ USUAL = {  # of the other options, those that are used most
 MORE = {
     "--model.help CLASS": "Options of a model; likewise --data.help, and --model CLASS --model.optimizer.help CLASS.",
     "--help_all": "Every option, also of the Trainer.",
+    "--print_schema": "The JSON schema of these options, for editors; `make schema` writes configs/schema.json.",
 }
 
 
@@ -53,9 +55,11 @@ def own_options(loops: Sequence[str]) -> dict[str, tuple[Any, Any, str]]:
 def print_help(
     project: Project, parser: ArgumentParser, own: Mapping[str, tuple[Any, Any, str]], args: Sequence[str]
 ) -> None:
-    """Print help if the arguments ask for it, and exit."""
+    """Print help, or what editors need, if the arguments ask for it, and exit."""
     if "--help_all" in args:
         parser.print_help()
+    elif "--print_schema" in args:
+        print_schema(parser, project.package)
     elif {"-h", "--help"} & set(args):
         classes = {
             "--model CLASS": f"One of {', '.join(_classes(project, LightningModule))}, or a class by its module.",
