@@ -2,6 +2,7 @@
 
 from lamphouse.callbacks.ema import EMA
 from lamphouse.callbacks.finite import FiniteCheck, Position, StopNotFinite
+from lamphouse.callbacks.gradients import GradientNorms
 from lamphouse.callbacks.progress import EpochProgress, print_epoch
 from lamphouse.callbacks.steps import StepCurve
 from lamphouse.callbacks.stopping import EarlyStop
@@ -9,6 +10,6 @@ from lamphouse.callbacks.throughput import NoProfiler, Throughput, samples_of
 
 # fmt: off
 __all__ = [
-    "EMA", "EarlyStop", "EpochProgress", "FiniteCheck", "NoProfiler", "Position", "StepCurve", "StopNotFinite",
-    "Throughput", "print_epoch", "samples_of",
+    "EMA", "EarlyStop", "EpochProgress", "FiniteCheck", "GradientNorms", "NoProfiler", "Position", "StepCurve",
+    "StopNotFinite", "Throughput", "print_epoch", "samples_of",
 ]

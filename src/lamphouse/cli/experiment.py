@@ -22,6 +22,7 @@ from lamphouse.callbacks import (
     EarlyStop,
     EpochProgress,
     FiniteCheck,
+    GradientNorms,
     NoProfiler,
     StepCurve,
     StopNotFinite,
@@ -186,6 +187,8 @@ class Experiment(LightningCLI):
         callbacks: list[Callback] = [Throughput(), StepCurve(), StopNotFinite(self.finite)]
         if self.config.ema is not None:
             callbacks.append(EMA(self.config.ema))
+        if self.config.gradient_norms:
+            callbacks.append(GradientNorms(self.config.gradient_norms))
         given = as_list(config.callbacks)
         if config.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in given):
             callbacks.append(EpochProgress())

@@ -7,7 +7,7 @@ from textwrap import fill
 from typing import Any, Literal
 
 from jsonargparse import ArgumentParser
-from jsonargparse.typing import OpenUnitInterval, restricted_number_type
+from jsonargparse.typing import OpenUnitInterval, PositiveInt, restricted_number_type
 from lightning.pytorch import LightningDataModule, LightningModule
 
 from lamphouse.cli.commands.schema import print_schema
@@ -44,6 +44,7 @@ def own_options(loops: Sequence[str]) -> dict[str, tuple[Any, Any, str]]:
         "ema": (OpenUnitInterval | None, None, "Decay of an exponential moving average of the weights."),
         "stop_early": (bool, True, "Stop as the options of early_stopping say; false trains to the end."),
         "check_finite": (bool, True, "Stop at the first loss or gradient that is infinite or nan."),
+        "gradient_norms": (PositiveInt | None, None, "Log the norm of the gradients every so many steps."),
         "machine": (Machine, Machine(), "Settings of the machine."),
         "logger": (LoggerName, "csv", "Logger; csv and none write the run's own metrics.csv and nothing else."),
         "logger_options": (dict[str, Any], {}, "Arguments of Lightning's logger, such as `project` of W&B's."),

@@ -21,7 +21,7 @@ from lamphouse.runs.report import results, spread
 NEWEST = 10  # runs of those in a directory
 LONGEST_LABEL = 40  # letters of a legend
 SEEDS = ("seed_everything", "data.seed")  # options that make no other experiment
-NO_OPTIONS = ("runs", "logger", "logger_options", "pictures", "experiment")  # that change no result
+NO_OPTIONS = ("runs", "logger", "logger_options", "gradient_norms", "pictures", "experiment")  # that change no result
 
 
 class Compared(NamedTuple):

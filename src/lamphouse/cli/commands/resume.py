@@ -31,7 +31,8 @@ SHOWN = ("detect_anomaly", "enable_model_summary", "enable_progress_bar", "log_e
 WHERE = ("accelerator", "devices", "num_nodes")
 MAY_CHANGE = (  # options, with all below them, that do not change what a run computes from one step to the next
     *(f"trainer.{name}" for name in (*LIMITS, *WHERE, *SHOWN)),
-    *("early_stopping", "stop_early", "last_checkpoint", "check_finite", "logger", "logger_options", "pictures"),
+    *("early_stopping", "stop_early", "last_checkpoint", "check_finite"),
+    *("logger", "logger_options", "gradient_norms", "pictures"),
     *("machine.allocator", "machine.threads"),
 )
 PLACES = re.compile(  # options of data that say where it lies, or how it is fetched
