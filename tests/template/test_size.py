@@ -15,7 +15,7 @@ PARTS = {
     "checkpoints": 925,
     "cli": 1050,
     "cli/checks": 550,
-    "cli/commands": 2500,
+    "cli/commands": 2600,
     "data": 1290,
     "doctor": 375,
     "export": 425,
