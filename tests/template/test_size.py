@@ -23,7 +23,7 @@ PARTS = {
     "loops": 900,
     "machine": 425,
     "optim": 300,
-    "pages": 475,
+    "pages": 500,
     "runs": 475,
     "search": 725,
 }

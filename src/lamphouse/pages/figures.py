@@ -16,7 +16,7 @@ from lamphouse.pages.predictions import Predictions
 SIZE = (5.2, 3.1)  # inches, of which a page shows at least three quarters
 SHORT = 4  # letters of names that fit side by side
 MOST_NAMED = 20  # classes whose names fit at a matrix
-ACROSS = 8  # images of a gallery
+ACROSS = 9  # images of a gallery
 FEW_POINTS = 30  # which are marked
 INK = "#010203"  # in a page, the color of its text, which depends on the reader's color scheme
 COLORS = ("#3b82f6", "#f97316", "#10b981", "#a855f7", "#ef4444", "#0ea5e9", "#eab308", "#ec4899", "#84cc16", "#64748b")

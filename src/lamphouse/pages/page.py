@@ -38,12 +38,12 @@ def render(
     """
     pictures = pictures or Pictures()
     metrics = dict.fromkeys(metric for values in result.values() for metric in values)
-    batch = [(data_uri(image), label) for image, label in pictures.batch]
+    batch, outcomes = ([(data_uri(image), label) for image, label in of] for of in (pictures.batch, pictures.outcomes))
     mistakes = [{**one, "image": None if one["image"] is None else data_uri(one["image"])} for one in pictures.mistakes]
     told = {"result": result, "metrics": metrics, "facts": facts, "options": options, "commands": commands}
     found, looks = pictures.predictions, _drawn(pictures.figures.items())
     scores = {"F1, mean of classes": found.macro_f1, "calibration error": found.calibration_error} if found else {}
-    tested = {"scores": scores, "classes": pictures.classes, "looks": looks, "mistakes": mistakes}
+    tested = {"scores": scores, "classes": pictures.classes, "looks": looks, "mistakes": mistakes, "outcomes": outcomes}
     return _filled(title=title, name=name, figures=_drawn(figures), batch=batch, **told, **tested)
 
 

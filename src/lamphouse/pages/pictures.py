@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
+from torchvision.transforms.v2.functional import pil_to_tensor
 
 from lamphouse.pages.figures import calibration_figure, confusion_figure, drawn, gallery_figure
 from lamphouse.pages.predictions import Predictions, predict
@@ -16,7 +18,7 @@ from lamphouse.task import Task
 CPU = torch.device("cpu")
 MOST_CLASSES = 200  # of whose confusion a figure can be read
 LARGEST = 96  # pixels of an image's longer side
-MOST_SHOWN = 32  # images of a batch
+MOST_SHOWN, MOST_OUTCOMES = 32, 8  # images of a batch, and test samples beside what becomes of them
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class Pictures:
     classes: Sequence[Mapping[str, Any]] = ()
     mistakes: Sequence[Mapping[str, Any]] = ()  # index, label, prediction, p, and an image or None
     batch: Sequence[tuple[Tensor, str]] = ()
+    outcomes: Sequence[tuple[Tensor, str]] = ()  # test samples: input, target and prediction of each, side by side
     predictions: Predictions | None = None
     inputs: Tensor | None = None  # of the network, a few
 
@@ -34,7 +37,7 @@ class Pictures:
         """Draw everything that is not a table, as images of Pillow's by title."""
         seen = [one for one in self.mistakes if one["image"] is not None]
         wrong = [(one["image"], f"{one['label']} as {one['prediction']}, {one['p']:.0%}") for one in seen]
-        galleries = {"most confident mistakes": wrong, "training batch": self.batch}
+        galleries = {"most confident mistakes": wrong, "training batch": self.batch, "test samples": self.outcomes}
         figures = {title: gallery_figure(shown) for title, shown in galleries.items() if shown}
         return {title: drawn(figure) for title, figure in {**self.figures, **figures}.items()}
 
@@ -55,14 +58,14 @@ def look(model: nn.Module, data: Any, device: torch.device) -> Pictures:
     few = inputs[:2] if isinstance(inputs, Tensor) else None
     predictions = _test_predictions(model, data, device)
     if predictions is None:
-        return Pictures(batch=batch, inputs=few)
+        return Pictures(batch=batch, outcomes=[*_outcomes(model, data, device)], inputs=few)
     figures = {"calibration": calibration_figure(predictions)}
     if len(predictions.classes) <= MOST_CLASSES:
         figures = {"confusion matrix": confusion_figure(predictions), **figures}
     mistakes = predictions.mistakes()
     images = _viewable(data, "test", [mistake["index"] for mistake in mistakes])
     shown = [{**mistake, "image": image} for mistake, image in zip(mistakes, images, strict=True)]
-    return Pictures(figures, predictions.table(), shown, batch, predictions, few)
+    return Pictures(figures, predictions.table(), shown, batch, (), predictions, few)
 
 
 def _test_predictions(model: Any, data: Any, device: torch.device) -> Predictions | None:
@@ -70,6 +73,26 @@ def _test_predictions(model: Any, data: Any, device: torch.device) -> Prediction
     if not isinstance(model, Task) or not num_classes or lacks("test", model, data):
         return None
     return predict(model.to(device), data.test_dataloader(), lambda batch: _prepared(data, batch, device), _names(data))
+
+
+@torch.inference_mode()
+def _outcomes(model: Any, data: Any, device: torch.device) -> Iterator[tuple[Tensor, str]]:
+    """Yield inputs, targets and predictions that a task draws, of the first test samples."""
+    if not isinstance(model, Task) or not is_overridden("pictures", model, Task) or lacks("test", model, data):
+        return
+    batch = _prepared(data, next(iter(data.test_dataloader())), device)
+    outputs, inputs = model.to(device).eval()(batch[0][:MOST_OUTCOMES]), _seen(data, batch[0][:MOST_OUTCOMES])
+    drawn_targets, drawn_outputs = model.pictures(model.targets(batch)[:MOST_OUTCOMES]), model.pictures(outputs)
+    for image, target, output in zip(inputs, drawn_targets or (), drawn_outputs or (), strict=False):
+        if image is not None:
+            yield image, "input"
+        yield pil_to_tensor(target.convert("RGB")), "label"
+        yield pil_to_tensor(output.convert("RGB")), "prediction"
+
+
+def _seen(data: Any, inputs: Tensor) -> Sequence[Tensor | None]:
+    images = data.viewable(inputs) if hasattr(data, "viewable") else None
+    return [None] * len(inputs) if images is None else [*images.cpu()]
 
 
 def _prepared(data: Any, batch: Any, device: torch.device = CPU) -> Any:
@@ -81,17 +104,18 @@ def _names(data: Any) -> Sequence[str]:
 
 
 def _viewable(data: Any, part: str, indices: Sequence[int]) -> Sequence[Tensor | None]:
-    images = None
-    if indices and hasattr(data, "viewable"):
-        images = data.viewable(_prepared(data, data.parts[part][torch.tensor(indices)])[0])
-    return [None] * len(indices) if images is None else [*images]
+    parts = getattr(data, "parts", {})
+    if not indices or part not in parts:
+        return [None] * len(indices)
+    return _seen(data, _prepared(data, parts[part][torch.tensor(indices)])[0])
 
 
 def _labelled(data: Any, inputs: Any, targets: Any) -> Iterator[tuple[Tensor, str]]:
     """Yield the first images of a batch, and their labels."""
-    images = data.viewable(inputs[:MOST_SHOWN]) if hasattr(data, "viewable") else None
-    for image, target in zip(images if images is not None else (), targets, strict=False):
-        yield image, _label(target, _names(data))
+    images = _seen(data, inputs[:MOST_SHOWN]) if isinstance(inputs, Tensor) else ()
+    for image, target in zip(images, targets, strict=False):
+        if image is not None:
+            yield image, _label(target, _names(data))
 
 
 def _label(target: Tensor, names: Sequence[str]) -> str:

@@ -9,10 +9,12 @@ import pytest
 import torch
 from browser import browser, needs_browser
 from conftest import Outcome
-from torch import nn
+from PIL import Image
+from torch import Tensor, nn
 
-from lamphouse.data import Samples, TensorDataModule
+from lamphouse.data import ImageDataModule, Samples, TensorDataModule
 from lamphouse.pages import Pictures, Predictions, confusion_figure, look, predict, render
+from lamphouse.task import Task
 
 Command = Callable[..., Outcome]
 
@@ -122,3 +124,38 @@ def test_what_data_and_model_do_not_have_is_left_out() -> None:
     page = render("sums", "run", {"test": {"loss": 0.5}}, {}, [], pictures)
     assert "confusion" not in page
     assert "training batch" not in page
+
+
+class Masks(Task):
+    """Draws its outputs and targets, one value for each pixel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Identity()
+
+    def loss(self, batch: Any) -> tuple[Tensor, Any]:
+        raise NotImplementedError
+
+    def pictures(self, values: Tensor) -> list[Image.Image]:
+        return [Image.fromarray((values[:, 0] > 0).byte().numpy()[index] * 255) for index in range(len(values))]
+
+
+class Copies(ImageDataModule):
+    """Images that are their own targets."""
+
+    classes, input_shape, mean, std = ("a", "b"), (1, 6, 6), (0.5,), (0.3,)
+
+    def load(self, train: bool) -> Samples:
+        images = torch.randint(256, (30, 1, 6, 6), generator=torch.Generator().manual_seed(int(train))).byte()
+        return Samples(images, images)
+
+
+def test_what_a_task_draws_is_shown_beside_input_and_target() -> None:
+    data = Copies()
+    for stage in ("fit", "test"):
+        data.setup(stage)
+    pictures = look(Masks(), data, torch.device("cpu"))
+    assert [caption for _, caption in pictures.outcomes] == 8 * ["input", "label", "prediction"]
+    assert torch.equal(pictures.outcomes[0][0], data.parts["test"][:][0][0])
+    page = render("masks", "run", {"test": {"loss": 0.5}}, {}, [], pictures)
+    assert page.count('alt="prediction"') == 8
