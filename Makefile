@@ -84,7 +84,7 @@ evaluate: $(READY) ## evaluate the best checkpoint of a RUN
 sync: $(READY) ## upload what W&B has recorded of a RUN offline
 	@$(RUN_PYTHON) sync --run "$(RUN)" $(ARGS)
 # [/part:wandb]
-predict: $(READY) ## classify INPUT, an image or a folder of images, with a RUN
+predict: $(READY) ## predict INPUT, an image or a folder of images, with a RUN
 	@$(RUN_PYTHON) predict --run "$(RUN)" --input "$(INPUT)" $(ARGS)
 report: $(READY) ## write report.html, the page of a RUN
 compare: $(READY) ## compare RUNS, or the newest of an EXPERIMENT
@@ -95,7 +95,9 @@ prune: $(READY) ## remove checkpoints of RUNS beside the best and the last, afte
 board: $(READY) ## show all runs in TensorBoard
 	@$(RUN_PYTHON) board $(ARGS)
 # [/part:tensorboard]
+# [part:classification]
 demo: $(READY) ## classify images with a RUN's model on a page in the browser
+# [/part:classification]
 export: $(READY) ## write a RUN's model to a file in a FORMAT: onnx, pt2 or safetensors
 	@$(RUN_PYTHON) export --run "$(RUN)" $(if $(FORMAT),--format $(FORMAT)) $(ARGS)
 resume: $(READY) ## continue a RUN, for example with ARGS="--trainer.max_epochs 30"
@@ -105,8 +107,10 @@ parity: $(READY) ## train an EXPERIMENT with three loops and compare every bit
 	@$(RUN_PYTHON) parity $(OPTIONS) $(ARGS)
 # [/part:loops]
 new-experiment: $(READY) ## write the file of an experiment to begin with: NAME=my_own
+# [part:classification]
 new-model: $(READY) ## write the files of a model to begin with
 new-data: $(READY) ## write the files of a data set to begin with
+# [/part:classification]
 new-task: $(READY) ## write the files of a task to begin with
 new-experiment new-model new-data new-task:
 	@$(RUN_PYTHON) new $(@:new-%=%) "$(NAME)" --like configs/$(EXPERIMENT).yaml

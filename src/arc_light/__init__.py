@@ -1,4 +1,4 @@
-"""Image classifiers with PyTorch Lightning."""
+"""Models in PyTorch Lightning."""
 
 from typing import Any
 

@@ -73,9 +73,11 @@ def test_what_answers_leave_out(choices: dict[str, str]) -> None:
     assert {part for part in starts if part in parts} == {
         part for part in starts if start not in ("everything", starts[part])
     }
-    assert ("resnet" in parts) == (start == "mnist_mlp")
-    assert ("mlp" in parts) == (start in {"cifar10_resnet", "image_folder"})
-    assert ("speedrun" in parts) == (start in {"mnist_mlp", "image_folder"})
+    assert ("resnet" in parts) == (start in {"mnist_mlp", "scenes_unet"})
+    assert ("mlp" in parts) == (start in {"cifar10_resnet", "image_folder", "scenes_unet"})
+    assert ("speedrun" in parts) == (start in {"mnist_mlp", "image_folder", "scenes_unet"})
+    assert ("classification" in parts) == (start == "scenes_unet")
+    assert ("segmentation" in parts) == (start not in {"everything", "scenes_unet"})
     assert logger not in parts
     assert ({"wandb", "tensorboard"} - {logger} <= parts) == (start != "everything")
 

@@ -22,6 +22,7 @@ WORDS = {  # by which a part is mentioned
     "resnet": "resnet(?!18)",
     "speedrun": "speedrun|fast_?resnet",
     "language": r"language_?model|language\.py|gpt|shakespeare",
+    "classification": r"(?<!torchmetrics)\.classification\b|Classifier|make demo|make new-(?:model|data)\b",
     "segmentation": r"segment|unet|scenes|\bpets",
     "loops": r"arc_light\.loops|--loop\b|LOOP=|parity|hand-?written(?! digits)",
 }

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
 
@@ -29,6 +30,7 @@ FILES = {
         "configs/NAME.yaml": "task_experiment",
     },
 }
+OF_CLASSIFIERS = ("model", "data")  # whose files import the classifier, or train one
 SUFFIXES = {"model": "Classifier", "data": "DataModule", "task": "Regressor", "experiment": ""}  # of the class
 
 
@@ -42,6 +44,8 @@ def main(project: Project, args: Sequence[str]) -> None:
     name, like = options.name, options.like
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or iskeyword(name):
         raise InputError(f"name {name!r}: expected lower case letters, digits and _, a letter first")
+    if options.kind in OF_CLASSIFIERS and find_spec(f"{project.package}.classification") is None:
+        raise InputError(f"kind {options.kind}: begins with classification.py, which is not there: use task")
     words = {"PACKAGE": project.package, "NAME": name, **_classes(options.kind, name, read_file(like).get("model"))}
     files: dict[Path, str] = {}
     for file, template in FILES[options.kind].items():
