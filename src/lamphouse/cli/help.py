@@ -39,7 +39,7 @@ def own_options(loops: Sequence[str]) -> dict[str, tuple[Any, Any, str]]:
     loop_names: Any = Literal[("automatic", *loops)]
     return {
         "seed_everything": (Seed, 42, "Seed of all random numbers, below 2**32."),
-        "experiment": (str | None, None, "Name of it (default: of the YAML file that names the model)."),
+        "experiment": (str | None, None, "Its name (default: that of the YAML file with the model)."),
         "loop": (loop_names, "automatic", "Training loop."),
         "ema": (OpenUnitInterval | None, None, "Decay of an exponential moving average of the weights."),
         "stop_early": (bool, True, "Stop as the options of early_stopping say; false trains to the end."),

@@ -119,6 +119,7 @@ def _version(package: str) -> str:
 
 
 def _message_and_status(error: BaseException) -> tuple[str | None, int]:  # noqa: PLR0911  # one for each kind
+    error = error.__cause__ if isinstance(error.__cause__, UnicodeEncodeError) else error
     match error:
         case StoppedError():
             return "; ".join([str(error), *getattr(error, "__notes__", ())]), error.status
@@ -131,8 +132,8 @@ def _message_and_status(error: BaseException) -> tuple[str | None, int]:  # noqa
         case OSError() if error.errno in NOT_WRITABLE | NOT_A_NAME:
             way_out = "free some space there, or write elsewhere with --runs"
             return f"{error.filename or 'the disk'}: {error.strerror}: {way_out}", 2
-        case UnicodeEncodeError():
-            return f"{error.object}: cannot be written in this locale: set PYTHONUTF8=1, or a locale with UTF-8", 2
+        case UnicodeEncodeError(object=text):
+            return f"{text}: cannot be written in this locale: set PYTHONUTF8=1, or a locale with UTF-8", 2
     return None, 1  # no user can do anything about it
 
 

@@ -77,6 +77,16 @@ def own_source() -> dict[str, str]:
 
 
 @pytest.mark.slow
+def test_a_path_that_the_locale_cannot_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("umlaut.yaml").write_text("runs: ${PWD}/ü\n", encoding="utf-8")
+    for name, value in {"LC_ALL": "C", "PYTHONUTF8": "0", "PWD": str(Path.cwd())}.items():
+        monkeypatch.setenv(name, value)
+    done = call("fit", *fit_options("digits_mlp"), "-c", "umlaut.yaml")
+    assert done.status == 2
+    assert "/\\xfc: cannot be written in this locale: set PYTHONUTF8=1" in done.err
+
+
+@pytest.mark.slow
 def test_the_module_is_a_program() -> None:
     done = call("fit", *fit_options("digits_mlp"))
     assert (done.status, done.err) == (0, "")

@@ -60,3 +60,6 @@ def test_a_loop_that_cannot_do_it_is_left_out(arc: Arc) -> None:
     assert done.status == 0
     assert "the handwritten loop is left out: --trainer.max_steps 3: not supported by the hand-written loop" in done.err
     assert "the loops computed the same bits: 3 steps" in done.out
+    done = arc("parity", *DIGITS, *QUICK, "--trainer.limit_val_batches=0")
+    assert "the handwritten loop is left out: --trainer.limit_val_batches 0: no batch of" in done.err
+    assert done.status == 0
