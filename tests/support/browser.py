@@ -1,5 +1,6 @@
 """Debian's Chromium without a screen, driven by chromedriver's own protocol (WebDriver)."""
 
+import base64
 import json
 import shutil
 import subprocess
@@ -53,12 +54,16 @@ class Browser:
         element = self._post("element", using="css selector", value=selector)[ELEMENT]
         self._post(f"element/{element}/value", text=str(path))
 
-    def emulate(self, width: int, scheme: str) -> None:
-        """Show pages at a width in pixels, in a "light" or "dark" color scheme."""
-        metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 600}
+    def emulate(self, width: int, scheme: str, height: int = 900) -> None:
+        """Show pages at a size in pixels, in a "light" or "dark" color scheme."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self._post("goog/cdp/execute", cmd="Emulation.setDeviceMetricsOverride", params=metrics)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self._post("goog/cdp/execute", cmd="Emulation.setEmulatedMedia", params={"features": features})
+
+    def screenshot(self) -> bytes:
+        """Return what is shown as PNG."""
+        return base64.b64decode(self._post("goog/cdp/execute", cmd="Page.captureScreenshot", params={})["data"])
 
     def complaints(self) -> list[str]:
         """Return what is on the console."""
