@@ -51,6 +51,8 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     _refuse_twice(given, rest)
     experiment = Experiment(project, "fit", rest)
     (Experiment(project, "fit", [*rest, *_fold(given.folds, 0)]) if given.folds else experiment).check()
+    if experiment.config.trainer.fast_dev_run:
+        raise InputError("--trainer.fast_dev_run: keeps no run that could be summarized: leave it out, or use fit")
     group = _directory(experiment, given)
     repetitions = _repetitions(given, group, experiment.config.seed_everything)
     workers, options = _workers(given.workers, experiment, len(repetitions), group.name)
@@ -159,9 +161,9 @@ def command_of(project: Project, directory: Path, options: Sequence[str]) -> lis
     program = [sys.executable, "-m", project.package]
     for run in [Run(config.parent) for config in directory.glob("*/*/config.yaml")]:
         newest = read_newest(run.path)
-        if newest is None:
+        if newest is None and not run.metrics.exists():
             shutil.rmtree(run.path)  # nothing has been trained
-        elif newest.content.get("finished") and has_ended(run, newest.content):
+        elif (newest is None or newest.content.get("finished")) and has_ended(run, newest and newest.content):
             return None
         else:
             return [*program, "resume", "--run", str(run.path)]

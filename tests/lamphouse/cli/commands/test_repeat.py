@@ -25,6 +25,7 @@ OPTIONS = fit_options("digits_mlp")
         (["--seeds=3 3"], "--seeds 3 3: expected 1 to 1000 seeds, each once"),
         (["--seeds=2", "--seed_everything=1"], "--seed_everything: --seeds chooses it"),
         (["--folds=2", "--data.fold=1"], "--data.fold: --folds chooses it"),
+        (["--seeds=2", "--trainer.fast_dev_run=true"], "--trainer.fast_dev_run: keeps no run"),
         (["--folds=900"], "--data.num_folds 900: a class has only 139 training samples"),
     ],
 )
@@ -68,9 +69,8 @@ def test_folds_are_summarized_and_one_that_fails_does_not_end_the_others(arc: Co
     assert (average["run"], float(average["test/acc"])) == ("mean", pytest.approx(mean(values)))
     assert (deviation["run"], float(deviation["test/acc"])) == ("std", pytest.approx(stdev(values)))
     assert f"{mean(values):.4f} ± {stdev(values):.4f}" in done.out
-    damaged = next(path.parent.glob("seed42-fold1/*/*/last.ckpt"))
-    for name in ("last.ckpt", "previous.ckpt"):
-        damaged.with_name(name).write_bytes(b"")
+    assert arc("prune", path.parent, "--yes", "--also", "last").status == 0
+    next(path.parent.glob("seed42-fold1/*/*")).joinpath("last.ckpt").write_bytes(b"")
     done = arc("repeat", *OPTIONS, "--folds=2", "--runs=some runs")
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert "1 of 2 runs failed, seed42-fold1 with:" in done.err
