@@ -22,7 +22,8 @@ def main(project: Project, args: Sequence[str]) -> None:
     parser.add_argument("--runs", type=user_path, default=Path("runs"), help="directory of runs (default: runs)")
     options, further = parser.parse_known_args(args)
     if find_spec("tensorboard") is None:
-        raise InputError("board: needs tensorboard: install it with `make extra EXTRA=board`")
+        way_out = "add it to the dependencies in pyproject.toml, then run `make lock setup`"
+        raise InputError(f"board: needs tensorboard: {way_out}")
     with TemporaryDirectory(prefix="board") as shown:
         for run in find_runs(options.runs):
             _show(run, Path(shown, run.path.resolve().parent.name, run.name))

@@ -44,4 +44,4 @@ def test_without_a_run_or_tensorboard_it_is_one_line(arc: Command, monkeypatch: 
     assert (outcome.status, outcome.err.count("\n")) == (2, 1)
     assert "runs: no run" in outcome.err
     monkeypatch.setattr("lamphouse.cli.commands.board.find_spec", lambda name: None)
-    assert "make extra EXTRA=board" in arc("board").err
+    assert "make lock setup" in arc("board").err
