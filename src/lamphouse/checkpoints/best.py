@@ -49,7 +49,8 @@ class MonitoredCheckpoint(MonitorsMetric, ModelCheckpoint):
 class KeptCheckpoints(MonitoredCheckpoint):
     """Keeps checkpoints in files that are named for epoch, step and metric: the best ones, or one every so many epochs.
 
-    A resumed run keeps the files that it would have kept without the interruption.
+    A resumed run keeps the files that it would have kept without the interruption: also the values of files that are
+    gone count among the best.
     """
 
     def __init__(self, dirpath: str | None = None, monitor: str | None = None, **kwargs: Any) -> None:

@@ -20,7 +20,8 @@ from lamphouse.runs.report import results, spread
 
 NEWEST = 10  # runs of those in a directory
 LONGEST_LABEL = 40  # letters of a legend
-SEEDS = ("seed_everything", "data.seed")  # options that make no other experiment
+SEEDS = ("seed_everything", "data.seed")  # options that make no other experiment, and neither does the fold
+FOLD = ("data.fold",)
 NO_OPTIONS = ("runs", "logger", "logger_options", "gradient_norms", "pictures", "experiment")  # that change no result
 
 
@@ -76,7 +77,7 @@ def _differing(runs: Sequence[Compared]) -> list[str]:
         values = {repr(one.options.get(name)) for one in runs}
         everywhere = all(name in one.options for one in runs)
         told = any(name.startswith(f"{other}.") for other in differing)
-        if name not in SEEDS and len(values) > 1 and (everywhere or not told):
+        if name not in (*SEEDS, *FOLD) and len(values) > 1 and (everywhere or not told):
             differing.append(name)
     return differing
 
@@ -101,8 +102,10 @@ def _shown(value: Any) -> str:
 
 
 def _named(group: Sequence[Compared]) -> str:
-    seeds = {repr([one.options.get(name) for name in SEEDS]) for one in group}
-    return group[0].run.name if len(group) == 1 else f"{len(group)} {'seeds' if len(seeds) == len(group) else 'runs'}"
+    kinds = {"folds": FOLD, "seeds": SEEDS}
+    values = {kind: {repr([one.options.get(name) for name in kinds[kind]]) for one in group} for kind in kinds}
+    kind = next((kind for kind in kinds if len(values[kind]) == len(group)), "runs")
+    return group[0].run.name if len(group) == 1 else f"{len(group)} {kind}"
 
 
 def _spread(group: Sequence[Compared], metric: str) -> str:

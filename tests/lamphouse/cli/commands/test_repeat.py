@@ -69,6 +69,7 @@ def test_folds_are_summarized_and_one_that_fails_does_not_end_the_others(arc: Co
     assert (average["run"], float(average["test/acc"])) == ("mean", pytest.approx(mean(values)))
     assert (deviation["run"], float(deviation["test/acc"])) == ("std", pytest.approx(stdev(values)))
     assert f"{mean(values):.4f} ± {stdev(values):.4f}" in done.out
+    assert arc("compare", path.parent).out.splitlines()[1].startswith("2 folds  ")
     assert arc("prune", path.parent, "--yes", "--also", "last").status == 0
     next(path.parent.glob("seed42-fold1/*/*")).joinpath("last.ckpt").write_bytes(b"")
     done = arc("repeat", *OPTIONS, "--folds=2", "--runs=some runs")
