@@ -36,7 +36,7 @@ from lamphouse.cli.checks.parts import as_list, check_parts, place_checkpoints, 
 from lamphouse.cli.checks.yaml_files import yaml_files
 from lamphouse.cli.help import own_options, print_help
 from lamphouse.cli.parser import ExperimentParser, expand, integers_first, restrict_jsonargparse
-from lamphouse.cli.project import Project, user_place
+from lamphouse.cli.project import Project, plain_cause, user_place
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
 from lamphouse.loggers import MetricsTable, make_logger
@@ -46,6 +46,7 @@ from lamphouse.metrics import with_classes
 from lamphouse.runs.directory import Run
 from lamphouse.task import Task
 
+OF_CODE = (AttributeError, LookupError, NameError, TypeError)  # which say little by themselves
 LINKED = ("num_classes", "input_shape")  # arguments of the model that come from the data
 
 
@@ -140,12 +141,12 @@ class Experiment(LightningCLI):
         try:
             super().instantiate_classes()
             self.config_init.machine.prepare(self.device)
-        except (ImportError, MisconfigurationException, RuntimeError, ValueError) as error:
+        except (ImportError, MisconfigurationException, RuntimeError, ValueError, *OF_CODE) as error:
             if isinstance(error.__cause__, InputError):
                 raise error.__cause__ from error
-            raise InputError(first_plain_message(error)) from error
-        except (AttributeError, LookupError, NameError, TypeError) as error:  # which say little by themselves
-            raise InputError(f"{user_place(error)}{type(error).__name__}: {first_plain_message(error)}") from error
+            cause = plain_cause(error)
+            kind = f"{type(cause).__name__}: " if isinstance(cause, OF_CODE) else ""
+            raise InputError(f"{user_place(cause)}{kind}{first_plain_message(cause)}") from error
 
     def instantiate_model(
         self, model_class: type[LightningModule], *args: Any, applied_instantiation_links: dict[str, Any], **kwargs: Any

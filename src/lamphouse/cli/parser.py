@@ -81,14 +81,19 @@ def integers_first(function: Callable[..., Any]) -> None:
 
 
 def expand(value: Any, option: str = "") -> Any:
-    """Return a value of options with `~` and `${NAME}` expanded in every text and path that it holds."""
+    """Return a value of options with `~` and `${NAME}` expanded in every text and path that it holds.
+
+    Numbers of jsonargparse's restricted types become Python's, which any class takes that is chosen instead.
+    """
     if isinstance(value, Namespace):
         for key, part in vars(value).items():
             setattr(value, key, expand(part, option if key in SPEC_KEYS else f"{option}.{key}"))
     elif isinstance(value, Mapping):
         return {key: expand(part, f"{option}.{key}") for key, part in value.items()}
-    elif isinstance(value, list):
-        return [expand(part, option) for part in value]
+    elif isinstance(value, list | tuple):
+        return type(value)(expand(part, option) for part in value)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        return value.real
     elif isinstance(value, str | Path):
         try:
             text = expanded(str(value))

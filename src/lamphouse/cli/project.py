@@ -70,6 +70,13 @@ def check_class(path: str) -> None:
         raise InputError(f"{path}: {module} has no {name}: name one of its classes")
 
 
+def plain_cause(error: BaseException) -> BaseException:
+    """Return the first error of a chain that is not one of jsonargparse's trees."""
+    while "\n" in str(error) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def user_place(error: BaseException) -> str:
     """Return the file and line, as "file:line: ", of the user's code where an error is from, if it is from there."""
     libraries = (get_paths()["purelib"], get_paths()["stdlib"], "<frozen", str(Path(__file__).parents[1]))

@@ -207,6 +207,25 @@ def test_data_without_classes(fit: Command, own: Callable[[str], str]) -> None:
     assert_refused(fit, ["--data", data], "--model.num_classes: the data has none: give the option")
 
 
+SIZES = """
+from arc_light.models.mlp import MLPClassifier
+class Mine(MLPClassifier):
+    def __init__(self, hidden_sizes: list[int], **options):
+        super().__init__(hidden_sizes, **options)
+"""
+
+
+def test_numbers_of_an_experiment_go_to_an_owners_class(fit: Command, own: Callable[[str], str]) -> None:
+    assert fit("--model", own(SIZES)).status == 0
+
+
+@pytest.mark.parametrize(("code", "words"), [("{}['k']", "KeyError: 'k'"), ("raise ValueError('mine')", "mine")])
+def test_an_error_in_an_owners_model_names_its_line(
+    fit: Command, own: Callable[[str], str], code: str, words: str
+) -> None:
+    assert_refused(fit, ["--model", own(f"{SIZES}        {code}")], f"arc_light fit: own.py:6: {words}")
+
+
 def test_what_torch_refuses_of_an_owners_model_names_its_line(fit: Command, own: Callable[[str], str]) -> None:
     model = own("""
 from torch.optim import SGD

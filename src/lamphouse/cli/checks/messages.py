@@ -9,6 +9,7 @@ from traceback import extract_tb
 
 from lamphouse.cli.checks.options import LOGGER_WAY_OUT
 from lamphouse.cli.checks.yaml_files import no_such_file
+from lamphouse.cli.project import plain_cause
 from lamphouse.errors import short_path
 
 MISSING_FILE = r"Expected a path but (\S+\.ya?ml) either"
@@ -116,9 +117,7 @@ def _is_below(file: Path, folders: Iterable[Path]) -> bool:
 
 def first_plain_message(error: BaseException) -> str:
     """Return the message of the first error of a chain that is not one of jsonargparse's trees, on one line."""
-    while "\n" in str(error) and error.__cause__ is not None:
-        error = error.__cause__
-    return " ".join(str(error).split())
+    return " ".join(str(plain_cause(error)).split())
 
 
 def explain_training(error: Exception) -> str | None:
