@@ -165,6 +165,8 @@ def _learned(model: LightningModule, batch: Any, **options: Any) -> Finding:
         return Finding("skipped", "one batch learned by heart (training_step returns no loss)")
     first, last = observer.losses[0], min(observer.losses)
     text = f"one batch, trained {len(observer.losses)} times: the loss goes from {first:.3f} to {last:.3f}"
+    if len(observer.losses) < STEPS and last > LEARNED * first:
+        return Finding("skipped", f"{text} when {SECONDS:.0f} s are over, too few steps to tell")
     way_out = "try other learning rates; if none learns it, look at the loss, the targets and what is detached"
     return judged(last <= LEARNED * first, text, way_out)
 

@@ -249,3 +249,10 @@ def test_a_stock_module_is_examined() -> None:
     options = {name: QUIET[name] for name in ("accelerator", "devices") if name in QUIET}
     findings = list(examine_training(PlainRegressor(), next(iter(loader)), **options))
     assert {finding.kind for finding in findings} == {"ok"}, findings
+
+
+def test_a_model_that_is_too_slow_to_learn_in_time_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lamphouse.doctor.training.SECONDS", 0.0)
+    inputs = torch.randn(8, 3)
+    findings = examine_training(PlainRegressor(), (inputs, inputs.sum(1, keepdim=True)), accelerator="cpu")
+    assert [finding.kind for finding in findings if "one batch" in finding.what] == ["skipped"]
