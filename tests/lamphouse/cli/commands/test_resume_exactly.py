@@ -14,6 +14,7 @@ from same_runs import assert_same, assert_same_checkpoint, run_in
 
 from lamphouse.checkpoints.files import saved_steps
 from arc_light.classification import Classifier
+from arc_light.segmentation import Segmenter
 
 Command = Callable[..., Outcome]
 THREE_EPOCHS = [
@@ -79,6 +80,29 @@ def run_in_parts(
     resumed = arc("resume", "--run", run_in("parts"))
     assert (resumed.status, resumed.err) == (0, "")
     return stopped
+
+
+@pytest.mark.slow
+@LOOPS
+def test_a_killed_run_that_labels_pixels_ends_with_the_same_bits(
+    fit: Command, arc: Command, loop: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--data.scenes=40", "--data.batch_size=8", "--model.width=8", "--trainer.max_epochs=2", *loop]
+    options += ["--last_checkpoint.every_n_steps=2", "--trainer.limit_train_batches=5"]  # and one for validation
+    assert fit(*options, "--runs=whole", experiment="scenes_unet").status == 0
+    loss, calls = Segmenter.loss, iter(range(10**6))
+
+    def killed(model: Segmenter, batch: Any) -> Any:
+        if next(calls) == 8:
+            raise Killed
+        return loss(model, batch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Segmenter, "loss", killed)
+        with pytest.raises(Killed):
+            fit(*options, "--runs=parts", experiment="scenes_unet")
+    assert arc("resume", "--run", run_in("parts")).status == 0
+    assert_same(run_in("whole"), run_in("parts"))
 
 
 # of 9 losses an epoch: training 0..6, validation 7..8; after three epochs the test's two
