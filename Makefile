@@ -129,8 +129,8 @@ lint: $(READY) ## check style and types
 bench: $(READY) ## measure speed and memory against peers, all or ONLY="start step", with further options in ARGS
 	@$(BIN)/python -m benchmarks $(ONLY) $(ARGS)
 # [/part:template]
-extra: $(READY) ## install the optional packages of a command: EXTRA=demo, export, hub, parquet, search
-	@test -n "$(EXTRA)" || { echo "make extra: EXTRA is empty: give demo, export, hub, parquet, search" >&2; exit 2; }
+extra: $(READY) ## install the optional packages of a command: EXTRA=demo, export, hub, interpolation, parquet, search
+	@test -n "$(EXTRA)" || { echo "make extra: EXTRA is empty: give demo, export, hub, interpolation, parquet, search" >&2; exit 2; }
 	@$(UV) pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable ".[$(EXTRA)]"
 lock: $(READY) ## choose the newest versions that fit together
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-emit-index-url --group dev -o requirements.lock pyproject.toml

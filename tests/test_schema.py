@@ -54,3 +54,17 @@ def test_it_is_what_the_command_prints() -> None:
     command = [sys.executable, "-m", "arc_light", "fit", "--print_schema"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout == (CONFIGS / "schema.json").read_text(), "make schema writes it anew"
+
+
+def test_the_files_of_editors_name_what_exists() -> None:
+    read = {
+        path.name: json.loads(path.read_text())
+        for folder in (".vscode", ".devcontainer")
+        for path in (ROOT / folder).iterdir()
+    }
+    extensions = read["devcontainer.json"]["customizations"]["vscode"]["extensions"]
+    assert extensions == read["extensions.json"]["recommendations"]
+    train, test = read["launch.json"]["configurations"]
+    assert (train["module"], test["module"]) == ("arc_light", "pytest")
+    assert all((ROOT / value).exists() for value in train["args"] if value.startswith("configs/"))
+    assert "\nsetup:" in (ROOT / "Makefile").read_text()

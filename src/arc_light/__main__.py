@@ -11,5 +11,10 @@ def main(args: Sequence[str] | None = None) -> dict[str, float]:
     return run_command("arc_light", args)
 
 
-if __name__ == "__main__":
+def start() -> None:
+    """Run the process's own command."""
     run(main)
+
+
+if __name__ == "__main__":
+    start()

@@ -13,9 +13,9 @@ from arc_light_scaffold.tracked import tracked_files
 PARTS = {
     "callbacks": 550,
     "checkpoints": 925,
-    "cli": 1050,
+    "cli": 1100,
     "cli/checks": 550,
-    "cli/commands": 2600,
+    "cli/commands": 2725,
     "data": 1290,
     "doctor": 375,
     "export": 425,
@@ -60,7 +60,7 @@ def test_a_room_of_the_parts(room: str) -> None:
 
 
 def test_all_parts() -> None:
-    assert lines_below("src/lamphouse") <= 12_800
+    assert lines_below("src/lamphouse") <= 13_000
 
 
 def test_the_scaffold() -> None:

@@ -35,7 +35,7 @@ from lamphouse.cli.checks.options import check_monitors, check_processes, checke
 from lamphouse.cli.checks.parts import as_list, check_parts, place_checkpoints, requires
 from lamphouse.cli.checks.yaml_files import yaml_files
 from lamphouse.cli.help import own_options, print_help
-from lamphouse.cli.parser import ExperimentParser, expand, integers_first, restrict_jsonargparse
+from lamphouse.cli.parser import ExperimentParser, expand, integers_first, interpolate_if_asked, restrict_jsonargparse
 from lamphouse.cli.project import Project, plain_cause, user_place
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
@@ -97,6 +97,7 @@ class Experiment(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         print_help(self.project, parser, self.options, args)
         self.files = yaml_files(args)
+        interpolate_if_asked(parser, [str([*self.files.values()]), *args])
         try:
             self.config = config = checked(expand(parser.parse_args(args)), self.files, parser.get_defaults())
         except RecursionError as error:
@@ -111,7 +112,7 @@ class Experiment(LightningCLI):
     def resolved(self) -> str:
         """Dump the whole configuration, defaults included, as YAML."""
         config = self.config.clone()
-        del config["config"]  # the files that it came from
+        config.pop("config", None)  # the files that it came from
         config.best_checkpoint.dirpath = config.last_checkpoint.dirpath = None  # a run may be moved
         text: str = self.parser.dump(config, skip_none=False, skip_link_targets=False, skip_validation=True)
         return text

@@ -38,6 +38,7 @@ COMMANDS = {
     "tune": "find the largest batch size that fits into memory, and a learning rate to start from",
     "repeat": "train with several seeds or on the folds of a cross-validation, and summarize",
     "search": "train with many options, and write the best as an experiment",
+    "completion": "print the script by which a shell completes commands and options",
     "parity": "train with every training loop and compare the results bit by bit",
 }
 IGNORED_WARNINGS = (

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache, reduce, wraps
+from importlib.util import find_spec
 from operator import or_
 from pathlib import Path
 from typing import Any, NoReturn, get_args
@@ -25,6 +26,8 @@ from lamphouse.runs.directory import Run, find_run
 from lamphouse.runs.options import SPEC_KEYS
 
 FROM_DATA = ("num_classes", "task")  # arguments of a metric
+
+INTERPOLATED = re.compile(r"\$\{(?:[^}]*[.:][^}]*|seed_everything)\}")  # an option's name is mostly dotted
 
 
 class ExperimentParser(LightningArgumentParser):
@@ -78,6 +81,14 @@ def integers_first(function: Callable[..., Any]) -> None:
         types = get_args(hint)
         if {int, float} <= set(types):
             function.__annotations__[name] = reduce(or_, sorted(types, key=lambda type_: type_ is not int))
+
+
+def interpolate_if_asked(parser: LightningArgumentParser, texts: Sequence[str]) -> None:
+    """Have OmegaConf replace each `${option}` by that option's value, if there is one among texts of options."""
+    if any(INTERPOLATED.search(text) for text in texts):
+        if find_spec("omegaconf") is None:
+            raise InputError("${option} needs OmegaConf: install it with `make extra EXTRA=interpolation`")
+        parser.parser_mode = "omegaconf+"  # which interpolates what the command line has overridden
 
 
 def expand(value: Any, option: str = "") -> Any:

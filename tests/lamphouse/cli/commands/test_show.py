@@ -4,8 +4,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
-from conftest import Outcome, fit_options
+from conftest import CONFIGS, Outcome, fit_options
 
 Command = Callable[..., Outcome]
 
@@ -34,3 +35,31 @@ def test_what_it_shows_is_a_config_of_the_same_run(arc: Command) -> None:
     again = arc("show", "-c", "mine.yaml")
     assert yaml.safe_load(again.out) == yaml.safe_load(shown)
     assert not Path("runs").exists()
+
+
+INTERPOLATED = """
+early_stopping: {patience: "${trainer.max_epochs}"}
+model: {init_args: {label_smoothing: "${model.init_args.dropout}"}}
+data: {init_args: {seed: "${seed_everything}"}}
+runs: ${oc.env:PLACE}/${experiment}
+"""
+
+
+def test_options_follow_others_also_from_the_command_line(arc: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLACE", "here")
+    Path("more.yaml").write_text(INTERPOLATED)
+    files = ["-c", CONFIGS / "trainer.yaml", "-c", CONFIGS / "digits_mlp.yaml", "-c", "more.yaml", "--logger=none"]
+    with monkeypatch.context() as patched:
+        patched.setattr("lamphouse.cli.parser.find_spec", lambda name: None)
+        outcome = arc("show", *files)
+    assert (outcome.status, outcome.err.count("\n")) == (2, 1)
+    assert "needs OmegaConf: install it with `make extra EXTRA=interpolation`" in outcome.err
+    pytest.importorskip("omegaconf", reason="needs omegaconf: make extra EXTRA=interpolation")
+    changed = ["--trainer.max_epochs=7", "--model.dropout=0.25", "--seed_everything=5", "--experiment=mine"]
+    shown = yaml.safe_load(arc("show", *files, *changed).out)
+    assert shown["early_stopping"]["patience"] == 7
+    assert shown["model"]["init_args"]["label_smoothing"] == 0.25
+    assert (shown["data"]["init_args"]["seed"], shown["runs"]) == (5, "here/mine")
+    wrong = arc("show", *files, "--early_stopping.patience=${trainer.max_epoch}")
+    assert (wrong.status, wrong.err.count("\n")) == (2, 1)
+    assert "'trainer.max_epoch' not found" in wrong.err
