@@ -10,15 +10,25 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from inspect import signature
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
 import wandb
+from lightning.pytorch.utilities import rank_zero_only
+from pydantic import ValidationError  # which W&B raises
 from wandb.sdk.lib.module import unset_globals
 
 from lamphouse.errors import InputError, python_command, short_path
 from lamphouse.loggers.guard import GuardedLogger
-from lamphouse.loggers.wandb_run import WandbLogger, read_identity, segments, update_identity
+from lamphouse.loggers.wandb_run import (
+    WandbLogger,
+    is_complete,
+    read_identity,
+    segments,
+    sync_commands,
+    update_identity,
+)
 
 MODES = ("online", "offline", "shared", "disabled")
 PATIENCE = {"init_timeout": 20.0, "finish_timeout": 120.0}  # seconds to wait for the server, by default
@@ -35,7 +45,6 @@ VARIABLES = {  # by the arguments that they stand for; W&B itself reads those of
 TEXTS = ("entity", "group", "job_type", "name", "notes", "project")  # which YAML may have read as numbers
 PLACES = {"WANDB_DATA_DIR": "", "WANDB_ARTIFACT_DIR": "artifacts"}  # below ~ by default
 CACHE = Path(".cache")  # in the working directory, and not in that of a run that may never begin
-EXIT = b"\x92\x01"  # the field `exit` in wandb_internal.proto: the last record of a complete file has it
 
 
 def further_options() -> set[str]:
@@ -57,6 +66,9 @@ def arguments(run_dir: Path, options: Mapping[str, Any], defaults: Mapping[str, 
     by_variables = {name: os.environ[variable] for name, variable in VARIABLES.items() if os.environ.get(variable)}
     identity = {name: value for name, value in read_identity(run_dir).items() if name != "steps"}
     chosen = {**defaults, **own, **by_variables, **identity, **_as_text(options), "directory": str(run_dir)}
+    if mode is None and not options.get("mode") and segments(run_dir):  # or the summary of these would be the last one
+        mode, way_out = "offline", "upload what it has recorded offline first, or set WANDB_MODE=online"
+        rank_zero_only(print)(f"note: W&B: {short_path(run_dir)} goes on offline: {way_out}", file=sys.stderr)
     return {**chosen, "mode": options.get("mode") or mode}
 
 
@@ -110,6 +122,10 @@ def begin(logger: GuardedLogger, config: dict[str, Any], trainer: Any) -> None:
         logger.wrapped.log_hyperparams(config)
     except wandb.errors.UsageError as error:
         raise InputError(f"--logger_options: {' '.join(str(error).split())}") from error
+    except ValidationError as error:  # of what is given to wandb.init
+        wrong = error.errors()[0]
+        name = str(wrong["loc"][0] if wrong["loc"] else "settings").removeprefix("run_")
+        raise InputError(f"--logger_options.{name} {logger.arguments.get(name, '')}: {wrong['msg']}") from error
     except Exception as error:
         if logger.arguments.get("mode") == "offline" or not logger.arguments:
             raise
@@ -167,8 +183,8 @@ def close(logger: GuardedLogger) -> None:
     if run is None or run.disabled:
         return
     record = Path(run.settings.sync_file)
-    is_complete = record.is_file() and EXIT in record.read_bytes()[-100:]
-    if run.offline and not is_complete:
+    complete = is_complete(record.parent)
+    if run.offline and not complete:
         failure = failure or OSError(f"{short_path(record)} is cut off, as by a full disk")
     if failure:
         logger.fail(failure)
@@ -176,12 +192,11 @@ def close(logger: GuardedLogger) -> None:
         update_identity(directory, steps=steps)
     if not (run.offline or logger.failed):
         print(f"W&B: {run.url}")
-    elif not is_complete or gave_up:
+    elif not complete or gave_up:
         return
     broken = [] if run.offline or not logger.failed else [record.parent]
-    if left := [*segments(directory), *broken]:
-        command = python_command("-m", "wandb", "sync", *["--include-online"] * len(broken), *map(short_path, left))
-        print(f"W&B recorded offline; to upload it: {command}")
+    if commands := sync_commands([*segments(directory), *broken], *["--include-online"] * len(broken)):
+        print(f"W&B recorded offline; to upload it: {'; '.join(starmap(python_command, commands))}")
 
 
 def _forget_places(run_dir: Path) -> None:
@@ -202,7 +217,8 @@ def sync(run_dir: Path) -> None:
         print(f"{short_path(run_dir)}: nothing that W&B has recorded offline is left to upload")
         return
     require_key()
-    subprocess.run([sys.executable, "-m", "wandb", "sync", *map(str, left)], check=False)
+    for command in sync_commands(left):
+        subprocess.run([sys.executable, *command], check=False)
     if left := segments(run_dir):
         raise InputError(f"{short_path(left[0])}: not uploaded, see above: try again, what has been uploaded is kept")
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from lightning.pytorch import loggers
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
+from lamphouse.errors import short_path
 from lamphouse.files import write_whole
 from lamphouse.loggers.table import is_epochs
 
 IDENTITY = Path("wandb", "identity.json")  # of W&B's run, in the directory of our own
+EXIT = b"\x92\x01"  # the field `exit` in wandb_internal.proto: the last record of a complete file has it
 WATCHED = ("gradients", "parameters", "all")
 
 
@@ -31,7 +34,7 @@ class WandbLogger(loggers.WandbLogger):
         **options: Lightning's own, and those of `wandb.init`.
 
     Raises:
-        ValueError: there is nothing of that name to watch.
+        ValueError: there is nothing of that name to watch or to log.
     """
 
     def __init__(
@@ -44,6 +47,10 @@ class WandbLogger(loggers.WandbLogger):
     ) -> None:
         if watch not in (None, *WATCHED):
             raise ValueError(f"watch {watch}: there are {', '.join(WATCHED)}")
+        if log_model not in (True, False, "all"):
+            raise ValueError(f"log_model {log_model}: there are true, false, all")
+        if log_model and checkpoint_name:
+            wandb.Artifact(checkpoint_name, "model")  # raises if it cannot be a name
         chosen: Any = log_model
         super().__init__(log_model=chosen, checkpoint_name=checkpoint_name, **options)
         self.directory, self.watched, self.log_model, self.artifact = Path(directory), watch, log_model, checkpoint_name
@@ -111,7 +118,8 @@ class WandbLogger(loggers.WandbLogger):
 
     def _log_artifact(self, best: Any) -> None:
         score = {"score": float(best.best_model_score), "monitor": best.monitor, "mode": best.mode}
-        artifact = wandb.Artifact(self.artifact or f"model-{self.experiment.id}", "model", metadata=score)
+        name = self.artifact or re.sub(r"[^\w.-]", "-", f"model-{self.experiment.id}")
+        artifact = wandb.Artifact(name, "model", metadata=score)
         artifact.add_file(best.best_model_path, name="model.ckpt")
         if (config := self.directory / "config.yaml").is_file():
             artifact.add_file(str(config))
@@ -137,5 +145,28 @@ def segments(directory: Path) -> list[Path]:
     roots = dict.fromkeys((directory, Path(os.environ.get("WANDB_DIR") or directory)))
     version = read_identity(directory).get("version", "*")
     found = [folder for root in roots for folder in root.glob(f"wandb/offline-run-*-{version}")]
-    left = [folder for folder in found if any(folder.glob("*.wandb")) and not any(folder.glob("*.wandb.synced"))]
-    return sorted(left, key=lambda folder: folder.name)
+    return sorted((folder for folder in found if not _is_uploaded(folder)), key=lambda folder: folder.name)
+
+
+def _is_uploaded(folder: Path) -> bool:
+    done = ".wandb.synced" if is_complete(folder) else ".wandb.syncstate"  # W&B marks no file as done that is cut off
+    return any(folder.glob(f"*{done}")) or not any(folder.glob("*.wandb"))
+
+
+def is_complete(folder: Path) -> bool:
+    """Return whether the record in a folder has its end, and was not cut off as by a full disk or by SIGKILL."""
+    for path in folder.glob("*.wandb"):
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - 100, 0))
+            return EXIT in file.read()
+    return False
+
+
+def sync_commands(folders: list[Path], *options: str) -> list[list[str]]:
+    """Return arguments of this Python that upload folders, in their order; after what is cut off, W&B stops."""
+    groups: list[list[Path]] = [[]]
+    for folder in folders:
+        groups[-1].append(folder)
+        if not is_complete(folder):
+            groups.append([])
+    return [["-m", "wandb", "sync", *options, *map(short_path, group)] for group in groups if group]

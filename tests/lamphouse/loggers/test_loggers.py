@@ -178,6 +178,9 @@ def test_a_user_finds_the_wrapped_logger() -> None:
     [
         ("wandb", {"projct": "a"}, "--logger_options.projct: no such option; there are "),
         ("wandb", {"save_dir": "a"}, "--logger_options.save_dir a: comes from the run's directory"),
+        ("wandb", {"watch": "all of it"}, "watch all of it: there are gradients"),
+        ("wandb", {"log_model": "perhaps"}, "log_model perhaps: there are true"),
+        ("wandb", {"log_model": True, "checkpoint_name": "a/b"}, "a/b"),
         ("tensorboard", {"project": "a"}, "--logger_options.project: no such option"),
         ("csv", {"flush": 1}, "--logger_options.flush: no such option; --logger csv has none"),
     ],

@@ -129,13 +129,17 @@ def test_all_segments_are_named_and_an_id_is_kept(fit: Command, arc: Command, mo
     monkeypatch.setenv("WANDB_RUN_ID", "another")
     (run,) = Path("runs", "digits_mlp").iterdir()
     run.rename("runs/digits_mlp/a#b")
-    outcome = arc("resume", "--run=runs", "--trainer.max_epochs=2")
+    arc("resume", "--run=runs", "--trainer.max_epochs=2")
+    newest = sorted(Path().glob("runs/digits_mlp/a#b/wandb/offline-run-*/*.wandb"))[-1]
+    os.truncate(newest, newest.stat().st_size - 20)  # as by SIGKILL
+    outcome = arc("resume", "--run=runs", "--trainer.max_epochs=3")
     (command,) = re.findall("to upload it: (.+)", outcome.out)
     segments = sorted(Path().glob("runs/digits_mlp/a#b/wandb/offline-run-*-given"))
-    assert [Path(word) for word in shlex.split(command)[-2:]] == segments
+    assert [Path(word.rstrip(";")) for word in shlex.split(command) if "offline-run" in word] == segments
     with serving() as server:
         log_in(monkeypatch, server.url)
         subprocess.run(["sh", "-c", command], check=True, capture_output=True)
+        assert {row["epoch"] for row in server.rows.values() if "epoch" in row} == {0, 1, 2, 3}
         assert (server.run or {})["name"] == "given"
         assert [row["_step"] for _, row in sorted(server.rows.items())] == list(range(len(server.rows)))
         outcome = arc("sync", "--run=runs")

@@ -146,10 +146,14 @@ def test_a_run_begun_with_a_key_goes_on_without(fit: Command, arc: Command, monk
     assert "-m wandb sync" in outcome.out
 
 
-def test_a_name_that_wandb_refuses_is_bad_input(fit: Command) -> None:
-    outcome = fit(*LOGGER, "--logger_options.project=a/b")
+@pytest.mark.parametrize(
+    "option",
+    ["project=a/b", *(pytest.param(one, marks=pytest.mark.slow) for one in (f"tags={'x' * 80}", "mode=of my own"))],
+)
+def test_what_wandb_refuses_is_bad_input(option: str, fit: Command) -> None:
+    outcome = fit(*LOGGER, f"--logger_options.{option}")
     assert (outcome.status, outcome.err.count("\n")) == (2, 1)
-    assert "'a/b'" in outcome.err
+    assert option.partition("=")[2] in outcome.err
     assert not list(Path("runs").glob("*/*"))
 
 

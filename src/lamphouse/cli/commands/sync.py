@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from lamphouse.checkpoints.lock import only_writer
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
@@ -13,4 +14,5 @@ def main(project: Project, args: Sequence[str]) -> None:
     _, run, rest = CommandParser(project, "sync", "Upload what W&B has recorded of a run offline.").parse_run(args)
     if rest:
         raise InputError(f"{rest[0]}: no such option; see --help for every option")
-    wandb_support().sync(run.path)
+    with only_writer(run.path):  # for W&B cannot upload what is still being written
+        wandb_support().sync(run.path)
