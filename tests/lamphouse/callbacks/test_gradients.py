@@ -10,10 +10,12 @@ import torch
 from conftest import Outcome
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
+from same_runs import run_in
 from stock import QUIET
 
 from lamphouse.callbacks import GradientNorms
 from lamphouse.callbacks.gradients import gradient_norms
+from lamphouse.checkpoints import load_checkpoint
 from lamphouse.loggers import MetricsTable
 
 
@@ -66,10 +68,13 @@ def test_gradients_that_are_none_zero_or_not_finite_have_no_share() -> None:
     assert gradient_norms(model, optimizer) == {"gradients/norm": torch.inf}
 
 
-def test_loops_log_the_same_norms(fit: Callable[..., Outcome]) -> None:
-    for loop in ("automatic", "manual"):
-        options = ["--gradient_norms=1", "--trainer.gradient_clip_val=0.1", "--trainer.accumulate_grad_batches=2"]
-        assert fit(f"--loop={loop}", *options, "--trainer.limit_train_batches=3", f"--runs={loop}").status == 0
-    tables = [table(next(Path(loop).glob("*/*/steps.csv"))) for loop in ("automatic", "manual")]
+@pytest.mark.slow
+def test_loops_log_the_same_norms_and_train_the_same_weights(fit: Callable[..., Outcome]) -> None:
+    options = ["--trainer.gradient_clip_val=0.1", "--trainer.accumulate_grad_batches=2"]
+    for runs, own in (("a", ["--gradient_norms=1"]), ("m", ["--gradient_norms=1", "--loop=manual"]), ("without", [])):
+        assert fit(*options, *own, "--trainer.limit_train_batches=3", f"--runs={runs}").status == 0
+    tables = [table(next(Path(runs).glob("*/*/steps.csv"))) for runs in ("a", "m")]
     assert tables[0] == tables[1]
     assert [row["step"] for row in tables[0]] == ["0", "1"]
+    weights = [load_checkpoint(run_in(runs) / "last.ckpt")["state_dict"] for runs in ("a", "without")]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
