@@ -24,11 +24,11 @@ BEST = "#10b981"
 Row = Mapping[str, Any]
 
 
-def curve_figures(rows: Sequence[Row], best_epoch: int | None) -> Iterator[tuple[str, Any]]:
-    """Yield a title and a figure for each metric by epoch, with the best epoch marked; then learning rate and speed."""
+def curve_figures(rows: Sequence[Row], best: Row | None) -> Iterator[tuple[str, Any]]:
+    """Yield a title and a figure for each metric by epoch, with the best row marked; then learning rate and speed."""
     names = dict.fromkeys(name.partition("/")[2] for row in rows for name in row if name.startswith(("train/", "val/")))
     for name in names:
-        yield name, _curves(rows, {f"{part}/{name}": part for part in ("train", "val")}, best_epoch)
+        yield name, _curves(rows, {f"{part}/{name}": part for part in ("train", "val")}, best)
     for title, column in (("learning rate", "lr"), ("samples per second", "samples_per_second")):
         if any(row.get(column) not in (None, "") for row in rows):
             yield title, _curves(rows, {column: ""}, None)
@@ -49,24 +49,35 @@ def overlay_figures(groups: Mapping[str, Sequence[Sequence[Row]]]) -> Iterator[t
         yield name, figure
 
 
-def _curves(rows: Sequence[Row], columns: Mapping[str, str], best_epoch: int | None) -> Any:
+def _curves(rows: Sequence[Row], columns: Mapping[str, str], best: Row | None) -> Any:
     with _figure() as (figure, axes):
         for column, label in columns.items():
             _plot(axes, rows, column, label)
-        if best_epoch is not None:
-            axes.axvline(best_epoch, color=BEST, linestyle="--", label=f"best epoch, {best_epoch}")
+        if best is not None:
+            position = _epochs(rows)[[*rows].index(best)]
+            axes.axvline(position, color=BEST, linestyle="--", label=f"best epoch, {best['epoch']}")
         axes.set_xlabel("epoch")
-        if best_epoch is not None or len(columns) > 1:
+        if best is not None or len(columns) > 1:
             axes.legend()
     return figure
 
 
 def _plot(axes: Any, rows: Sequence[Row], column: str, label: str, **style: Any) -> None:
-    points = [(int(row["epoch"]), float(row[column])) for row in rows if row.get(column) not in (None, "")]
+    positions = zip(_epochs(rows), rows, strict=True)
+    points = [(epoch, float(row[column])) for epoch, row in positions if row.get(column) not in (None, "")]
     if points:
         marker = "." if len(points) < FEW_POINTS else ""
         axes.plot(*zip(*points, strict=True), label=label or "_", marker=marker, **style)
     axes.xaxis.get_major_locator().set_params(integer=True)
+
+
+def _epochs(rows: Sequence[Row]) -> list[float]:
+    """Return where each row lies: at its epoch, or, if some have several rows, in parts of epochs by their steps."""
+    epochs = [float(row["epoch"]) for row in rows]
+    if len({*epochs}) == len(epochs):
+        return epochs
+    steps = max(int(row["step"]) + 1 for row in rows if float(row["epoch"]) == epochs[0])  # of an epoch
+    return [(int(row["step"]) + 1) / steps - 1 for row in rows]
 
 
 def confusion_figure(predictions: Predictions) -> Any:

@@ -1,6 +1,8 @@
 """The page of a run: right figures, one file, nothing loaded, readable on any screen."""
 
+import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lamphouse.data import ImageDataModule, Samples, TensorDataModule
-from lamphouse.pages import Pictures, Predictions, confusion_figure, look, predict, render
+from lamphouse.pages import Pictures, Predictions, confusion_figure, curve_figures, look, predict, render
 from lamphouse.task import Task
 
 Command = Callable[..., Outcome]
@@ -44,9 +46,13 @@ def test_a_page_says_what_the_run_reached(arc: Command, trained: Path) -> None:
     assert 'src="http' not in page
 
 
-def test_a_run_without_an_epoch_is_one_line_and_the_old_page_stays(arc: Command, trained: Path) -> None:
+def test_the_old_page_stays_where_a_new_one_fails(arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arc("report", "--run", trained)
     before = (trained / "report.html").read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("lamphouse.files.os.fsync", lambda file: os.kill(os.getpid(), signal.SIGINT))
+        assert arc("report", "--run", trained).status == 130
+    assert (trained / "report.html").read_bytes() == before
     (trained / "metrics.csv").unlink()
     outcome = arc("report", "--run", trained)
     assert (outcome.status, outcome.err.count("\n")) == (2, 1)
@@ -68,6 +74,14 @@ def test_what_follows_from_predictions() -> None:
     assert found.calibration_error == pytest.approx((0.1 + 0.8 + 0.3 + 0.6) / 4)
 
 
+def test_validations_within_an_epoch_have_their_own_places() -> None:
+    rows = [{"epoch": number // 2, "step": 5 * number + 4, "val/loss": number} for number in range(4)]
+    ((_, figure),) = curve_figures(rows, rows[2])
+    line, best = figure.axes[0].lines
+    assert list(line.get_xdata()) == [-0.5, 0, 0.5, 1]
+    assert best.get_xdata()[0] == 0.5
+
+
 def test_any_module_predicts() -> None:
     batches = [(torch.eye(3), torch.tensor([0, 1, 2])), (torch.eye(3)[:1], torch.tensor([1]))]
     found = predict(nn.Sequential(nn.Dropout(0.9)), batches, lambda batch: batch, "abc")
@@ -78,10 +92,14 @@ def test_any_module_predicts() -> None:
 def test_names_are_text() -> None:
     found = Predictions(torch.eye(2), torch.tensor([0, 1]), ["<i>", "$b$"])
     figures = {"<u>": confusion_figure(found)}
-    page = render("<q>", "run", {"test": {"acc": 1.0}}, {}, [], Pictures(figures, found.table()))
+    page = render(
+        "<q>", "run", {"validation": {"acc": 1.0}}, {}, [], Pictures(figures, found.table(), predictions=found)
+    )
     assert "<q>" not in page
     assert "<i>" not in page
     assert "&lt;q&gt;" in page
+    assert "validation acc" in page
+    assert "test F1, mean of classes" in page  # for it is of the test set, whatever else was measured
     assert page.count("&lt;i&gt;") == 3  # in the table and at both sides of the matrix
     assert "$b$" in page  # which is no formula
 

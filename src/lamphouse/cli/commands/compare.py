@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from lamphouse.checkpoints import load_checkpoint
 from lamphouse.cli.checks.yaml_files import read_file
+from lamphouse.cli.experiment import LINKED
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError, short_path
@@ -22,6 +23,7 @@ NEWEST = 10  # runs of those in a directory
 LONGEST_LABEL = 40  # letters of a legend
 SEEDS = ("seed_everything", "data.seed")  # options that make no other experiment, and neither does the fold
 FOLD = ("data.fold",)
+DECIDED = [f"model.{name}" for name in LINKED]  # by the data
 NO_OPTIONS = ("runs", "logger", "logger_options", "gradient_norms", "pictures", "experiment")  # that change no result
 
 
@@ -44,6 +46,8 @@ def main(project: Project, args: Sequence[str]) -> None:
         "--output", type=user_path, default=Path("compare.html"), help="the page (default: compare.html)"
     )
     options = parser.parse_args(args)
+    if options.output.is_dir() or not options.output.absolute().parent.is_dir():
+        raise InputError(f"--output {options.output}: not a file in a directory that is there: choose another one")
     found = {run.path.resolve(): run for path in options.runs for run in find_runs(path)[-NEWEST:]}  # each once
     runs = [_read(run) for run in found.values()]
     differing = _differing(runs)
@@ -77,7 +81,7 @@ def _differing(runs: Sequence[Compared]) -> list[str]:
         values = {repr(one.options.get(name)) for one in runs}
         everywhere = all(name in one.options for one in runs)
         told = any(name.startswith(f"{other}.") for other in differing)
-        if name not in (*SEEDS, *FOLD) and len(values) > 1 and (everywhere or not told):
+        if name not in (*SEEDS, *FOLD, *DECIDED) and len(values) > 1 and (everywhere or not told):
             differing.append(name)
     return differing
 

@@ -22,7 +22,7 @@ from lamphouse.pages import curve_figures, look, render
 from lamphouse.runs.directory import Run
 from lamphouse.runs.history import read_history
 from lamphouse.runs.options import named_options
-from lamphouse.runs.report import PARTS, data_text, results, unit
+from lamphouse.runs.report import PARTS, best_row, data_text, results, unit
 
 
 def main(project: Project, args: Sequence[str]) -> None:
@@ -43,7 +43,7 @@ def main(project: Project, args: Sequence[str]) -> None:
         run.name,
         {PARTS[part]: values for part in PARTS if (values := _of_part(part, reached))},
         {**_facts(experiment, epochs, checkpoint), **_environment(run)},
-        [*curve_figures(epochs, checkpoint["epoch"])],
+        [*curve_figures(epochs, best_row(rows, checkpoint))],
         pictures,
         {name: str(value) for name, value in _changed(experiment, read_file(run.config))},
         [*_commands(project, run)],
