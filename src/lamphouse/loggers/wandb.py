@@ -22,8 +22,11 @@ from wandb.sdk.lib.module import unset_globals
 from lamphouse.errors import InputError, python_command, short_path
 from lamphouse.loggers.guard import GuardedLogger
 from lamphouse.loggers.wandb_run import (
+    CACHE,
     WandbLogger,
+    forget_places,
     is_complete,
+    keep_within,
     read_identity,
     segments,
     sync_commands,
@@ -43,8 +46,6 @@ VARIABLES = {  # by the arguments that they stand for; W&B itself reads those of
     "version": "WANDB_RUN_ID",
 }
 TEXTS = ("entity", "group", "job_type", "name", "notes", "project")  # which YAML may have read as numbers
-PLACES = {"WANDB_DATA_DIR": "", "WANDB_ARTIFACT_DIR": "artifacts"}  # below ~ by default
-CACHE = Path(".cache")  # in the working directory, and not in that of a run that may never begin
 
 
 def further_options() -> set[str]:
@@ -77,13 +78,6 @@ def _as_text(options: Mapping[str, Any]) -> dict[str, Any]:
     tags = options.get("tags") or ()
     tags = str(tags).split(",") if isinstance(tags, str | int | float) else tags  # as in WANDB_TAGS
     return {**options, **texts, **({"tags": [str(tag).strip() for tag in tags]} if tags else {})}
-
-
-def keep_within(run_dir: Path) -> None:
-    """Keep what W&B caches and stages in the project and the run's directory, unless its variables say otherwise."""
-    os.environ.setdefault("WANDB_CACHE_DIR", str(CACHE.absolute()))
-    for variable, place in PLACES.items():
-        os.environ.setdefault(variable, str(run_dir.absolute() / "wandb" / place))
 
 
 def default_mode() -> str | None:
@@ -179,7 +173,7 @@ def close(logger: GuardedLogger) -> None:
     directory: Any = getattr(logger.wrapped, "directory", Path())  # of another WandbLogger, the working directory
     steps = None if gave_up or run is None or run.disabled else logger.attempt(lambda: run.step)
     failure = _leave()
-    _forget_places(directory)
+    forget_places(directory)
     if run is None or run.disabled:
         return
     record = Path(run.settings.sync_file)
@@ -197,13 +191,6 @@ def close(logger: GuardedLogger) -> None:
     broken = [] if run.offline or not logger.failed else [record.parent]
     if commands := sync_commands([*segments(directory), *broken], *["--include-online"] * len(broken)):
         print(f"W&B recorded offline; to upload it: {'; '.join(starmap(python_command, commands))}")
-
-
-def _forget_places(run_dir: Path) -> None:
-    """Let the next run of this process have places of its own."""
-    for variable, place in PLACES.items():
-        if os.environ.get(variable) == str(run_dir.absolute() / "wandb" / place):
-            del os.environ[variable]
 
 
 def sync(run_dir: Path) -> None:

@@ -19,6 +19,8 @@ from lamphouse.loggers.table import is_epochs
 
 IDENTITY = Path("wandb", "identity.json")  # of W&B's run, in the directory of our own
 EXIT = b"\x92\x01"  # the field `exit` in wandb_internal.proto: the last record of a complete file has it
+PLACES = {"WANDB_DATA_DIR": "", "WANDB_ARTIFACT_DIR": "artifacts"}  # below ~ by default
+CACHE = Path(".cache")  # in the working directory, and not in that of a run that may never begin
 WATCHED = ("gradients", "parameters", "all")
 
 
@@ -170,3 +172,17 @@ def sync_commands(folders: list[Path], *options: str) -> list[list[str]]:
         if not is_complete(folder):
             groups.append([])
     return [["-m", "wandb", "sync", *options, *map(short_path, group)] for group in groups if group]
+
+
+def keep_within(run_dir: Path) -> None:
+    """Keep what W&B caches and stages in the project and the run's directory, unless its variables say otherwise."""
+    os.environ.setdefault("WANDB_CACHE_DIR", str(CACHE.absolute()))
+    for variable, place in PLACES.items():
+        os.environ.setdefault(variable, str(run_dir.absolute() / "wandb" / place))
+
+
+def forget_places(run_dir: Path) -> None:
+    """Let the next run of this process have places of its own."""
+    for variable, place in PLACES.items():
+        if os.environ.get(variable) == str(run_dir.absolute() / "wandb" / place):
+            del os.environ[variable]
