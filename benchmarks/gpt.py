@@ -13,12 +13,13 @@ from benchmarks.tables import Table, compared
 PLAIN = ROOT / "benchmarks" / "peers" / "plain_gpt.py"
 TEXT = ROOT / "src" / "arc_light" / "data" / "shakespeare.txt.xz"
 PARAMETERS, CHARACTERS, BATCH, CONTEXT = 795_904, 111_488, 12, 64  # without positions; of a validation
+QUICK, THOROUGH = (2, 3, 2), (8, 250, 146)  # epochs, steps of an epoch, batches of a validation
 REFERENCE = 1.88  # nats; nanoGPT's README gives it for these settings
 
 
 def tables(options: Options) -> Iterator[Table]:
     """Compare with a plain loop."""
-    epochs, steps, most = (2, 3, 2) if options.quick else (8, 250, 146)
+    epochs, steps, most = QUICK if options.quick else THOROUGH
     limits = ("--trainer.max_epochs", epochs, "--trainer.limit_train_batches", steps)
     runs = interleaved(
         options.repeats,

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 CONTEXT, BATCH, DEPTH, HEADS, WIDTH = 64, 12, 4, 4, 128
-LR, LAST_LR, WARMUP = 1e-3, 1e-4, 0.05  # the last of the steps
+LR, LAST_LR, WARMUP = 3e-3, 9e-5, 0.05  # the last of the steps
 
 
 class Block(nn.Module):
