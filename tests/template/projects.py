@@ -12,7 +12,7 @@ from arc_light_scaffold.write import write
 
 ROOT = Path(__file__).parents[2]
 CHOICES = {
-    "starting_point": ["everything", "mnist_mlp", "cifar10_resnet", "image_folder", "scenes_unet"],
+    "starting_point": ["everything", "mnist_mlp", "cifar10_resnet", "image_folder", "scenes_unet", "shakespeare_gpt"],
     "logger": ["wandb", "tensorboard", "csv"],
     "loops": ["yes", "no"],
     "licence": ["MIT", "BSD-3-Clause", "proprietary"],  # Apache-2.0 is a file as BSD-3-Clause is

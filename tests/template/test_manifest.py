@@ -73,11 +73,14 @@ def test_what_answers_leave_out(choices: dict[str, str]) -> None:
     assert {part for part in starts if part in parts} == {
         part for part in starts if start not in ("everything", starts[part])
     }
-    assert ("resnet" in parts) == (start in {"mnist_mlp", "scenes_unet"})
-    assert ("mlp" in parts) == (start in {"cifar10_resnet", "image_folder", "scenes_unet"})
-    assert ("speedrun" in parts) == (start in {"mnist_mlp", "image_folder", "scenes_unet"})
-    assert ("classification" in parts) == (start == "scenes_unet")
+    others = {"scenes_unet", "shakespeare_gpt"}
+    assert ("resnet" in parts) == (start in {"mnist_mlp", *others})
+    assert ("mlp" in parts) == (start in {"cifar10_resnet", "image_folder", *others})
+    assert ("speedrun" in parts) == (start in {"mnist_mlp", "image_folder", *others})
+    assert ("classification" in parts) == (start in others)
     assert ("segmentation" in parts) == (start not in {"everything", "scenes_unet"})
+    assert ("language" in parts) == (start not in {"everything", "shakespeare_gpt"})
+    assert ("digits" in parts) == (start == "shakespeare_gpt")
     assert logger not in parts
     assert ({"wandb", "tensorboard"} - {logger} <= parts) == (start != "everything")
 

@@ -18,6 +18,7 @@ WORDS = {  # by which a part is mentioned
     "mnist": "mnist",
     "cifar10": "cifar",
     "folder": "ImageFolder|folder_resnet|digits_?folder|image_folder",
+    "digits": "digits_|DigitsData|data.digits|embedded digits",
     "mlp": "mlp",
     "resnet": "resnet(?!18)",
     "speedrun": "speedrun|fast_?resnet",

@@ -36,7 +36,7 @@ class Block(nn.Module):
         super().__init__()
         self.attention_norm = nn.LayerNorm(width, bias=False)
         self.attention = Attention(width, heads, dropout)
-        self.mlp_norm = nn.LayerNorm(width, bias=False)
+        self.expansion_norm = nn.LayerNorm(width, bias=False)
         self.expansion = nn.Linear(width, 4 * width, bias=False)
         self.projection = nn.Linear(4 * width, width, bias=False)
         self.dropout = dropout
@@ -44,7 +44,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Add to each position, [B, T, width]."""
         x = x + self.attention(self.attention_norm(x))
-        added = self.projection(F.gelu(self.expansion(self.mlp_norm(x))))
+        added = self.projection(F.gelu(self.expansion(self.expansion_norm(x))))
         return x + F.dropout(added, self.dropout, self.training)
 
 
