@@ -8,6 +8,7 @@ from inspect import isfunction
 from typing import Any, ClassVar, Literal
 
 import torch
+from jsonargparse.typing import NonNegativeFloat
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities import apply_to_collection
@@ -29,6 +30,8 @@ class Task(LightningModule, ABC):
     Args:
         optimizer: builds the optimizer from parameter groups; one-dimensional parameters get no weight decay.
         lr_scheduler: builds the learning-rate schedule; None keeps the rate constant.
+        l1: factor of the sum of the absolute weights, those with a weight decay, that is added to the loss in training;
+            a weight decay of SGD penalizes half the sum of their squares instead.
         metrics: further torchmetrics metrics by name, reported as train/NAME, val/NAME and test/NAME.
         channels_last: keep images and weights in channels-last format, which suits convolutions, unless a convolution
             has fewer than 8 channels; on the command line, null leaves the choice to the machine.
@@ -45,6 +48,7 @@ class Task(LightningModule, ABC):
         self,
         optimizer: Callable[[Iterable[Any]], Optimizer] = lambda groups: SGD(groups, lr=0.01),
         lr_scheduler: Callable[[Optimizer], Schedule] | None = None,
+        l1: NonNegativeFloat = 0.0,
         metrics: dict[str, Metric] | None = None,
         channels_last: bool | None = False,
         compile: bool | Literal["default", "reduce-overhead", "max-autotune"] = False,
@@ -52,7 +56,7 @@ class Task(LightningModule, ABC):
         super().__init__()
         # a checkpoint holds plain types only, and loggers get the whole configuration from the command line
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "metrics"], logger=False)
-        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+        self.optimizer, self.lr_scheduler, self.l1 = optimizer, lr_scheduler, l1
         self.channels_last, self.compile_network = channels_last, compile
         self.train_metrics = EpochMetrics(self.averages, metrics or {}, self.of_loss)
         self.val_metrics = EpochMetrics(self.averages, metrics or {}, self.of_loss)
@@ -88,6 +92,8 @@ class Task(LightningModule, ABC):
         self.last_predictions = apply_to_collection(predictions, Tensor, Tensor.detach)
         if self.compile_network:  # CUDA graphs write there again
             self.last_predictions = apply_to_collection(self.last_predictions, Tensor, Tensor.clone)
+        if part == "train" and self.l1:
+            loss = loss + self.l1 * sum(weights.abs().sum() for weights in parameter_groups(self)[0]["params"])
         return loss
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:

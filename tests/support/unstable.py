@@ -1,11 +1,11 @@
 """Models whose numbers go wrong, to be trained by `--model unstable.NAME`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from arc_light.classification import Batch
 from arc_light.models.mlp import MLPClassifier
 
 BAD_BATCH = 5  # of the training, counted from 0
@@ -18,7 +18,7 @@ class Unstable(MLPClassifier):
         super().__init__(**kwargs)
         self.bad_batch, self.batches = bad_batch, 0
 
-    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def loss(self, batch: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         loss, logits = super().loss(batch)
         if torch.is_grad_enabled():
             self.batches += 1

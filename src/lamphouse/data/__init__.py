@@ -3,6 +3,8 @@
 from lamphouse.data.augment import (
     AlternatingFlip,
     Augmentation,
+    CutMix,
+    MixUp,
     RandomCrop,
     RandomFlip,
     RandomResizedCrop,
@@ -16,7 +18,7 @@ from lamphouse.data.samples import Batch, BatchLoader, BatchSampler, Samples
 
 # fmt: off
 __all__ = [
-    "AlternatingFlip", "Augmentation", "Batch", "BatchLoader", "BatchSampler", "ImageDataModule",
-    "ImageFolderDataModule", "RandomCrop", "RandomFlip", "RandomResizedCrop", "Samples", "SmallFirst",
+    "AlternatingFlip", "Augmentation", "Batch", "BatchLoader", "BatchSampler", "CutMix", "ImageDataModule",
+    "ImageFolderDataModule", "MixUp", "RandomCrop", "RandomFlip", "RandomResizedCrop", "Samples", "SmallFirst",
     "TensorDataModule", "ensure_downloaded",
 ]

@@ -5,9 +5,12 @@ The result for an image depends on the seed, the epoch and the image alone: not 
 
 import math
 from abc import ABC, abstractmethod
+from functools import cached_property
+from importlib import import_module
+from typing import Any
 
 import torch
-from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt
+from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveFloat
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -18,16 +21,20 @@ class Augmentation(ABC):
     Attributes:
         draws: random numbers that an image needs, uniform in [0, 1).
         alternates: draw them in the first epoch only, and add 0.5, modulo 1, in every other epoch.
-        epoch: set before each call.
+        epoch, num_classes: set before each call.
     """
 
     draws: int
     alternates = False
-    epoch = 0
+    epoch = num_classes = 0
 
     @abstractmethod
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
         """Change images with values 0..255, [B, C, H, W], by draws, [B, self.draws]."""
+
+    def augment(self, images: Tensor, targets: Any, draws: Tensor) -> tuple[Tensor, Any]:
+        """Change a batch; by default its images alone."""
+        return self(images, draws), targets
 
 
 class RandomFlip(Augmentation):
@@ -122,3 +129,47 @@ class RandomResizedCrop(Augmentation):
         theta = torch.cat([torch.diag_embed(sides), centers.unsqueeze(2)], dim=2)  # [B, 2, 3]
         grid = F.affine_grid(theta, list(images.shape), align_corners=False)
         return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+
+
+class Mixture(Augmentation):
+    """Mix each image of a batch, and its label, with those of the image before it (abstract).
+
+    Labels become the probabilities of the classes, [B, num_classes]. Unlike other augmentations, the result depends on
+    the batch, and so on the batch size and the number of processes.
+
+    Args:
+        alpha: parameter of the Beta distribution of the shares; larger values mix more evenly.
+    """
+
+    draws = 1
+    transform: str  # class in torchvision.transforms.v2
+
+    def __init__(self, alpha: PositiveFloat = 1.0) -> None:
+        self.alpha = alpha
+
+    @cached_property
+    def mixer(self) -> Any:
+        transforms = import_module("torchvision.transforms.v2")  # late, for it takes long
+        return getattr(transforms, self.transform)(num_classes=self.num_classes, alpha=self.alpha)
+
+    def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
+        return self.augment(images, torch.zeros(len(images), dtype=torch.long, device=images.device), draws)[0]
+
+    def augment(self, images: Tensor, targets: Tensor, draws: Tensor) -> tuple[Tensor, Tensor]:
+        """Mix images, [B, C, H, W], and labels, int64 [B], by the first of the draws."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(draws[0].item() * 2**24))  # draws are float32
+            mixed: tuple[Tensor, Tensor] = self.mixer(images.float(), targets)
+        return mixed
+
+
+class MixUp(Mixture):
+    """Average pairs of images and of labels (Zhang et al. 2018, arXiv:1710.09412)."""
+
+    transform = "MixUp"
+
+
+class CutMix(Mixture):
+    """Paste a rectangle of one image into another, with labels by area (Yun et al. 2019, arXiv:1905.04899)."""
+
+    transform = "CutMix"

@@ -83,7 +83,7 @@ class ImageDataModule(TensorDataModule):
         """Return an augmented training image, float32 [1, C, H, W]; raise an `InputError` if that fails."""
         draws = torch.zeros(1, sum(augmentation.draws for augmentation in self.augment))
         try:
-            return self.normalise(self.apply_augmentations(self.parts["train"].inputs[:1], draws, epoch=0))
+            return self.normalise(self.apply_augmentations(*self.parts["train"][:1][:2], draws, epoch=0)[0])
         except (ArithmeticError, RuntimeError, ValueError) as error:
             raise InputError(f"--data.augment: {str(error).splitlines()[0]}") from error
 
@@ -95,16 +95,16 @@ class ImageDataModule(TensorDataModule):
         """Augment a training batch, and normalise any batch, on the device."""
         images, targets, *draws_and_epoch = batch
         if draws_and_epoch:
-            images = self.apply_augmentations(images, *draws_and_epoch)
+            images, targets = self.apply_augmentations(images, targets, *draws_and_epoch)
         return self.normalise(images), targets
 
-    def apply_augmentations(self, images: Tensor, draws: Tensor, epoch: int) -> Tensor:
+    def apply_augmentations(self, images: Tensor, targets: Any, draws: Tensor, epoch: int) -> tuple[Tensor, Any]:
         """Apply each augmentation with its own columns of draws, [B, all draws], to images 0..255, [B, C, H, W]."""
         columns = draws.split([augmentation.draws for augmentation in self.augment], dim=1)
         for augmentation, drawn in zip(self.augment, columns, strict=True):
-            augmentation.epoch = epoch
-            images = augmentation(images, drawn)
-        return images
+            augmentation.epoch, augmentation.num_classes = epoch, self.num_classes
+            images, targets = augmentation.augment(images, targets, drawn)
+        return images, targets
 
     def normalise(self, images: Tensor) -> Tensor:
         """Scale images 0..255, [B, C, H, W], to float32 with mean 0 and standard deviation 1 per channel."""

@@ -7,7 +7,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from lamphouse.data import AlternatingFlip, Augmentation, RandomCrop, RandomFlip, RandomResizedCrop, SmallFirst
+from lamphouse.data import (
+    AlternatingFlip,
+    Augmentation,
+    CutMix,
+    MixUp,
+    RandomCrop,
+    RandomFlip,
+    RandomResizedCrop,
+    SmallFirst,
+)
+from lamphouse.data.augment import Mixture
 
 Reference = Callable[[Tensor, list[float]], Tensor]
 
@@ -166,3 +176,18 @@ def test_images_grow_after_the_first_epochs(images: Tensor) -> None:
         sizes.append(tuple(augmentation(images, torch.empty(24, 0)).shape[2:]))
     assert sizes == [(3, 4), (3, 4), (6, 7), (6, 7)]
     assert SmallFirst(scale=0.0)(images, torch.empty(24, 0)).shape[2:] == (1, 1)
+
+
+@pytest.mark.parametrize("mixture", [MixUp(alpha=0.4), CutMix()])
+def test_images_and_labels_are_mixed_with_the_same_share(mixture: Mixture) -> None:
+    mixture.num_classes = 4
+    images, labels = torch.arange(1, 5).view(4, 1, 1, 1).expand(4, 3, 8, 8) * 10.0, torch.arange(4)
+    draws, state = torch.full((4, 1), 0.3), torch.get_rng_state()
+    mixed, targets = mixture.augment(images, labels, draws)
+    share = targets.diagonal()
+    assert ((share > 0) & (share < 1)).all()
+    assert torch.equal(targets.sum(1), torch.ones(4))
+    torch.testing.assert_close(mixed.mean((1, 2, 3)), targets @ (torch.arange(1, 5) * 10.0))
+    assert torch.equal(mixture.augment(images, labels, draws)[0], mixed)
+    assert not torch.equal(mixture.augment(images, labels, draws + 0.1)[1], targets)
+    assert torch.equal(torch.get_rng_state(), state)
