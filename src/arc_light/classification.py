@@ -47,7 +47,7 @@ class Classifier(Task):
         return logits.unflatten(0, (2, -1)).mean(0) if flip else logits
 
     def loss(self, batch: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """Compute the mean cross-entropy of images and labels, [B] or probabilities [B, num_classes], and the logits."""
+        """Compute the mean cross-entropy of images and labels, [B] or as probabilities, and the logits, [B, C]."""
         logits = self(batch[0])
         weights = None if self.class_weights is None else torch.tensor(self.class_weights, device=logits.device)
         return F.cross_entropy(logits, batch[1], weights, label_smoothing=self.label_smoothing), logits

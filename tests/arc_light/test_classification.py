@@ -24,11 +24,3 @@ def test_loss_and_accuracy() -> None:
 def test_flipped_images_have_the_same_logits() -> None:
     model, images = classifier(test_time_flip=True), torch.randn(2, *SHAPE)
     torch.testing.assert_close(model(images), model(images.flip(-1)))
-
-
-def test_class_weights_and_labels_of_mixed_images() -> None:
-    model, images, labels = classifier(class_weights=[1.0, 2, 3, 4, 5]), torch.randn(6, *SHAPE), torch.arange(6) % 5
-    nll = -model(images).log_softmax(1)[range(6), labels]
-    torch.testing.assert_close(model.loss((images, labels))[0], (nll * (labels + 1)).sum() / (labels + 1).sum())
-    mixed = 0.6 * one_hot(labels, 5) + 0.4 * one_hot(labels.roll(1), 5)
-    assert torch.equal(model.targets((images, mixed)), labels)

@@ -273,3 +273,26 @@ def test_lightnings_private_attribute_is_still_set_at_every_hook() -> None:
     model = MODELS["mlp"]()
     Trainer(**QUIET | {"max_epochs": 1}).fit(model, DigitsDataModule(batch_size=8))
     assert "_current_fx_name" in vars(model)
+
+
+def test_an_l1_penalty_adds_the_signs_of_the_weights_to_the_gradients() -> None:
+    batch, gradients, losses = (torch.rand(4, *SHAPE), torch.arange(4)), [], []
+    for l1 in (0.0, 0.01):
+        torch.manual_seed(0)
+        model = MLPClassifier(input_shape=SHAPE, num_classes=10, l1=l1)
+        model.step("train", batch).backward()
+        gradients.append([parameter.grad for parameter in model.parameters()])
+        losses.append(model.train_metrics.compute()["loss"])
+    for parameter, without, penalized in zip(model.parameters(), *gradients, strict=True):
+        penalty = 0.01 * parameter.sign() if parameter.ndim > 1 else torch.zeros_like(parameter)
+        torch.testing.assert_close(penalized - without, penalty, atol=1e-6, rtol=1e-4)
+    assert losses[0] == losses[1]  # the loss that is reported is without the penalty
+
+
+def test_class_weights_and_labels_of_mixed_images() -> None:
+    model = MLPClassifier(input_shape=SHAPE, num_classes=5, class_weights=[1.0, 2, 3, 4, 5])
+    images, labels = torch.randn(6, *SHAPE), torch.arange(6) % 5
+    nll = -model(images).log_softmax(1)[range(6), labels]
+    torch.testing.assert_close(model.loss((images, labels))[0], (nll * (labels + 1)).sum() / (labels + 1).sum())
+    mixed = 0.6 * F.one_hot(labels, 5) + 0.4 * F.one_hot(labels.roll(1), 5)
+    assert torch.equal(model.targets((images, mixed)), labels)

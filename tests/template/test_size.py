@@ -16,7 +16,7 @@ PARTS = {
     "cli": 1100,
     "cli/checks": 550,
     "cli/commands": 2725,
-    "data": 1290,
+    "data": 1350,
     "doctor": 375,
     "export": 425,
     "loggers": 925,

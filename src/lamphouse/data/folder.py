@@ -128,7 +128,8 @@ class ImageFolderDataModule(ImageDataModule):
             parts = {"train": self.load(train=True), "val": self._read("val", self._files("val"))}
         else:
             parts = super().load_train_and_val()
-        self.mean, self.std = channel_statistics(parts["train"])
+        mean, std = channel_statistics(parts["train"])
+        self.mean, self.std = getattr(self, "mean", mean), getattr(self, "std", std)
         return parts
 
     def describe(self) -> list[str]:

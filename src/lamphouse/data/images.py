@@ -23,6 +23,8 @@ class ImageDataModule(TensorDataModule):
 
     Args:
         augment: augmentations of the training images, applied in this order.
+        mean: of each channel of images 0..1, in the place of the data's own, as pretrained weights may need it.
+        std: standard deviation, likewise.
         **kwargs: see `TensorDataModule`.
     """
 
@@ -31,8 +33,17 @@ class ImageDataModule(TensorDataModule):
     mean: Sequence[float]  # per channel, of values 0..1
     std: Sequence[float]
 
-    def __init__(self, augment: Sequence[Augmentation] = (), **kwargs: Any) -> None:
+    def __init__(
+        self,
+        augment: Sequence[Augmentation] = (),
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
+        for name, values in (("mean", mean), ("std", std)):
+            if values is not None:
+                setattr(self, name, values)
         self.hparams.pop("augment", None)  # objects, which checkpoints cannot hold; predictions need none of them
         self.augment = list(augment)
 
