@@ -1,6 +1,7 @@
 """Oxford-IIIT Pet: cats and dogs, and which pixels are theirs."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
@@ -56,7 +57,8 @@ class OxfordPetsDataModule(ImageDataModule):
             with TemporaryDirectory(dir=self.folder) as scratch:  # what is there is complete
                 extract_archive(str(self.folder / name), scratch)
                 unpacked = Path(scratch, name.removesuffix(".tar.gz"))
-                unpacked.rename(self.folder / unpacked.name)
+                with suppress(OSError):  # where another process was faster
+                    unpacked.rename(self.folder / unpacked.name)
 
     def load(self, train: bool) -> Samples:
         """Read the official split."""

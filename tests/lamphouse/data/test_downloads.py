@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import torch
 from fake_data import expect_cifar10, expect_mnist, images_of, labels_of, md5, write_cifar10, write_mnist
+from tiny_data.pets import expect_pets, write_pets
 from torchvision import datasets
 
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
 from arc_light.data.cifar10 import CIFAR10DataModule
 from arc_light.data.mnist import MNISTDataModule
+from arc_light.data.pets import OxfordPetsDataModule
 
 NOWHERE = "http://127.0.0.1:9/"  # nothing listens on the discard port
 
@@ -190,6 +192,22 @@ def test_cifar10_is_downloaded_and_unpacked(
     data = CIFAR10DataModule("elsewhere/data")
     data.prepare_data()
     assert len(data.load(train=True)) == 100
+
+
+def test_pets_are_downloaded_and_unpacked(mirror: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    served, url = mirror
+    sums = write_pets(served)
+    expect_pets(monkeypatch, sums)
+    resources = [(f"{url}oxford-iiit-pet/{name}", digest) for name, digest in sums.items()]
+    monkeypatch.setattr(datasets.OxfordIIITPet, "_RESOURCES", resources)
+    data = OxfordPetsDataModule("elsewhere/data", image_size=16)
+    data.prepare_data()
+    assert len(data.load(train=True)) == 10
+    monkeypatch.setattr(datasets.OxfordIIITPet, "_RESOURCES", [(NOWHERE, "")])
+    data.prepare_data()  # not asked for again
+    next(Path("elsewhere/data/oxford-iiit-pet/annotations/trimaps").iterdir()).write_bytes(b"none")
+    with pytest.raises(InputError, match=r"trimaps/.*png: not a readable image"):
+        data.load(train=True)
 
 
 def test_a_mirror_that_serves_something_else_is_found_out(

@@ -49,6 +49,7 @@ IN_TRAINING = {  # parts of messages that only a run brings about, and the optio
     "C++ compiler": "--model.compile needs a C++ compiler, install g++ or leave the option out",
     " is out of bounds.": "--model.num_classes: labels have to be below it, and not negative",
     "expected target dtype": "--data: labels have to be of torch.int64",
+    "of spatial targets supported": "--data: a batch of labels has to have the shape [B, H, W]",
     "multi-target not supported": "--data: a batch of labels has to have the shape [B]",
     "Expected more than 1 value per channel": "--data.batch_size: give a larger one, or your own loader drop_last",
     "Early stopping conditioned on": "--trainer.callbacks",
