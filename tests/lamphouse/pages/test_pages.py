@@ -1,5 +1,6 @@
 """The page of a run: right figures, one file, nothing loaded, readable on any screen."""
 
+import csv
 import os
 import re
 import signal
@@ -19,6 +20,11 @@ from lamphouse.pages import Pictures, Predictions, confusion_figure, curve_figur
 from lamphouse.task import Task
 
 Command = Callable[..., Outcome]
+
+
+def last_row(run: Path) -> dict[str, str]:
+    with (run / "metrics.csv").open(newline="") as file:
+        return [*csv.DictReader(file)][-1]
 
 
 def test_a_page_says_what_the_run_reached(arc: Command, trained: Path) -> None:
@@ -43,6 +49,12 @@ def test_a_page_says_what_the_run_reached(arc: Command, trained: Path) -> None:
     assert "trainer.max_steps" not in page  # a default
     assert "model.dropout" not in page  # a default of the class
     assert page.count('alt="training sample"') == 32
+    tested = f"<td>{float(last_row(trained)['test/loss']):.4f}</td>"
+    assert tested in page
+    arc("report", "--run", trained, "--checkpoint=last")
+    other = (trained / "report.html").read_text()
+    assert "best epoch" not in other  # nor the test of the best epoch
+    assert tested not in other
     assert 'src="http' not in page
 
 

@@ -37,13 +37,17 @@ def main(project: Project, args: Sequence[str]) -> None:
     experiment, checkpoint = restored(project, "report", run, options.checkpoint, rest)
     experiment.load_data()
     pictures = look(experiment.model, experiment.datamodule, experiment.trainer.strategy.root_device)
-    reached = results(rows, checkpoint, options.checkpoint == run.best)
+    is_best = options.checkpoint == run.best
+    reached, steps = results(rows, checkpoint, is_best), f"after {checkpoint['global_step']:,} steps"
+    when = {options.checkpoint.name: steps}
+    if is_best:
+        when = {"best epoch": f"{checkpoint['epoch']} of 0..{epochs[-1]['epoch']}, {steps}"}
     page = render(
         experiment.config.experiment,
         run.name,
         {PARTS[part]: values for part in PARTS if (values := _of_part(part, reached))},
-        {**_facts(experiment, epochs, checkpoint), **_environment(run)},
-        [*curve_figures(epochs, best_row(rows, checkpoint))],
+        {**_facts(experiment, epochs), **when, **_environment(run)},
+        [*curve_figures(epochs, best_row(rows, checkpoint) if is_best else None)],
         pictures,
         {name: str(value) for name, value in _changed(experiment, read_file(run.config))},
         [*_commands(project, run)],
@@ -80,14 +84,10 @@ def _of_part(part: str, row: Mapping[str, Any]) -> dict[str, float]:
     return {name.partition("/")[2]: float(row[name]) for name in row if name.startswith(f"{part}/")}
 
 
-def _facts(
-    experiment: Experiment, epochs: Sequence[Mapping[str, Any]], checkpoint: Mapping[str, Any]
-) -> dict[str, str]:
+def _facts(experiment: Experiment, epochs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     model, data = experiment.model, experiment.datamodule
     parameters = sum(parameter.numel() for parameter in model.parameters())
     facts = {"model": f"{type(model).__name__}, {parameters:,} parameters", "data": data_text(data)}
-    last, steps = epochs[-1]["epoch"], checkpoint["global_step"]
-    facts["best epoch"] = f"{checkpoint['epoch']} of 0..{last}, after {steps:,} steps"
     if speeds := [float(row["samples_per_second"]) for row in epochs if row.get("samples_per_second")]:
         seconds = sum(float(row["seconds"]) for row in epochs if row.get("seconds"))
         facts["training"] = f"{seconds:,.1f} s, {median(speeds):,.0f} {unit(data)}/s"
