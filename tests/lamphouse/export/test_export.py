@@ -131,6 +131,15 @@ def test_nothing_is_written_through_a_link(arc: Command, trained: Path) -> None:
     assert "a link that leads out of the run's directory: remove it" in outcome.err
 
 
+def test_a_second_export_says_so_and_a_directory_that_cannot_be_made_is_one_line(arc: Command, trained: Path) -> None:
+    command = ("export", "--run", trained, "--format", "safetensors", "--output")
+    assert "in place" not in arc(*command, "out").out
+    assert "out/model.safetensors in place of the earlier one: " in arc(*command, "out").out
+    Path("file").touch()
+    outcome = arc(*command, "file/below")
+    assert outcome.err == "arc_light export: --output file/below: Not a directory: choose another directory\n"
+
+
 def test_missing_packages_are_one_line(arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     outcome = arc("export", "--run", trained)

@@ -11,6 +11,7 @@ from typing import Any
 
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
+from lamphouse.errors import InputError
 
 DEEPEST = 2  # classes within classes whose options are completed: an optimizer's among a model's
 OF_FIT = re.compile("those of\\s+fit|--OPTION VALUE")  # in the help of commands that take an experiment's options
@@ -65,8 +66,9 @@ def _cases(words: Mapping[str, Sequence[str]]) -> str:
 
 
 def _printed(project: Project, command: str, option: str) -> str:
+    """Return what a command prints; nothing if the project lacks what it needs, such as a second loop."""
     text = io.StringIO()
-    with redirect_stdout(text), redirect_stderr(io.StringIO()), suppress(SystemExit):
+    with redirect_stdout(text), redirect_stderr(io.StringIO()), suppress(SystemExit, InputError):
         import_module(f"lamphouse.cli.commands.{command}").main(project, [option])
     return text.getvalue()
 

@@ -48,15 +48,19 @@ def main(project: Project, args: Sequence[str]) -> None:
     deployed = deployed_model(experiment, inputs)
     content, difference = export(options.format, deployed, inputs)
     folder = options.output or run.path / "export"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--output {folder}: {error.strerror}: choose another directory") from error
     path = folder / f"model.{options.format}"
+    replaced = " in place of the earlier one" if path.exists() else ""
     with written_whole(path) as file:
         file.write(content)
     if options.format == "safetensors":
         write_whole(folder / "README.md", _card(experiment, run, checkpoint, deployed, options.checkpoint == run.best))
         write_whole(folder / "config.yaml", run.config.read_text(encoding="utf-8"))
     what = f"{len(content):,} bytes, {deployed.output} differ by at most {difference:.1e} from the checkpoint's"
-    print(f"{path}: {what} on {len(inputs)} {part} samples")
+    print(f"{path}{replaced}: {what} on {len(inputs)} {part} samples")
     if options.push_to:
         print(push(folder, options.push_to))
 
