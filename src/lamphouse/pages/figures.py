@@ -96,6 +96,8 @@ def confusion_figure(predictions: Predictions) -> Any:
         axes.set_ylabel("label", fontsize="medium")
         axes.tick_params("y", rotation=0)
         axes.tick_params("x", rotation=0 if all(len(name) < SHORT for name in predictions.classes) else 90)
+        for text in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+            text.set_parse_math(False)  # torchmetrics draws with settings of its own
         for text in axes.texts:  # torchmetrics chooses black or white, for a white page
             text.set(color=INK, fontsize="small", alpha=0.3 if text.get_text() == "0" else 1)
     return figure

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from inspect import signature
 from pkgutil import resolve_name
 from shlex import quote
 from statistics import median
@@ -12,8 +11,9 @@ from lightning.pytorch.loggers.logger import Logger
 
 from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.commands.evaluate import restored
+from lamphouse.cli.commands.show import as_yaml
 from lamphouse.cli.experiment import LINKED, Experiment
-from lamphouse.cli.parser import CommandParser
+from lamphouse.cli.parser import CommandParser, ExperimentParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError, short_path
 from lamphouse.files import write_whole
@@ -49,7 +49,7 @@ def main(project: Project, args: Sequence[str]) -> None:
         {**_facts(experiment, epochs), **when, **_environment(run)},
         [*curve_figures(epochs, best_row(rows, checkpoint) if is_best else None)],
         pictures,
-        {name: str(value) for name, value in _changed(experiment, read_file(run.config))},
+        {name: as_yaml(value) for name, value in _changed(experiment, read_file(run.config))},
         [*_commands(project, run)],
     )
     path = run.path / "report.html"
@@ -134,14 +134,12 @@ def _changed(experiment: Experiment, options: Mapping[str, Any]) -> Iterator[tup
 
 
 def _own_defaults(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the defaults of each class that options name, from its signature or that of a base."""
+    """Yield the defaults of the options of each class that is named."""
     for key, value in options.items():
         if isinstance(value, Mapping):
-            if "class_path" in value:
-                bases = getattr(resolve_name(value["class_path"]), "__mro__", ())
-                found = [signature(vars(base)["__init__"]).parameters for base in bases if "__init__" in vars(base)]
-                for name in value.get("init_args") or ():
-                    parameter = next((parameters[name] for parameters in found[:-1] if name in parameters), None)
-                    if parameter is not None:
-                        yield f"{prefix}{key}.{name}", parameter.default
+            if isinstance(named := resolve_name(value["class_path"]) if "class_path" in value else None, type):
+                parser = ExperimentParser()
+                parser.add_class_arguments(named, "options", fail_untyped=False)
+                defaults = parser.get_defaults().as_dict().get("options", {})
+                yield from ((f"{prefix}{key}.{name}", default) for name, default in defaults.items())
             yield from _own_defaults(value, prefix if key == "init_args" else f"{prefix}{key}.")

@@ -29,7 +29,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     sources = [(f"{path}", dict(named_options(given))) for path, given in experiment.files.items()]
     sources.append(("command line", dict(_on_command_line(args))))
     for option, indent, key, value in _lines(read_yaml(experiment.resolved())):
-        line = f"{'  ' * indent}{key}:" + ("" if value == GROUP else f" {_as_yaml(value)}")
+        line = f"{'  ' * indent}{key}:" + ("" if value == GROUP else f" {as_yaml(value)}")
         print(line if value == GROUP else f"{line:<{COLUMN}}  # {_source(option, value, sources)}")
 
 
@@ -60,6 +60,7 @@ def _source(option: str, value: Any, sources: Sequence[tuple[str, Mapping[str, A
     return giving[-1] if giving else CHOSEN.get(option, "default") if value is not None else "default"
 
 
-def _as_yaml(value: Any) -> str:
+def as_yaml(value: Any) -> str:
+    """Write a value on one line."""
     text: str = yaml.safe_dump(value, default_flow_style=True, width=10**6)
     return text.strip().removesuffix("...").strip()
