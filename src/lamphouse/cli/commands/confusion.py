@@ -6,13 +6,13 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
 
 from lamphouse.metrics import class_probabilities
 from lamphouse.runs.report import PARTS
 
 MOST_ON_TERMINAL = 20  # classes
 MOST_IN_FILE = 200  # classes of which there is a matrix
+MOST_COUNTED = 2000  # or the matrix would fill the memory
 
 
 class ConfusionCount(Callback):
@@ -21,7 +21,7 @@ class ConfusionCount(Callback):
     def __init__(self, classes: Sequence[str]) -> None:
         self.classes = classes
         self.counts: dict[str, Tensor] = {}  # by part, int64 [C, C]: rows are labels, columns predictions
-        self._metric: MulticlassConfusionMatrix | None = None
+        self._counts = self._none()
 
     def on_validation_batch_end(
         self,
@@ -32,18 +32,26 @@ class ConfusionCount(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        predicted = class_probabilities(getattr(pl_module, "last_predictions", None), len(self.classes))
+        count = len(self._counts)
+        predicted = class_probabilities(getattr(pl_module, "last_predictions", None), count)
         labels = batch[1] if isinstance(batch, list | tuple) and len(batch) > 1 else None
-        if predicted is not None and isinstance(labels, Tensor) and labels.shape == predicted.shape[:1]:
-            self._metric = self._metric or MulticlassConfusionMatrix(len(self.classes)).to(predicted.device)
-            self._metric.update(predicted, labels)
+        if predicted is None or not isinstance(labels, Tensor) or labels.shape != predicted.shape[:1]:
+            return
+        pairs = torch.stack([labels, predicted.argmax(1)], dim=1).long().cpu()
+        pairs = pairs[(pairs[:, 0] >= 0) & (pairs[:, 0] < count)]  # a loss may ignore others
+        self._counts += (pairs[:, 0] * count + pairs[:, 1]).bincount(minlength=count**2).view(count, count)
 
     on_test_batch_end = on_validation_batch_end
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._metric:
-            self.counts["test" if trainer.testing else "val"] = self._metric.compute().cpu()
-        self._metric = None
+        counts = trainer.strategy.reduce(self._counts.to(pl_module.device), reduce_op="sum").cpu()
+        if counts.any():
+            self.counts["test" if trainer.testing else "val"] = counts
+        self._counts = self._none()
+
+    def _none(self) -> Tensor:
+        count = len(self.classes) if len(self.classes) <= MOST_COUNTED else 0
+        return torch.zeros(count, count, dtype=torch.long)
 
     on_test_end = on_validation_end
 
