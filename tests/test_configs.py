@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import CONFIGS, Outcome
-from tiny_data import cifar10, image_folder, mnist
+from tiny_data import cifar10, image_folder, mnist, pets
 
 Command = Callable[..., Outcome]
 EXPERIMENTS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "trainer")
@@ -16,7 +16,7 @@ EXPERIMENTS = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem !
 
 @pytest.fixture(autouse=True)
 def data(monkeypatch: pytest.MonkeyPatch) -> None:
-    for maker in (mnist, cifar10, image_folder):
+    for maker in (mnist, cifar10, image_folder, pets):
         maker.make(Path("data"), monkeypatch)
 
 
