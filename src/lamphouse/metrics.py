@@ -53,10 +53,10 @@ class EpochMetrics(Metric):
         sums = [values.sum() if values.ndim == 1 else values.float().mean() * samples for values in averages]
         count = torch.full((), samples, dtype=torch.float32, device=loss.device)  # bfloat16 counts to 256
         self.sums = self.sums.float() + torch.stack([loss.detach().float() * samples, *sums, count])
-        for metric in self.metrics:
-            for name, state in metric.metric_state.items():
-                setattr(metric, name, exact(state) if isinstance(state, Tensor) else state)  # bf16-true has cast it
-            metric.update(*apply_to_collection((predictions, targets), Tensor, exact))
+        for name, metric in zip(self.metric_names, self.metrics, strict=True):
+            for key, state in metric.metric_state.items():
+                setattr(metric, key, exact(state) if isinstance(state, Tensor) else state)  # bf16-true has cast it
+            named(name, metric.update, *apply_to_collection((predictions, targets), Tensor, exact))
 
     def running(self) -> dict[str, Tensor]:
         """Return loss and averages of this process so far; not-a-number before the first batch."""
@@ -66,7 +66,7 @@ class EpochMetrics(Metric):
         values = self.running()
         values |= {name: function(values["loss"]) for name, function in self.of_loss.items()}
         for name, metric in zip(self.metric_names, self.metrics, strict=True):
-            values |= flattened(name, metric.compute())
+            values |= flattened(name, named(name, metric.compute))
         return values
 
     def reset(self) -> None:
@@ -118,6 +118,16 @@ def with_classes(metric: type[Metric], options: Mapping[str, Any], num_classes: 
     if num_classes is not None and given not in {None, num_classes}:
         raise InputError(f"{option} {given}: the data has {num_classes}: leave the option out, it comes from the data")
     return {**filled, "num_classes": given or num_classes}
+
+
+def named(name: str, function: Callable[..., Any], *args: Any) -> Any:
+    """Call a function of the metric of this name; raise an InputError if it rejects its options or its input."""
+    try:
+        return function(*args)
+    except (LookupError, RuntimeError, TypeError, ValueError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise InputError(f"--model.metrics {name}: {error}: change its options, or leave it out") from error
 
 
 def exact(tensor: Tensor) -> Tensor:

@@ -168,6 +168,9 @@ class Task(LightningModule, ABC):
         if isinstance(scheduler := schedule["scheduler"], ReduceLROnPlateau):
             scheduler.set_mode(chosen_mode("model.lr_scheduler", scheduler.monitor, scheduler.given_mode, self))
             if not total_steps and scheduler.monitor.startswith("val/"):
+                if not self.trainer.enable_validation:
+                    way_out = "monitor a metric of train/, or choose another schedule"
+                    raise InputError(f"--model.lr_scheduler.monitor {scheduler.monitor}: no validation: {way_out}")
                 epochs = self.trainer.check_val_every_n_epoch  # None: a validation may come in any epoch
                 schedule |= {"frequency": epochs or 1, "strict": epochs is not None}
         return configured

@@ -97,6 +97,13 @@ def test_chosen_metrics(metric: Metric, names: list[str]) -> None:
     assert measured(metrics, logits, labels, [24]) == pytest.approx(first)
 
 
+def test_a_metric_that_fails_is_named() -> None:
+    logits, labels = data(8)
+    metrics = EpochMetrics({}, {"f1": MulticlassF1Score(3)})
+    with pytest.raises(InputError, match=r"^--model\.metrics f1: "):
+        metrics.update(logits.mean(), logits, labels)
+
+
 def test_names_are_given_once() -> None:
     for name in ("loss", "rmse"):
         with pytest.raises(InputError, match=f"--model.metrics {name}"):

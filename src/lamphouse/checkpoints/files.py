@@ -18,6 +18,7 @@ from lamphouse.errors import InputError
 from lamphouse.files import remove_leftovers, written_whole
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
+MAPPINGS = ("callbacks", "hyper_parameters", "loops")  # parts of a checkpoint that may be missing
 READERS = ("resume_start", "restore", "_restore")  # how the functions of Lightning's that restore are named
 
 
@@ -50,7 +51,8 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
         InputError: it is missing, damaged, or not one of Lightning's.
     """
     if not path.is_file():  # missing, or a pipe, which could make the reader wait forever
-        raise InputError(f"{path}: no such checkpoint: train first, or give another run")
+        reason = "not a file: remove it" if os.path.lexists(path) else "no such checkpoint: train first"
+        raise InputError(f"{path}: {reason}, or give another run")
     try:
         with path.open("rb") as file:
             damaged = damaged_record(file)
@@ -81,7 +83,7 @@ def is_lightnings(checkpoint: Any) -> bool:
     counts = all(isinstance(checkpoint.get(name), int) for name in ("epoch", "global_step"))
     weights = checkpoint["state_dict"].items()
     named = all(isinstance(value, torch.Tensor) or str(name).endswith("_extra_state") for name, value in weights)
-    return counts and named and isinstance(checkpoint.get("hyper_parameters", {}), dict)
+    return counts and named and all(isinstance(checkpoint.get(name, {}), dict) for name in MAPPINGS)
 
 
 class Newest(NamedTuple):

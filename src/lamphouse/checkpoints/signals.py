@@ -1,5 +1,6 @@
 """Signals that ask a run to stop, answered where nothing is lost."""
 
+import multiprocessing
 import signal
 import threading
 from time import sleep
@@ -31,7 +32,7 @@ class StopSignals:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        lost_workers = isinstance(error, RuntimeError) and WORKER in str(error)
+        lost_workers = isinstance(error, ConnectionError | EOFError) or WORKER in str(error)
         if lost_workers:
             sleep(0.5)  # they may have received the signal first
         for number, handler in self._before.items():
@@ -59,7 +60,7 @@ class StopSignals:
         raise StoppedError(received)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None and number == signal.SIGINT:
+        if self.received is not None and number == signal.SIGINT and not multiprocessing.parent_process():
             raise StoppedError(signal.SIGINT)
         self.received = signal.Signals(number)
         if hasattr(signal, "SIGCHLD"):  # whose handler is torch's, which raises an error for each worker that ends

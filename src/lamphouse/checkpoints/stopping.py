@@ -7,8 +7,6 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, Timer
 
-STOPPING = ("monitor", "patience", "min_delta", "stopping_threshold", "divergence_threshold")  # of EarlyStopping
-
 
 def goals(trainer: Trainer) -> dict[str, Any]:
     """Collect what decides when training ends; a run that has reached it is complete."""
@@ -17,9 +15,13 @@ def goals(trainer: Trainer) -> dict[str, Any]:
         "max_epochs": (-1 if endless else 1000) if trainer.max_epochs is None else trainer.max_epochs,
         "min_epochs": int(trainer.min_steps is not None) if trainer.min_epochs is None else trainer.min_epochs,
         **{name: getattr(trainer, name) for name in ("max_steps", "min_steps")},
-        "early_stopping": [[getattr(stop, name) for name in STOPPING] for stop in trainer.early_stopping_callbacks],
+        "early_stopping": [_rule(stop) for stop in trainer.early_stopping_callbacks],
         "seconds": [timer.time_remaining() for timer in timers(trainer)],  # all of it, before training begins
     }
+
+
+def _rule(stop: EarlyStopping) -> list[Any]:
+    return [stop.monitor, stop.patience, abs(stop.min_delta), stop.stopping_threshold, stop.divergence_threshold]
 
 
 def timers(trainer: Trainer) -> list[Timer]:
@@ -34,12 +36,17 @@ def ends_here(trainer: Trainer) -> bool:
     return 0 < trainer.max_steps <= trainer.global_step or (trainer.should_stop and enough)
 
 
+def after(epochs: int, steps: int) -> str:
+    """Say how far a run is."""
+    return f"after {epochs} epoch{'s' * (epochs != 1)} and {steps} step{'s' * (steps != 1)}"
+
+
 def why_ended(trainer: Trainer, epochs: int, steps: int) -> str:
     """Say after how many epochs and steps training ended, and why."""
     stops = filter(None, map(why_stopped, trainer.early_stopping_callbacks))
     limit = limit_reached(trainer, epochs, steps)
     reason = f"{limit} reached" if limit else next(stops, "a callback asked for it")
-    return f"after {epochs} epochs and {steps} steps, {reason}"
+    return f"{after(epochs, steps)}, {reason}"
 
 
 def limit_reached(trainer: Trainer, epochs: int, steps: int, seconds: float = 0.0) -> str | None:

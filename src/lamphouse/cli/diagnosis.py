@@ -1,11 +1,13 @@
-"""Explain a training that ended in infinite numbers or nan."""
+"""Explain a training that ended in infinite numbers or nan, or in a callback."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from traceback import walk_tb
 
 import torch
+from lightning.pytorch import callbacks
 
 from lamphouse.callbacks import Position
 from lamphouse.checkpoints.files import saved_steps
@@ -68,3 +70,14 @@ def _named_samples(experiment: Experiment, position: Position) -> str:
     described = {**position._asdict(), "lr": float(position.lr), "training_samples": batch.tolist()}
     write_whole(path, json.dumps(described) + "\n")
     return f"{text} … (all in {short_path(path)})"
+
+
+def explain_part(error: Exception) -> str | None:
+    """Name the callback of Lightning's within which an error was raised, not by a user's code; None if none was."""
+    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
+    if not frames[-1].f_globals.get("__name__", "").startswith(("lightning.", "torch.")):
+        return None
+    owners = (type(frame.f_locals.get("self")) for frame in reversed(frames))
+    names = (kind.__name__ for kind in owners if kind.__module__.startswith(callbacks.__name__))
+    message = " ".join(str(error).split()) or type(error).__name__
+    return next((f"--trainer.callbacks {name}: {message}" for name in names), None)

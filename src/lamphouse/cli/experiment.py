@@ -30,13 +30,13 @@ from lamphouse.callbacks import (
 )
 from lamphouse.checkpoints import BestCheckpoint, ExactResume, WholeCheckpointIO
 from lamphouse.checkpoints.stopping import switch
-from lamphouse.cli.checks.messages import first_plain_message
 from lamphouse.cli.checks.options import check_monitors, check_processes, checked
 from lamphouse.cli.checks.parts import as_list, check_parts, place_checkpoints, requires
 from lamphouse.cli.checks.yaml_files import yaml_files
 from lamphouse.cli.help import own_options, print_help
 from lamphouse.cli.parser import ExperimentParser, expand, integers_first, interpolate_if_asked, restrict_jsonargparse
 from lamphouse.cli.project import Project, plain_cause, user_place
+from lamphouse.cli.suggestions import blaming
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
 from lamphouse.loggers import MetricsTable, make_logger
@@ -147,7 +147,8 @@ class Experiment(LightningCLI):
                 raise error.__cause__ from error
             cause = plain_cause(error)
             kind = f"{type(cause).__name__}: " if isinstance(cause, OF_CODE) else ""
-            raise InputError(f"{user_place(cause)}{kind}{first_plain_message(cause)}") from error
+            defaults, where = self.parser.get_defaults().trainer, f"{user_place(cause)}{kind}"
+            raise blaming(cause, self.config.trainer, defaults, where) from error
 
     def instantiate_model(
         self, model_class: type[LightningModule], *args: Any, applied_instantiation_links: dict[str, Any], **kwargs: Any
@@ -196,7 +197,8 @@ class Experiment(LightningCLI):
             callbacks.append(EpochProgress())
         config.callbacks = [*given, *callbacks]
         switch(self.config_init.early_stopping, on=self.config.stop_early)
-        config.profiler, config.logger = config.profiler or NoProfiler(), False
+        traces = self.where is None and "ytorch" in str(config.profiler)  # which belong to a training
+        config.profiler, config.logger = (not traces and config.profiler) or NoProfiler(), False
         if self.where is not None:
             self._write_into_the_run(config)
         if self.config.loop == "manual":

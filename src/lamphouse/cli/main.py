@@ -47,6 +47,7 @@ IGNORED_WARNINGS = (
     r".*does not have many workers",  # batches of data in memory are fetched fastest without any
     r"Checkpoint directory .* exists and is not empty",  # it is the run's own
     r"The number of training batches .* is smaller than the logging interval",  # metrics are logged once an epoch
+    r"ReduceLROnPlateau conditioned on metric .* but strict is set to `False`",  # the first validation is yet to come
     r"Detected pickle protocol",  # of a file that is refused
     r"\s*Unable to serialize instance",  # a default of one of Lightning's callbacks
     r"It is recommended to use `self\.log\('(\w+/\w+|lr|samples_per_second|seconds)',",  # they count every device

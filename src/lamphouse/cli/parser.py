@@ -17,6 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from torchmetrics import Metric
 
 from lamphouse.cli.checks.messages import A_CLASS, SEE, explain_parsing, first_plain_message
+from lamphouse.cli.checks.options import WAYS_OUT
 from lamphouse.cli.checks.yaml_files import check_yaml
 from lamphouse.cli.project import Project, check_class
 from lamphouse.cli.suggestions import suggestion
@@ -46,7 +47,8 @@ class ExperimentParser(LightningArgumentParser):
         text = explain_parsing(message, cause)
         if A_CLASS in text or text.startswith("Parser key"):  # jsonargparse drops what an import raised
             check_classes(message)
-        raise InputError(f"{text}{suggestion(text, message, list(self.get_defaults().keys()))}; {SEE}") from ex
+        way_out = WAYS_OUT.get(text.lstrip("-").partition(":")[0], SEE)
+        raise InputError(f"{text}{suggestion(text, message, list(self.get_defaults().keys()))}; {way_out}") from ex
 
 
 def check_classes(message: str) -> None:

@@ -49,8 +49,10 @@ class CsvFile:
         Raises:
             InputError: it is not a table that a run wrote.
         """
-        if not self.path.is_file():
+        if not os.path.lexists(self.path):
             return []
+        if not self.path.is_file():  # but a pipe, which could make the reader wait forever
+            raise InputError(f"{self.path}: not a file: remove it")
         try:
             whole = self.path.read_text(encoding="utf-8").rpartition("\n")[0]
             return [_parsed(row) for row in csv.DictReader(whole.splitlines(), strict=True)]

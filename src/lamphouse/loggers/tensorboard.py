@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
+from lamphouse.checkpoints.files import saved_steps
 from lamphouse.loggers.guard import GuardedLogger
 
 RUN_DECIDES = {"name", "save_dir", "version"}
@@ -25,7 +26,8 @@ def further_options() -> set[str]:
 
 def arguments(run_dir: Path, options: Mapping[str, Any], defaults: Mapping[str, str]) -> dict[str, Any]:  # noqa: ARG001  # as W&B's
     """Have it write into the run's directory, and no metric among its HPARAMS before one was measured."""
-    return {"default_hp_metric": False, **options, "save_dir": str(run_dir), "name": "tensorboard", "version": ""}
+    own = {"default_hp_metric": False, "purge_step": saved_steps(run_dir) or None}  # what follows is logged again
+    return {**own, **options, "save_dir": str(run_dir), "name": "tensorboard", "version": ""}
 
 
 def begin(logger: GuardedLogger, config: dict[str, Any], trainer: Any) -> None:  # noqa: ARG001  # as W&B's

@@ -4,7 +4,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import uuid4
 
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, did_you_mean
 from lamphouse.files import user_path
 
 
@@ -56,7 +56,8 @@ def find_runs(path: Path) -> list[Run]:
     runs = [run for run in runs if found.isdisjoint(run.parents)]  # but for what was exported within one
     if not runs:
         way_out = "give the directory of a run or of an experiment's runs"
-        raise InputError(f"{path}: no run (config.yaml is missing): {way_out}")
+        close = did_you_mean(str(path), map(str, path.parent.glob("*/")))
+        raise InputError(f"{path}: no run (config.yaml is missing): {way_out}{close}")
     runs.sort(key=lambda run: (run.name[:15], (run / "config.yaml").stat().st_mtime_ns))
     return [Run(run) for run in runs]
 

@@ -86,11 +86,12 @@ def print_summary(
     run: Run,
     rows: Sequence[Mapping[str, Any]],
     best: Mapping[str, Any] | None,
-    seconds: float,
+    wall_time: str,
     samples: str = "samples",
     ended: str | None = None,
+    monitor: str | None = None,
 ) -> dict[str, float]:
-    """Print and return the metrics of the best checkpoint, or else of the last epoch, and of the test."""
+    """Print and return the metrics of the best checkpoint by a metric, or else of the last epoch, and of the test."""
     epochs = [row for row in rows if not _tested(row)]
     if not epochs:
         return {}  # fast_dev_run logs nothing
@@ -99,9 +100,10 @@ def print_summary(
     print_metrics(metrics)
     throughput = median([float(row["samples_per_second"]) for row in epochs if "samples_per_second" in row] or [0])
     within = "" if "samples_per_second" in reached else f", step {reached['step']}"
-    print(f"{'best' if best else 'last'} epoch  {reached['epoch']} of 0..{epochs[-1]['epoch']}{within}")
+    kind = "best" if best and monitor in reached else "last"
+    print(f"{kind} epoch  {reached['epoch']} of 0..{epochs[-1]['epoch']}{within}")
     print(f"ended       {ended}")
-    print(f"wall time   {seconds:.1f} s")
+    print(f"wall time   {wall_time}")
     print(f"throughput  {throughput:,.0f} training {samples}/s")
     print(f"run         {short_path(run.path)}")
     return metrics

@@ -42,8 +42,10 @@ def assert_refused(command: Command, args: list[object], *words: str) -> None:
 
 OPTIONS = {
     # misspelt
-    "--trainer.max_epoch 2": ["did you mean trainer.max_epochs?"],
+    "--trainer.max_epoch 2": ["did you mean --trainer.max_epochs?"],
     "--model.hidden_size [8]": ["did you mean hidden_sizes?"],
+    "--model.lr_scheduler torch.optim.lr_scheduler.ReduceLROnPlateau": ["did you mean ReduceLROnPlateau?"],
+    "--trainer.callbacks EarlyStoping": ["--trainer.callbacks EarlyStoping", "did you mean EarlyStopping?"],
     "--model MLPClasifier": ["did you mean MLPClassifier?"],
     "--model.optimizer AdmW": ["did you mean AdamW?"],
     "--logger wand": ["did you mean wandb?"],
@@ -75,6 +77,7 @@ OPTIONS = {
     "--trainer.logger Foo": ["--trainer.logger", "choose a logger with --logger wandb"],
     "--trainer.logger CSVLogger --trainer.logger.save_dir x": ["--trainer.logger", "choose a logger with --logger"],
     "--trainer.strategy foo": ["strategy", "foo"],
+    "--trainer.precision transformer-engine": ["--trainer.precision transformer-engine: ", "use bf16-mixed"],
     "--trainer.precision 17": ["--trainer.precision 17", "bf16-mixed"],
     "--model.activation foo": ["--model.activation foo", "relu"],
     "--early_stopping.monitor test/loss": ["--early_stopping.monitor test/loss", "val/loss"],
@@ -83,6 +86,8 @@ OPTIONS = {
     "--best_checkpoint.monitor typo": ["--best_checkpoint.monitor typo", "val/acc"],
     # of the wrong type
     "--trainer.max_epochs x": ["--trainer.max_epochs x", "int"],
+    "--trainer.callbacks EarlyStopping": ["--trainer.callbacks: missing: --trainer.callbacks.monitor"],
+    "--early_stopping null": ["--early_stopping: ", "--stop_early false"],
     "--trainer.max_epochs": ["--trainer.max_epochs", "expected one argument"],
     "--model.optimizer.lr 0,1": ["--model.optimizer.lr 0,1: expected float; did you mean 0.1?"],
     "--model.hidden_sizes 3": ["--model.hidden_sizes 3", "list"],
@@ -92,8 +97,9 @@ OPTIONS = {
     "--trainer.max_steps -5": ["max_steps", "-5"],
     "--trainer.accumulate_grad_batches 0": ["--trainer.accumulate_grad_batches 0", ">=1"],
     "--trainer.gradient_clip_val -1": ["--trainer.gradient_clip_val -1", ">=0"],
-    "--trainer.limit_train_batches 1.5": ["limit_train_batches", "1.5"],
-    "--trainer.devices 0": ["devices", "0"],
+    "--trainer.limit_train_batches 1.5": ["--trainer.limit_train_batches 1.5: "],
+    "--trainer.gradient_clip_algorithm foo": ["--trainer.gradient_clip_algorithm foo: ", "norm"],
+    "--trainer.devices -3": ["--trainer.devices -3: "],
     "--early_stopping.patience -1": ["--early_stopping.patience -1", ">=0"],
     "--best_checkpoint.save_top_k -3": ["save_top_k", "-3"],
     "--seed_everything 4294967296": ["--seed_everything 4294967296", "<4294967296"],
@@ -118,7 +124,7 @@ OPTIONS = {
     "--model.input_shape [1,28,28]": ["--model.input_shape [1, 28, 28]", "the data has [1, 8, 8]"],
     "--model ResNetClassifier --model.depth 20 --model.stem large": ["depth 20", "large stem", "18"],
     "--model ResNetClassifier --model.depth 18 --model.weights DEFAULT": ["weights 'DEFAULT'", "1 channel"],
-    "--data ImageFolderDataModule": ["--data", "missing: data.root"],
+    "--data ImageFolderDataModule": ["--data", "missing: --data.root"],
     # absent
     "--trainer.accelerator tpu": ["--trainer.accelerator tpu", "use auto or cpu"],
     # directories that are none
@@ -152,7 +158,7 @@ def test_fewer_tasks_than_devices(fit: Command, monkeypatch: pytest.MonkeyPatch,
 
 @pytest.mark.parametrize("args", [["foo"], ["--foo"], ["train", "-c", "x.yaml"]])
 def test_an_unknown_command(arc: Command, args: list[object]) -> None:
-    assert_refused(arc, args, str(args[0]), "there are fit, resume, evaluate, predict")
+    assert_refused(arc, args, str(args[0]), "there are fit, resume, evaluate, ")
 
 
 def test_without_an_experiment(arc: Command) -> None:
@@ -399,6 +405,7 @@ def test_a_run_that_is_none(arc: Command, command: str, kind: str) -> None:
     more = ["--input", write_image(Path("image.png"))] if command == "predict" else []
     words = f"arc_light {command}: runs/mine: no run", "give the directory"
     assert_refused(arc, [command, "--run", path, *more], *words)
+    assert_refused(arc, [command, "--run", "rns", *more], "did you mean runs?")
 
 
 @pytest.mark.parametrize(
@@ -443,9 +450,9 @@ def test_resume(arc: Command, trained: Path, args: list[object], words: list[str
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--model.num_classes=3"], ["--model.num_classes 3", "the data has 10"]),
+        (["--model.num_classes=3"], ["3", "the data has 10"]),
         (["--model.hidden_sizes=[3]"], ["best.ckpt", "does not fit"]),
-        (["--data=MNISTDataModule"], ["--model.input_shape", "the data has [1, 28, 28]"]),
+        (["--data=MNISTDataModule"], ["its model takes inputs [1, 8, 8], the data has [1, 28, 28]"]),
         (["--checkpoint=nowhere"], ["nowhere: no such checkpoint"]),
     ],
 )

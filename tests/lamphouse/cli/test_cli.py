@@ -58,9 +58,18 @@ def test_a_run_says_what_it_leaves_out_and_wraps_long_lines(fit: Command, monkey
         ("--trainer.limit_val_batches 0", "validation"),
         ("--trainer.limit_test_batches 0", "test"),
     ]
+    assert "\nlast epoch  0 of 0..0\n" in outcome.out  # by no validation the best
     header = outcome.out.partition("machine: ")[0].splitlines()
     assert len(header) > 2
     assert max(map(len, header)) <= 50
+
+
+def test_what_is_not_validated_is_said(fit: Command) -> None:
+    plateau = "--model.lr_scheduler=ReduceLROnPlateau"
+    refused = fit("--trainer.limit_val_batches=0", plateau).err.splitlines()[-1]
+    assert refused.startswith("arc_light fit: --model.lr_scheduler.monitor val/loss: no validation: ")
+    outcome = fit("--trainer.check_val_every_n_epoch=null", "--trainer.val_check_interval=9", plateau)
+    assert outcome.err == "note: nothing was validated: best.ckpt has the last weights\n"
 
 
 def program(*args: object) -> list[str]:

@@ -28,6 +28,7 @@ def warnings_are_seen() -> Iterator[None]:
     """Print warnings as they are for a user, who should get one line."""
     with warnings.catch_warnings():
         warnings.simplefilter("default")
+        warnings.simplefilter("ignore", DeprecationWarning)  # as Python does
         warnings.showwarning = lambda *args: print(warnings.formatwarning(*args[:4]), file=sys.stderr)
         yield
 

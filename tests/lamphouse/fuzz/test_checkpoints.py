@@ -98,7 +98,6 @@ JUNK = [None, -1, 2**70, float("nan"), "text", [], [1], {}, {"a": 1}, {"a": torc
 
 
 @pytest.mark.parametrize("read", COMMANDS, indirect=True)
-@pytest.mark.xfail(reason="some damaged parts end in a warning or a traceback: to be mended", strict=False)
 def test_parts_that_are_something_else(read: Command, trained: Path) -> None:
     whole = torch.load(trained / "last.ckpt", weights_only=True)
 

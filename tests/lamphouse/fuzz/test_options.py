@@ -123,7 +123,6 @@ def test_a_class_path_names_a_class_of_the_expected_kind(parsed: Parsed) -> None
     tries(75, check, option=st.sampled_from(CLASS_OPTIONS), name=st.sampled_from(NO_CLASSES), form=forms)
 
 
-@pytest.mark.xfail(reason="depends on what ran before in the process: to be mended", strict=False)
 def test_what_comes_with_python_is_not_even_imported(parsed: Parsed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its top level runs when it is imported: `antigravity` opens a browser."""
     opened: list[str] = []

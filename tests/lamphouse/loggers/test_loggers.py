@@ -152,6 +152,20 @@ def test_tensorboard_gets_config_and_metrics(fit: Command) -> None:
     assert any("hparams" in name for name in events.summary_metadata)
 
 
+def test_tensorboard_drops_what_is_logged_again(fit: Command, arc: Command) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    assert fit("--logger=tensorboard").status == 0
+    folder = only_run() / "tensorboard"
+    logger = TensorBoardLogger(str(only_run()), "tensorboard", "")
+    logger.log_metrics({"train/loss": -1.0}, 3)  # by a process that was killed
+    logger.finalize("failed")
+    assert arc("resume", "--trainer.max_epochs=2").status == 0
+    events = accumulator.EventAccumulator(str(folder))
+    events.Reload()
+    assert [event.step for event in events.Scalars("train/loss")] == [1, 3]
+    assert all(event.value > 0 for event in events.Scalars("train/loss"))
+
+
 @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")  # which TensorBoard calls
 def test_tensorboard_gets_the_graph_of_a_stock_trainer() -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")

@@ -32,7 +32,7 @@ REASONS = (  # jsonargparse's messages, and what they mean
 VALUES = (  # where jsonargparse's messages have the value, the most telling first
     r"Given value: NestedArg\(key='[^']*', val=(.*)\)$",
     r"Given value: (?!NestedArg|Namespace|\{)(.*)$",
-    r"Got value: (?!Namespace)(.*)$",
+    r"Got value: (?!\[?Namespace)(.*)$",
     r"(?:with base 10|string to float): (.*)$",
     r"Not of type \w+: (\S+) not an integer",
     r"^--[\w.]+: Expected a dot import path string: (\S+)$",
@@ -71,7 +71,10 @@ def explain_parsing(message: str, cause: str = "") -> str:
     value = next(values, "").strip("'\"")
     if option.startswith("trainer.logger"):
         return f"--{option} {value}: {LOGGER_WAY_OUT}"
-    reasons = _joined(list(dict.fromkeys(_reasons(message, option))))
+    distinct = dict.fromkeys(_reasons(message, option))
+    if A_CLASS in distinct and "callbacks" in option:
+        distinct.pop("expected list", None)
+    reasons = _joined(list(distinct))
     if not reasons or not option:
         return reasons or " ".join(message.split())
     return f"--{option.rstrip('+')}{value and f' {value}'}: {reasons}".replace("\n", " ")
@@ -79,6 +82,8 @@ def explain_parsing(message: str, cause: str = "") -> str:
 
 def _joined(reasons: Sequence[str]) -> str:
     """Join reasons; what is a number or a list may also be a tensor for torch, but no user means a class."""
+    if missing := [reason for reason in reasons if reason.startswith("missing")]:
+        return missing[0]
     if {"expected int", "expected float", "expected list"} & set(reasons):
         reasons = [reason for reason in reasons if reason != A_CLASS]
     return re.sub(r", or expected (?=int|float)", " or ", ", or ".join(reasons))
@@ -94,7 +99,7 @@ def _reasons(message: str, option: str) -> Iterator[str]:
             name = re.sub(r"<class '([\w.]+)'>", r"\1", found).replace("typing.", "")
             is_missing = option and text.startswith("missing")
             name = re.sub(r"Literal\[(.*?)\]", lambda choice: choice[1].replace("'", ""), name)
-            yield text.format(f"{option}.{name}" if is_missing else TYPES.get(name, name))
+            yield text.format(f"--{option}.{name}" if is_missing else TYPES.get(name, name))
 
 
 def library_error(error: Exception, own: Path) -> str | None:

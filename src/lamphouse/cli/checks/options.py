@@ -85,6 +85,7 @@ def rules() -> dict[str, Rule]:
         "trainer.accelerator": _accelerators(),
         **dict.fromkeys(("trainer.devices", "data.init_args.num_workers", "machine.threads"), _processes()),
         **dict.fromkeys(("trainer.limit_train_batches", "trainer.max_steps"), (lambda n: n != 0, NO_TRAINING)),
+        "trainer.precision": (lambda text: "transformer" not in str(text), "it replaces layers: use bf16-mixed"),
         "trainer.max_time": (_has_time, DURATION),
         "trainer.barebones": one_of([False], "a run keeps metrics and checkpoints: leave it out"),
         "trainer.enable_checkpointing": one_of([None, True], "a run keeps best.ckpt and last.ckpt: leave it out"),

@@ -5,7 +5,6 @@ from enum import Enum
 from inspect import signature
 from pathlib import Path
 from pkgutil import resolve_name
-from traceback import walk_tb
 from typing import Any
 
 import torch
@@ -100,14 +99,3 @@ def _reason(option: str, value: Any, config: Namespace) -> str | None:
     reasons = (reason for base, reason in REFUSED.items() if issubclass(kind, base) and not issubclass(kind, ALLOWED))
     given_twice = issubclass(kind, plugins.Precision) and config.trainer.precision is not None
     return next(reasons, PRECISION if given_twice else None)
-
-
-def explain_part(error: Exception) -> str | None:
-    """Name the callback of Lightning's within which an error was raised, not by a user's code; None if none was."""
-    frames = [frame for frame, _ in walk_tb(error.__traceback__)]
-    if not frames[-1].f_globals.get("__name__", "").startswith(("lightning.", "torch.")):
-        return None
-    owners = (type(frame.f_locals.get("self")) for frame in reversed(frames))
-    names = (kind.__name__ for kind in owners if kind.__module__.startswith(callbacks.__name__))
-    message = " ".join(str(error).split()) or type(error).__name__
-    return next((f"--trainer.callbacks {name}: {message}" for name in names), None)

@@ -17,9 +17,8 @@ from lamphouse.checkpoints import load_checkpoint
 from lamphouse.checkpoints.files import Newest, loading, saved_steps, write_checkpoint
 from lamphouse.checkpoints.lock import only_writer
 from lamphouse.cli.checks.messages import explain_training, first_plain_message
-from lamphouse.cli.checks.parts import explain_part
 from lamphouse.cli.checks.yaml_files import read_yaml
-from lamphouse.cli.diagnosis import explaining_not_finite
+from lamphouse.cli.diagnosis import explain_part, explaining_not_finite
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import print_unused
 from lamphouse.cli.project import Project
@@ -102,9 +101,9 @@ def train(
         raise stop from cause
     finally:
         close(experiment.trainer.loggers)
-    seconds = perf_counter() - start
-    samples = unit(experiment.datamodule)
-    return print_summary(run, experiment.table.rows, kept, seconds, samples, resume.ended) or {}
+    wall_time = f"{perf_counter() - start:.1f} s" + (" since it was resumed" if newest else "")
+    samples, monitor = unit(experiment.datamodule), experiment.config.best_checkpoint.monitor
+    return print_summary(run, experiment.table.rows, kept, wall_time, samples, resume.ended, monitor) or {}
 
 
 @rank_zero_only
@@ -167,4 +166,6 @@ def _keep_last(experiment: Experiment) -> None:
     """Make the last weights the best ones, as none have been validated."""
     run, rows = experiment.run, experiment.table.rows
     if run.last.exists() and rows:
+        if experiment.config.trainer.limit_val_batches != 0:  # of which there is a note already
+            print("note: nothing was validated: best.ckpt has the last weights", file=sys.stderr)
         write_checkpoint(load_checkpoint(run.last) | {"epoch": int(rows[-1]["epoch"])}, run.best)

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from lamphouse.checkpoints.files import Newest, load_checkpoint, read_newest
 from lamphouse.checkpoints.lock import only_writer
-from lamphouse.checkpoints.stopping import goals, limit_reached, seconds_trained
+from lamphouse.checkpoints.stopping import after, goals, limit_reached, seconds_trained
 from lamphouse.cli.checks.yaml_files import read_yaml
 from lamphouse.cli.commands.fit import train
 from lamphouse.cli.experiment import Experiment
@@ -101,6 +101,10 @@ def _check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any]) -
         had = {"max_epochs": f"trained {done} epochs", "max_steps": f"taken {steps} steps"}
         reason = f"the run has {had.get(limit, f'trained for {seconds:.0f} s')} already"
         raise InputError(f"--trainer.{limit} {experiment.config.trainer[limit]}: {reason}: give a larger number")
+    reached = "hreshold reached" in str(checkpoint.get("ended"))  # which it would be again
+    if reached and checkpoint["goals"]["early_stopping"] == goals(trainer)["early_stopping"]:
+        way_out = "give --stop_early false, or another threshold"
+        raise InputError(f"{experiment.run.path}: the run ended {checkpoint['ended']}: {way_out}")
     if complete:
         way_out = "give a larger --trainer.max_epochs or --early_stopping.patience, or --stop_early false"
         raise InputError(f"{experiment.run.path}: the run is complete, it ended {checkpoint.get('ended')}: {way_out}")
@@ -121,8 +125,8 @@ def _check_best(run: Run) -> None:
 def _print_notes(experiment: Experiment, newest: Newest | None, changed: Mapping[str, Sequence[Any]]) -> None:
     checkpoint: Mapping[str, Any] = newest.content if newest else {"epoch": 0, "global_step": 0}
     epochs = checkpoint["epoch"]
-    ended, after = checkpoint.get("ended"), f"after {epochs} epochs and {checkpoint['global_step']} steps"
-    print(f"resumed where it had ended: {ended}" if ended else f"resumed {after}")
+    ended = checkpoint.get("ended")
+    print(f"resumed where it had ended: {ended}" if ended else f"resumed {after(epochs, checkpoint['global_step'])}")
     for option, (before, now) in changed.items():
         print(f"changed: {option} from {json.dumps(before)} to {json.dumps(now)}")
     there = {int(row["epoch"]) for row in experiment.table.rows}

@@ -34,8 +34,9 @@ def table(outcome: Outcome) -> dict[str, tuple[str, ...]]:
 
 def test_measures_what_fit_measured(arc: Command, trained: Path) -> None:
     before = {path: path.read_bytes() for path in trained.iterdir()}
-    outcome = arc("evaluate", "--run", trained)
+    outcome = arc("evaluate", "--run", trained, "--trainer.profiler=pytorch")
     assert (outcome.status, outcome.err) == (0, "")
+    assert not list(Path().glob("*.json"))  # traces
     assert table(outcome)["test"] == (*as_measured(trained), "359", "images")
     best = load_checkpoint(trained / "best.ckpt")
     assert table(outcome)["run"] == (str(trained),)

@@ -158,6 +158,7 @@ def test_what_has_changed_is_said_and_recorded(arc: Command, trained: Path) -> N
 def test_beyond_an_early_stop(fit: Command, arc: Command, loop: str) -> None:
     """A larger patience counts on, as if it had been there from the start; with another goal it counts anew."""
     constant = [f"--loop={loop}", "--model.lr_scheduler=null", "--model.optimizer.lr=1e-9"]
+    constant.append("--early_stopping.min_delta=0.1")
     stopped = fit(*constant, "--trainer.max_epochs=9", "--early_stopping.patience=1")
     reason = "early stopping: val/acc was no better than "
     assert f"after 2 epochs and 4 steps, {reason}" in stopped.out
@@ -166,6 +167,15 @@ def test_beyond_an_early_stop(fit: Command, arc: Command, loop: str) -> None:
         assert f"after {epochs} epochs and {2 * epochs} steps, {reason}" in arc("resume", option).out
     ended = "after 10 epochs and 20 steps, max_epochs reached"
     assert ended in arc("resume", "--stop_early=false").out
+
+
+def test_a_threshold_that_would_stop_it_again(fit: Command, arc: Command) -> None:
+    stopped = fit("--trainer.max_epochs=9", "--early_stopping.stopping_threshold=0.01")
+    assert "after 1 epoch and 2 steps, early stopping: Stopping threshold reached" in stopped.out
+    refused = arc("resume", "--trainer.max_epochs=10")
+    assert (refused.status, refused.err.count("\n")) == (2, 1)
+    assert refused.err.endswith("give --stop_early false, or another threshold\n")
+    assert arc("resume", "--trainer.max_epochs=2", "--stop_early=false").status == 0
 
 
 def test_a_run_has_one_writer(arc: Command, trained: Path) -> None:

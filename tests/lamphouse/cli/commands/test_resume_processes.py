@@ -87,7 +87,6 @@ class Mine(LightningDataModule):
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR2])
 @pytest.mark.parametrize("data", ["--data.num_workers=2", "--data=own.Mine"])
-@pytest.mark.xfail(reason="a worker hit while it is forked prints a traceback: to be mended", strict=False)
 def test_workers_that_receive_the_signal_too(data: str, stop: signal.Signals, own: Callable[[str], str]) -> None:
     """A scheduler, or Ctrl-C, sends it to all processes."""
     own(STOCK)
