@@ -92,6 +92,8 @@ def confusion_figure(predictions: Predictions) -> Any:
         colors = LinearSegmentedColormap.from_list("count", ["#3b82f600", "#3b82f6ff"])
         metric.plot(ax=axes, add_text=named, labels=list(predictions.classes) if named else None, cmap=colors)
         axes.grid(visible=False)
+        if not named:
+            axes.set(xticks=[], yticks=[])
         axes.set_xlabel("prediction", fontsize="medium")
         axes.set_ylabel("label", fontsize="medium")
         axes.tick_params("y", rotation=0)

@@ -26,7 +26,8 @@ def main(project: Project, args: Sequence[str]) -> None:
         raise InputError(f"board: needs tensorboard: {way_out}")
     with TemporaryDirectory(prefix="board") as shown:
         for run in find_runs(options.runs):
-            _show(run, Path(shown, run.path.resolve().parent.name, run.name))
+            below = run.path.relative_to(options.runs)
+            _show(run, Path(shown, below if below.name else run.path.resolve().name))
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends TensorBoard, too, and removes the folder
         done = subprocess.run([sys.executable, "-m", "tensorboard.main", "--logdir", shown, *further], check=False)
     if done.returncode:
@@ -35,7 +36,7 @@ def main(project: Project, args: Sequence[str]) -> None:
 
 def _show(run: Run, place: Path) -> None:
     """Link what the run logs to TensorBoard, also while it is trained; of another run, write what its table has now."""
-    place.parent.mkdir(exist_ok=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     if any(run.path.glob("tensorboard/events*")):
         place.symlink_to((run.path / "tensorboard").resolve())
         return
