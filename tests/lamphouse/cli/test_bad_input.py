@@ -450,7 +450,7 @@ def test_resume(arc: Command, trained: Path, args: list[object], words: list[str
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["--model.num_classes=3"], ["3", "the data has 10"]),
+        (["--model.num_classes=3"], ["--model.num_classes 3", "the data has 10"]),
         (["--model.hidden_sizes=[3]"], ["best.ckpt", "does not fit"]),
         (["--data=MNISTDataModule"], ["its model takes inputs [1, 8, 8], the data has [1, 28, 28]"]),
         (["--checkpoint=nowhere"], ["nowhere: no such checkpoint"]),

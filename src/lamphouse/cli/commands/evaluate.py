@@ -78,7 +78,7 @@ def restored(
     try:
         experiment = Experiment(project, command, ["-c", str(run.config), *unasked, *options])
     except InputError as error:
-        raise explained(error, run) from error
+        raise explained(error, run, options) from error
     experiment.check_weights(checkpoint, path)
     return experiment, checkpoint
 

@@ -18,10 +18,10 @@ from lamphouse.runs.history import identity, read_history
 SIZE = "--data.image_size N --data.channels 1 or 3 bring a folder's images into a shape"
 
 
-def explained(error: InputError, run: Run) -> InputError:
+def explained(error: InputError, run: Run, options: Sequence[str]) -> InputError:
     """Say what a run's model takes, if the error is that given data has other inputs or another number of classes."""
     found = re.match(r"--model\.(input_shape|num_classes) (.+): the data has (.+): leave", str(error))
-    if not found:
+    if not found or any(option.startswith(f"--model.{found[1]}") for option in options):
         return error
     if found[1] == "input_shape":
         return InputError(f"--run {run.path}: its model takes inputs {found[2]}, the data has {found[3]}: {SIZE}")
