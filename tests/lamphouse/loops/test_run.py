@@ -15,7 +15,7 @@ import torch
 from cases import AUTOMATIC, HANDWRITTEN, LOOPS
 from conftest import CONFIGS
 from PIL import Image
-from tiny_data import cifar10, image_folder, mnist
+from tiny_data import cifar10, image_folder, mnist, pets
 
 from lamphouse.callbacks import progress
 from lamphouse.checkpoints.files import load_checkpoint
@@ -102,7 +102,7 @@ def test_a_resumed_run_remembers_its_best_epoch_and_its_patience(fit: Fit, arc: 
     [pytest.param(path.stem, marks=pytest.mark.slow) for path in CONFIGS.glob("*.yaml") if path.stem != "trainer"],
 )
 def test_every_shipped_experiment_is_trained_by_hand(fit: Fit, experiment: str, monkeypatch: Any) -> None:
-    for maker in (mnist, cifar10, image_folder):
+    for maker in (mnist, cifar10, image_folder, pets):
         maker.make(Path("data"), monkeypatch)
     done = fit("--loop=handwritten", "--trainer.max_epochs=2", experiment=experiment)
     assert (done.status, done.err) == (0, "")
