@@ -62,10 +62,12 @@ def arguments(run_dir: Path, options: Mapping[str, Any], defaults: Mapping[str, 
         way_out = "set WANDB_API_KEY, or use `wandb login`"
         raise InputError(f"--logger_options.settings.api_key: would be written into the run's directory: {way_out}")
     keep_within(run_dir)
+    identity = {name: value for name, value in read_identity(run_dir).items() if name != "steps"}
+    if identity and identity.get("version") != os.environ.get("WANDB_RUN_ID"):
+        os.environ.pop("WANDB_SWEEP_ID", None)  # with which W&B takes the id of the sweep's agent instead of this one
     mode = default_mode()  # also of a resumed run, as it is now
     own = {"version": re.sub(r"[/\\#?%:]", "-", run_dir.name), "name": run_dir.name, "save_dir": str(run_dir)}
     by_variables = {name: os.environ[variable] for name, variable in VARIABLES.items() if os.environ.get(variable)}
-    identity = {name: value for name, value in read_identity(run_dir).items() if name != "steps"}
     chosen = {**defaults, **own, **by_variables, **identity, **_as_text(options), "directory": str(run_dir)}
     if mode is None and not options.get("mode") and segments(run_dir):  # or the summary of these would be the last one
         mode, way_out = "offline", "upload what it has recorded offline first, or set WANDB_MODE=online"
@@ -132,6 +134,7 @@ def begin(logger: GuardedLogger, config: dict[str, Any], trainer: Any) -> None:
         logger.wrapped.trainer = trainer
 
 
+@rank_zero_only
 def log_best(logger: GuardedLogger, config: dict[str, Any], best: Mapping[str, float]) -> None:  # noqa: ARG001  # as TensorBoard's
     """Put the metrics of the best epoch into the summary, in which W&B itself has the last ones."""
     run: Any = logger.wrapped
@@ -205,7 +208,9 @@ def sync(run_dir: Path) -> None:
         return
     require_key()
     for command in sync_commands(left):
-        subprocess.run([sys.executable, *command], check=False)
+        subprocess.run(
+            [sys.executable, *command], env={"WANDB_DIR": str(run_dir), **os.environ}, check=False
+        )  # for logs
     if left := segments(run_dir):
         raise InputError(f"{short_path(left[0])}: not uploaded, see above: try again, what has been uploaded is kept")
 

@@ -12,12 +12,13 @@ from conftest import Outcome, fit_options
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from stock import QUIET
 
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
-from lamphouse.loggers import LoggerName, make_logger
+from lamphouse.loggers import LoggerName, log_best, log_config, make_logger
 from lamphouse.loggers.wandb import default_mode
 from lamphouse.runs.directory import Run
 
@@ -53,6 +54,16 @@ def test_options_beat_variables_and_variables_beat_defaults(monkeypatch: pytest.
     assert [wandb_arguments()[name] for name in names] == ["PROJECT", "RUN_GROUP", "NAME", "DIR", "RUN_ID", "RESUME"]
     given = wandb_arguments(project="p", group="g", name="n")
     assert (given["project"], given["group"], given["name"]) == ("p", "g", "n")
+
+
+def test_of_several_processes_the_first_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = make_logger("wandb", Path("run"), "any", {})
+    monkeypatch.setattr(rank_zero_only, "rank", 1)
+    assert logger is not None
+    log_config(logger, {"a": 1})
+    log_best([logger], {"a": 1}, {"val/acc": 1.0})
+    assert not logger.failed
+    assert not Path("run").exists()
 
 
 def wandb_arguments(**options: str) -> Any:

@@ -127,6 +127,7 @@ def test_all_segments_are_named_and_an_id_is_kept(fit: Command, arc: Command, mo
     monkeypatch.setenv("WANDB_RUN_ID", "given")
     fit(*LOGGER, "--trainer.limit_train_batches=1")
     monkeypatch.setenv("WANDB_RUN_ID", "another")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "a sweep of another")
     (run,) = Path("runs", "digits_mlp").iterdir()
     run.rename("runs/digits_mlp/a#b")
     arc("resume", "--run=runs", "--trainer.max_epochs=2")
