@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from lamphouse.data import Samples, TensorDataModule
-from lamphouse.doctor import examine_training
+from lamphouse.doctor import examine_data, examine_training
 from arc_light.data.digits import DigitsDataModule
 from arc_light.models.mlp import MLPClassifier
 
@@ -161,6 +161,13 @@ def test_a_fault_of_data_is_named(arc: Command, data: type, words: str) -> None:
     outcome = arc("doctor", *fit_options("digits_mlp"), f"--data={__name__}.{data.__name__}")
     assert (outcome.status, outcome.err) == (1, "")
     assert words in problems(outcome)[0]
+
+
+def test_labels_at_each_place_of_a_sample_need_no_balance() -> None:
+    inputs, labels = torch.arange(24).view(6, 4), torch.zeros(6, 4, dtype=torch.long)
+    for targets, count in ((labels, 0), (labels[:, 0], 1), (labels + 3, 1)):
+        findings = examine_data({"train": (inputs, targets)}, inputs, num_classes=3)
+        assert [finding.kind for finding in findings].count("PROBLEM") == count
 
 
 class Slow(Dataset[Any]):

@@ -140,6 +140,14 @@ def test_a_second_export_says_so_and_a_directory_that_cannot_be_made_is_one_line
     assert outcome.err == "arc_light export: --output file/below: Not a directory: choose another directory\n"
 
 
+@pytest.mark.slow
+def test_without_a_test_part_the_validation_is_exported_on(arc: Command, fit: Command) -> None:
+    fit(experiment="shakespeare_gpt")
+    outcome = arc("export", "--format=safetensors")
+    assert outcome.status == 0
+    assert "outputs differ by at most 0.0e+00 from the checkpoint's on 64 validation samples" in outcome.out
+
+
 def test_missing_packages_are_one_line(arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     outcome = arc("export", "--run", trained)
