@@ -10,9 +10,8 @@ from torch.nn import functional as F
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassF1Score, MulticlassJaccardIndex
 
+from lamphouse.data import Batch
 from lamphouse.task import Task
-
-Batch = tuple[Tensor, Tensor]  # images, float [B, C, H, W]; the class of each pixel, integers [B, H, W]
 
 
 def correct(logits: Tensor, labels: Tensor) -> Tensor:
@@ -46,7 +45,7 @@ class Segmenter(Task):
         return batch[1].long()
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Compute the mean cross-entropy of all pixels of a batch, and their logits, [B, num_classes, H, W]."""
+        """Compute the mean cross-entropy of all pixels of images, [B, C, H, W], and logits, [B, num_classes, H, W]."""
         logits = self(batch[0])
         return F.cross_entropy(logits, self.targets(batch)), logits
 
