@@ -19,7 +19,7 @@ PARTS = {
     "data": 1350,
     "doctor": 375,
     "export": 425,
-    "loggers": 925,
+    "loggers": 935,
     "loops": 900,
     "machine": 425,
     "optim": 300,

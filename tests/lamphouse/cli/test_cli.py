@@ -68,6 +68,8 @@ def test_what_is_not_validated_is_said(fit: Command) -> None:
     plateau = "--model.lr_scheduler=ReduceLROnPlateau"
     refused = fit("--trainer.limit_val_batches=0", plateau).err.splitlines()[-1]
     assert refused.startswith("arc_light fit: --model.lr_scheduler.monitor val/loss: no validation: ")
+    few = fit("--trainer.limit_val_batches=0.001").err
+    assert few.startswith("arc_light fit: --trainer.limit_val_batches 0.001: ")
     outcome = fit("--trainer.check_val_every_n_epoch=null", "--trainer.val_check_interval=9", plateau)
     assert outcome.err == "note: nothing was validated: best.ckpt has the last weights\n"
 

@@ -146,3 +146,24 @@ def test_lazy_parameters_are_one_line(fit: Command, own: Callable[[str], str]) -
     outcome = fit(f"--model={own(LAZY)}")
     assert (outcome.status, outcome.err.count("\n")) == (2, 1)
     assert "--model Mine: has lazy layers: give every layer its sizes" in outcome.err
+
+
+TYPICAL = {  # values of many kinds: texts that look like something else, lists, and classes within classes
+    "numbers": "--trainer.limit_train_batches=1.0 --trainer.limit_val_batches=1 --model.optimizer.lr=1e-9 "
+    "--early_stopping.min_delta=1e-30 --trainer.gradient_clip_val=1 --ema=0.999 --trainer.max_time=00:00:00:01",
+    "texts": "--experiment=no --runs=2026-11-27 --trainer.devices=1 --trainer.precision=32 --logger_options.notes=no",
+    "lists": "--model.hidden_sizes=[] --data.augment=[] --logger_options.tags=['1',null,no]",
+    "classes": "--model.optimizer=SGD --model.lr_scheduler=ReduceLROnPlateau --trainer.profiler=SimpleProfiler "
+    "--data.augment+=RandomFlip --trainer.plugins+=TorchSyncBatchNorm --model.metrics.f1=torchmetrics.F1Score",
+    "callbacks": "--trainer.callbacks+=LearningRateMonitor --trainer.callbacks+=ModelCheckpoint "
+    "--trainer.callbacks+=DeviceStatsMonitor --trainer.callbacks+=EarlyStopping --trainer.callbacks.monitor=val/loss",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", TYPICAL.values(), ids=TYPICAL.keys())
+def test_what_is_saved_reads_back(options: str) -> None:
+    """Every option, with its default or a typical value."""
+    saved = experiment(*options.split()).resolved()
+    Path("saved.yaml").write_text(saved)
+    assert Experiment(Project("arc_light"), "fit", ["-c", "saved.yaml"]).resolved() == saved

@@ -22,6 +22,7 @@ from lamphouse.cli.diagnosis import explain_part, explaining_not_finite
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import print_unused
 from lamphouse.cli.project import Project
+from lamphouse.cli.suggestions import blaming
 from lamphouse.cli.tuning import advising_batch_size
 from lamphouse.errors import InputError, NotFiniteError, StoppedError, short_path
 from lamphouse.files import write_whole
@@ -154,7 +155,9 @@ def run_loop(experiment: Experiment, checkpoint: str | None = None) -> None:
             first = trainer.strategy.broadcast(str(best) if best.exists() else None)  # the first process's run
             trainer.test(model, data, ckpt_path=first, weights_only=True, verbose=False)
     except MisconfigurationException as error:
-        raise InputError(explain_training(error) or first_plain_message(error)) from error
+        if explanation := explain_training(error):
+            raise InputError(explanation) from error
+        raise blaming(error, experiment.config.trainer, experiment.parser.get_defaults().trainer) from error
     except (AttributeError, ImportError, LookupError, RuntimeError, TypeError, ValueError) as error:
         if explanation := explain_training(error) or explain_part(error):
             raise InputError(explanation) from error
