@@ -1,6 +1,8 @@
 """Every part that Lightning and torch ship works exactly, or is refused before training with a reason of one line."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from inspect import isclass
 from itertools import count
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Outcome
+from conftest import Outcome, fit_options
 from lightning.pytorch import callbacks, loggers, plugins, profilers, strategies
 from lightning.pytorch.plugins import environments
 from lightning.pytorch.strategies import StrategyRegistry
@@ -186,3 +188,15 @@ def test_what_works_resumes_exactly(fit: Command, arc: Command, options: list[st
     assert arc("resume", "--run", run_in("parts")).status == 0
     assert_same(run_in("whole"), run_in("parts"))
     assert arc("evaluate", "--run", run_in("parts")).status == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("option", ["--trainer.profiler=PyTorchProfiler", "--trainer.callbacks+=DeviceStatsMonitor"])
+def test_what_depends_on_more_runs_through_in_processes_of_its_own(option: str) -> None:
+    pytest.importorskip("psutil")
+    fit = ["fit", *fit_options("digits_mlp"), *SHORT, option]
+    for command in (fit, ["resume", "--trainer.max_epochs=4"], ["evaluate"]):
+        arguments = [sys.executable, "-m", "arc_light", *command]
+        done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr
+    assert [path.name for path in Path().iterdir()] == ["runs"]

@@ -52,7 +52,7 @@ IN_TRAINING = {  # parts of messages that only a run brings about, and the optio
     "of spatial targets supported": "--data: a batch of labels has to have the shape [B, H, W]",
     "multi-target not supported": "--data: a batch of labels has to have the shape [B]",
     "Expected more than 1 value per channel": "--data.batch_size: give a larger one, or your own loader drop_last",
-    "Early stopping conditioned on": "--trainer.callbacks",
+    **dict.fromkeys(("Early stopping conditioned on", "could not find the monitored key"), "--trainer.callbacks"),
     "ReduceLROnPlateau conditioned on": "--model.lr_scheduler.monitor",
 }
 
