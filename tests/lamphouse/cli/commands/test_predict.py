@@ -216,7 +216,7 @@ def test_a_text_is_answered_as_the_model_says(arc: Command, fit: Command, own: C
     answers = {"one,": "one,one,\n1 (4,)", "two": "twotwo\n1 (4,)"}
     assert predictions(run) == [{"input": text, "output": answer} for text, answer in answers.items()]
     for options, error in (
-        (["--tmes", 3], "no such option: --tmes 3; did you mean times?; Mine has --times, --mark"),
+        (["--tmes", 3], "no such option: --tmes 3; did you mean --times?; Mine has --times, --mark"),
         (["--times", "x"], "--times x: expected int; Mine has --times, --mark"),
         (["--top", 3], "--top: is of samples, and Mine takes texts"),
         (["--checkpoint", "best", "last", "--output", "a.csv"], "--run: texts are answered by one model"),
