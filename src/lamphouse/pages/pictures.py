@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor
 
 from lamphouse.pages.figures import calibration_figure, confusion_figure, drawn, gallery_figure
 from lamphouse.pages.predictions import Predictions, predict
-from lamphouse.runs.report import lacks
+from lamphouse.runs.report import class_names, lacks
 from lamphouse.task import Task
 
 CPU = torch.device("cpu")
@@ -72,7 +73,8 @@ def _test_predictions(model: Any, data: Any, device: torch.device) -> Prediction
     num_classes = getattr(data, "num_classes", None)
     if not isinstance(model, Task) or not num_classes or lacks("test", model, data):
         return None
-    return predict(model.to(device), data.test_dataloader(), lambda batch: _prepared(data, batch, device), _names(data))
+    prepare = partial(_prepared, data, device=device)
+    return predict(model.to(device), data.test_dataloader(), prepare, class_names(data))
 
 
 @torch.inference_mode()
@@ -99,10 +101,6 @@ def _prepared(data: Any, batch: Any, device: torch.device = CPU) -> Any:
     return data.on_after_batch_transfer(move_data_to_device(data.on_before_batch_transfer(batch, 0), device), 0)
 
 
-def _names(data: Any) -> Sequence[str]:
-    return getattr(data, "classes", None) or [str(index) for index in range(getattr(data, "num_classes", 0))]
-
-
 def _viewable(data: Any, part: str, indices: Sequence[int]) -> Sequence[Tensor | None]:
     parts = getattr(data, "parts", {})
     if not indices or part not in parts:
@@ -115,7 +113,7 @@ def _labelled(data: Any, inputs: Any, targets: Any) -> Iterator[tuple[Tensor, st
     images = _seen(data, inputs[:MOST_SHOWN]) if isinstance(inputs, Tensor) else ()
     for image, target in zip(images, targets, strict=False):
         if image is not None:
-            yield image, _label(target, _names(data))
+            yield image, _label(target, class_names(data))
 
 
 def _label(target: Tensor, names: Sequence[str]) -> str:

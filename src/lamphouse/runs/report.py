@@ -53,9 +53,19 @@ def unit(data: LightningDataModule) -> str:
     return "images" if isinstance(data, ImageDataModule) else "samples"
 
 
+def class_names(data: Any) -> list[str]:
+    """Return the names of the classes of a data set, or else their indices."""
+    return [str(name) for name in getattr(data, "classes", None) or range(getattr(data, "num_classes", None) or 0)]
+
+
+def epoch_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the rows of a run but those of the test."""
+    return [row for row in rows if not _tested(row)]
+
+
 def best_row(rows: Sequence[Mapping[str, Any]], best: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """Return the row of what a checkpoint, `best`, was saved for, or else of the last epoch; of the rows of a run."""
-    epochs = [row for row in rows if not _tested(row)]
+    epochs = epoch_rows(rows)
     of_epoch = [row for row in epochs if best is None or int(row["epoch"]) == best["epoch"]] or epochs
     measured = (row for row in of_epoch if best and int(row["step"]) + 1 == best["global_step"])
     return next(measured, of_epoch[-1] if of_epoch else {})
@@ -92,7 +102,7 @@ def print_summary(
     monitor: str | None = None,
 ) -> dict[str, float]:
     """Print and return the metrics of the best checkpoint by a metric, or else of the last epoch, and of the test."""
-    epochs = [row for row in rows if not _tested(row)]
+    epochs = epoch_rows(rows)
     if not epochs:
         return {}  # fast_dev_run logs nothing
     reached = best_row(rows, best)

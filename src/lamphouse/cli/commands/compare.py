@@ -17,7 +17,7 @@ from lamphouse.loggers import MetricsTable
 from lamphouse.pages import overlay_figures, render_comparison
 from lamphouse.runs.directory import Run, find_runs
 from lamphouse.runs.options import named_options
-from lamphouse.runs.report import results, spread
+from lamphouse.runs.report import epoch_rows, print_table, results, spread
 
 NEWEST = 10  # runs of those in a directory
 LONGEST_LABEL = 40  # letters of a legend
@@ -55,9 +55,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     for one in runs:
         groups[tuple(_shown(one.options.get(name)) for name in differing)].append(one)
     header, lines = _table(differing, groups)
-    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
-    for line in (header, *lines):
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+    print_table(header, lines)
     labels = {_label(differing, values, group): [one.rows for one in group] for values, group in groups.items()}
     write_whole(options.output, render_comparison("Comparison of runs", header, lines, [*overlay_figures(labels)]))
     print(f"\nwritten to {short_path(options.output)}")
@@ -65,7 +63,7 @@ def main(project: Project, args: Sequence[str]) -> None:
 
 def _read(run: Run) -> Compared:
     rows = MetricsTable(run.metrics).rows
-    epochs = [row for row in rows if not any(name.startswith("test/") for name in row)]
+    epochs = epoch_rows(rows)
     if not epochs:
         raise InputError(f"{run.path}: no epoch yet: leave the run out, or resume it")
     best = load_checkpoint(run.best) if run.best.exists() else None

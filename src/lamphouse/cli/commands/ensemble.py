@@ -18,6 +18,7 @@ from lamphouse.errors import InputError
 from lamphouse.machine.memory import out_of_memory
 from lamphouse.metrics import class_probabilities
 from lamphouse.runs.directory import Run
+from lamphouse.runs.report import class_names
 from lamphouse.task import Task
 
 NOT_FOR_PREDICTION = ("augment", "lr_scheduler", "metrics", "optimizer")  # options of model and data
@@ -53,7 +54,7 @@ class Ensemble:
                 if _kind(data) != _kind(self.data):
                     raise InputError(f"--run {run.path}: of other data than {runs[0].path}: predict with each alone")
         self.count = getattr(self.data, "num_classes", 0)
-        self.classes = [str(name) for name in getattr(self.data, "classes", range(self.count))]
+        self.classes = class_names(self.data)
 
     @property
     def data(self) -> Any:

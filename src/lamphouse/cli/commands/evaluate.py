@@ -16,7 +16,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lamphouse.callbacks import samples_of
 from lamphouse.checkpoints.files import load_checkpoint, loading
 from lamphouse.cli.commands.confusion import ConfusionCount
-from lamphouse.cli.commands.other_data import class_names, explained, take_as_own
+from lamphouse.cli.commands.other_data import explained, take_as_own
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
@@ -24,7 +24,7 @@ from lamphouse.data import TensorDataModule
 from lamphouse.errors import InputError, short_path
 from lamphouse.files import write_whole
 from lamphouse.runs.directory import Run
-from lamphouse.runs.report import data_text, lacks, print_metrics, unit
+from lamphouse.runs.report import class_names, data_text, lacks, print_metrics, unit
 
 PARTS: tuple[Literal["val", "test"], ...] = ("val", "test")
 

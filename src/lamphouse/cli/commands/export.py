@@ -21,7 +21,7 @@ from lamphouse.files import user_path, write_whole, written_whole
 from lamphouse.loggers import MetricsTable
 from lamphouse.metrics import class_probabilities
 from lamphouse.runs.directory import Run, check_entries
-from lamphouse.runs.report import data_text, results
+from lamphouse.runs.report import class_names, data_text, results
 
 SAMPLES = 64  # of the test set, on which the exported model is compared with the checkpoint
 NOT_OF_THE_NETWORK = ("optimizer", "lr_scheduler", "metrics", "compile", "channels_last")  # options of a model
@@ -85,8 +85,7 @@ def deployed_model(experiment: Experiment, inputs: Tensor) -> Deployed:
     probabilities = class_probabilities(outputs, getattr(data, "num_classes", 0))
     if probabilities is None:
         return deployed
-    classes = getattr(data, "classes", None) or [str(index) for index in range(data.num_classes)]
-    return Deployed(model, preprocess, classes, softmax=not torch.equal(probabilities, outputs))
+    return Deployed(model, preprocess, class_names(data), softmax=not torch.equal(probabilities, outputs))
 
 
 def _inputs(experiment: Experiment) -> tuple[Tensor, str]:

@@ -14,6 +14,7 @@ from lamphouse.data import ImageDataModule, ImageFolderDataModule, Samples, Tens
 from lamphouse.errors import InputError
 from lamphouse.runs.directory import Run
 from lamphouse.runs.history import identity, read_history
+from lamphouse.runs.report import class_names
 
 SIZE = "--data.image_size N --data.channels 1 or 3 bring a folder's images into a shape"
 
@@ -62,11 +63,6 @@ def take_as_own(experiment: Experiment, run: Run, checkpoint: Path, options: Seq
         inputs, targets = zip(*(samples[:] for samples in data.parts.values()), strict=True)
         data.parts["test"] = Samples(torch.cat(inputs), torch.cat(targets))
     return True
-
-
-def class_names(data: Any) -> list[str]:
-    """Return the names of the classes of data; none if it has none."""
-    return [str(name) for name in getattr(data, "classes", range(getattr(data, "num_classes", 0)))]
 
 
 def _same_place(data: ImageFolderDataModule, own: Any) -> bool:

@@ -22,7 +22,7 @@ from lamphouse.pages import curve_figures, look, render
 from lamphouse.runs.directory import Run
 from lamphouse.runs.history import read_history
 from lamphouse.runs.options import named_options
-from lamphouse.runs.report import PARTS, best_row, data_text, results, unit
+from lamphouse.runs.report import PARTS, best_row, data_text, epoch_rows, results, unit
 
 
 def main(project: Project, args: Sequence[str]) -> None:
@@ -31,7 +31,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     parser = CommandParser(project, "report", description, checkpoint=True)
     options, run, rest = parser.parse_run(args)
     rows = MetricsTable(run.metrics).rows
-    epochs = [row for row in rows if not any(name.startswith("test/") for name in row)]
+    epochs = epoch_rows(rows)
     if not epochs:
         raise InputError(f"--run {run.path}: no epoch yet: train one, or give another run")
     experiment, checkpoint = restored(project, "report", run, options.checkpoint, rest)
