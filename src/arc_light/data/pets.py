@@ -42,10 +42,8 @@ class OxfordPetsDataModule(ImageDataModule):
 
     def __init__(self, data_dir: Path | str = "data", image_size: PositiveInt = 128, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.data_dir, self.input_shape = (
-            Path(data_dir),
-            (3, int(image_size), int(image_size)),
-        )  # plain integers, for YAML
+        self.data_dir = Path(data_dir)
+        self.input_shape = (3, int(image_size), int(image_size))  # plain integers, for YAML
         self.folder = self.data_dir / "oxford-iiit-pet"
 
     def prepare_data(self) -> None:

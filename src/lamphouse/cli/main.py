@@ -43,7 +43,6 @@ COMMANDS = {
 }
 IGNORED_WARNINGS = (
     "The dirpath has changed from",  # of a further ModelCheckpoint, when a run is evaluated
-    "Checkpoint directory .* exists and is not empty",  # when a run is resumed
     r".*does not have many workers",  # batches of data in memory are fetched fastest without any
     r"Checkpoint directory .* exists and is not empty",  # it is the run's own
     r"The number of training batches .* is smaller than the logging interval",  # metrics are logged once an epoch

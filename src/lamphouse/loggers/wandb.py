@@ -208,9 +208,8 @@ def sync(run_dir: Path) -> None:
         return
     require_key()
     for command in sync_commands(left):
-        subprocess.run(
-            [sys.executable, *command], env={"WANDB_DIR": str(run_dir), **os.environ}, check=False
-        )  # for logs
+        environment = {"WANDB_DIR": str(run_dir), **os.environ}  # for logs
+        subprocess.run([sys.executable, *command], env=environment, check=False)
     if left := segments(run_dir):
         raise InputError(f"{short_path(left[0])}: not uploaded, see above: try again, what has been uploaded is kept")
 

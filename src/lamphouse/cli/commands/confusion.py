@@ -49,11 +49,11 @@ class ConfusionCount(Callback):
             self.counts["test" if trainer.testing else "val"] = counts
         self._counts = self._none()
 
+    on_test_end = on_validation_end
+
     def _none(self) -> Tensor:
         count = len(self.classes) if len(self.classes) <= MOST_COUNTED else 0
         return torch.zeros(count, count, dtype=torch.long)
-
-    on_test_end = on_validation_end
 
     def _found(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
