@@ -15,7 +15,7 @@ Batch = tuple[Tensor, Tensor]  # characters and those that follow them, int64 [B
 
 
 class LanguageModel(Task):
-    """A network that predicts the next character everywhere in a text (abstract): a subclass builds `network`.
+    """A network that predicts the next character at each position of a text (abstract): a subclass builds `network`.
 
     Args:
         input_shape: number of characters in a window; linked to the data on the command line.

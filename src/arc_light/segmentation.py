@@ -22,7 +22,7 @@ def correct(logits: Tensor, labels: Tensor) -> Tensor:
 class Segmenter(Task):
     """A network that classifies every pixel (abstract): a subclass builds `network` from its own options.
 
-    Mean IoU and Dice, which of pixels is the F1 score, are those of each class over all pixels, averaged over classes.
+    Mean IoU and Dice (the F1 score of pixels) are computed over all pixels of each class, then averaged over classes.
 
     Args:
         input_shape: channels, height and width of an image; linked to the data on the command line.

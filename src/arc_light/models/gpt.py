@@ -12,7 +12,7 @@ from arc_light.language import LanguageModel
 
 
 class Attention(nn.Module):
-    """Causal self-attention of several heads, fused."""
+    """Fused causal multi-head self-attention."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Attention(nn.Module):
         self.projection = nn.Linear(width, width, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix what each position, [B, T, width], sees of itself and those before."""
+        """Let each position, [B, T, width], attend to itself and to those before."""
         split = self.queries_keys_values(x).unflatten(-1, (3, self.heads, -1))  # [B, T, 3, heads, width / heads]
         q, k, v = split.permute(2, 0, 3, 1, 4)  # [B, heads, T, width / heads] each
         dropout = self.dropout if self.training else 0.0
@@ -30,7 +30,7 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and a perceptron, each of which adds to its input and normalizes it first."""
+    """A pre-norm transformer block: attention and an MLP, each with a residual connection."""
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Block(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add to each position, [B, T, width]."""
+        """Map a sequence, [B, T, width], to one of the same shape."""
         x = x + self.attention(self.attention_norm(x))
         added = self.projection(F.gelu(self.expansion(self.expansion_norm(x))))
         return x + F.dropout(added, self.dropout, self.training)

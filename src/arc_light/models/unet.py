@@ -22,7 +22,7 @@ class DoubleConv(nn.Sequential):
 
 
 class UNet(nn.Module):
-    """A path down to small images of many channels and one back up, which sees the images of the way down again.
+    """An encoder and a decoder, with skip connections between feature maps of the same size.
 
     O. Ronneberger, P. Fischer, T. Brox 2015, arXiv:1505.04597, with batch normalization and padding, so that logits
     have the size of the images.
@@ -44,13 +44,13 @@ class UNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images, float [B, C, H, W], to logits, [B, num_classes, H, W]."""
-        passed: list[Tensor] = []  # one for each size
+        skips: list[Tensor] = []  # one for each size
         for level, block in enumerate(self.down):
             images = block(nn.functional.max_pool2d(images, 2) if level else images)
-            passed.append(images)
-        images = passed.pop()
+            skips.append(images)
+        images = skips.pop()
         for up, join in zip(reversed(self.up), reversed(self.join), strict=True):
-            images = join(torch.cat([passed.pop(), up(images)], 1))
+            images = join(torch.cat([skips.pop(), up(images)], 1))
         logits: Tensor = self.head(images)
         return logits
 
@@ -64,7 +64,7 @@ class UNetSegmenter(Segmenter):
         **kwargs: see `Segmenter`.
 
     Raises:
-        InputError: images cannot be halved as often.
+        InputError: images cannot be halved so often.
     """
 
     def __init__(self, width: PositiveInt = 16, levels: PositiveInt = 3, **kwargs: Any) -> None:

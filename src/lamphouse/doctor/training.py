@@ -1,4 +1,4 @@
-"""Checks of a few steps of training by a stock Trainer: gradients, modes, the first loss, learning by heart."""
+"""Checks of a few steps of training by a stock Trainer: gradients, modes, the first loss, overfitting one batch."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lamphouse.doctor.findings import Finding, attempt, judged, ok, problem
 
-STEPS = 100  # to learn one batch by heart
+STEPS = 100  # to overfit one batch
 SECONDS = 20.0  # after which it ends
 LEARNED = 0.5  # of the first loss, or less
 ACCUMULATED = 1.6  # times the gradient of the step before, with the same weights and batch

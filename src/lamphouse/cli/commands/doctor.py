@@ -14,7 +14,7 @@ from lamphouse.data import TensorDataModule
 from lamphouse.doctor import Finding, attempt, examine_data, examine_loading, examine_model, examine_training
 from lamphouse.task import Task
 
-MOST = 32  # samples of the batch that is learned by heart
+MOST = 32  # samples of the batch that is overfitted
 BATCHES = 10  # that are loaded to see how long it takes
 FIXED = ("--logger=none", "--trainer.devices=1", "--loop=automatic", "--trainer.fast_dev_run=false")
 
