@@ -1,4 +1,4 @@
-# A user sets EXPERIMENT, ARGS, LOGGER, RUN, INPUT and TORCH. The rest is set-up, all of it inside this folder.
+# A user sets ARGS, LOGGER, TORCH and what `make help` has in capitals. The rest is set-up, all inside this folder.
 EXPERIMENT ?= digits_mlp
 RUN ?= runs/$(EXPERIMENT)
 SEARCH ?= configs/search/$(EXPERIMENT).yaml
@@ -81,7 +81,7 @@ tune: $(READY) ## find the largest batch size that fits an EXPERIMENT, and a lea
 	@$(RUN_PYTHON) tune $(OPTIONS) $(ARGS)
 evaluate: $(READY) ## evaluate the best checkpoint of a RUN
 # [part:wandb]
-sync: $(READY) ## upload what W&B has recorded of a RUN offline
+sync: $(READY) ## upload a RUN that W&B recorded offline
 	@$(RUN_PYTHON) sync --run "$(RUN)" $(ARGS)
 # [/part:wandb]
 predict: $(READY) ## predict INPUT, an image or a folder of images, with a RUN
@@ -89,7 +89,7 @@ predict: $(READY) ## predict INPUT, an image or a folder of images, with a RUN
 report: $(READY) ## write report.html, the page of a RUN
 compare: $(READY) ## compare RUNS, or the newest of an EXPERIMENT
 	@$(RUN_PYTHON) compare $(or $(RUNS),"$(RUN)") $(ARGS)
-prune: $(READY) ## remove checkpoints of RUNS beside the best and the last, after a question
+prune: $(READY) ## remove checkpoints of RUNS except the best and the last, after confirmation
 	@$(RUN_PYTHON) prune $(or $(RUNS),"$(RUN)") $(ARGS)
 # [part:tensorboard]
 board: $(READY) ## show all runs in TensorBoard
@@ -114,7 +114,7 @@ new-data: $(READY) ## write the files of a data set to begin with
 new-task: $(READY) ## write the files of a task to begin with
 new-experiment new-model new-data new-task:
 	@$(RUN_PYTHON) new $(@:new-%=%) "$(NAME)" --like configs/$(EXPERIMENT).yaml
-schema: $(READY) ## write configs/schema.json anew, by which editors check and complete YAML files
+schema: $(READY) ## write configs/schema.json, with which editors check and complete YAML files
 	@$(SCHEMA)
 test test-slow: export OMP_WAIT_POLICY ?= passive# for there are more threads than cores
 test: $(READY) ## run the fast tests

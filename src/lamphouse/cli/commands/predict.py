@@ -70,7 +70,7 @@ def _parsed(project: Project, args: Sequence[str]) -> tuple[argparse.Namespace, 
     several: dict[str, Any] = {"nargs": "+", "action": "extend"}
     which = "directory of a run, or of several, of which the newest is used (default: runs); the mean of several"
     parser.add_argument("--run", type=user_path, help=which, **several)
-    which = "best, last or a file (default: best); the mean of several"
+    which = "best, last, a file, or the name of one in checkpoints/ (default: best); the mean of several"
     parser.add_argument("--checkpoint", help=which, **several)
     which = "an image, an array (.npy, .pt) or rows of numbers (.csv), a folder of images or arrays, or - for paths"
     which += " on standard input, one a line; or a text, or a file of texts, one a line, if the model takes that"
@@ -78,12 +78,12 @@ def _parsed(project: Project, args: Sequence[str]) -> tuple[argparse.Namespace, 
     which = "table to write, .csv, .jsonl or .parquet (default: the run's predictions.csv)"
     parser.add_argument("--output", type=_table, help=which)
     parser.add_argument("--top", type=_count, help="number of classes, or values, to print (default: 3)")
-    which = "have a column for each class, p_NAME, too (default: false)"
+    which = "add a column p_NAME for each class (default: false)"
     flag: dict[str, Any] = {"type": _truth, "nargs": "?", "const": True, "default": False}
     parser.add_argument("--probabilities", help=which, **flag)
     which = "list files that cannot be read, and succeed without them (default: false)"
     parser.add_argument("--skip_unreadable", dest="skip", help=which, **flag)
-    parser.add_argument("--data.batch_size", type=_count, dest="size", help="samples at once (default: as in training)")
+    parser.add_argument("--data.batch_size", type=_count, dest="size", help="samples per batch (default: as in training)")
     which = "cpu, cuda, mps or auto (default: auto)"
     parser.add_argument("--trainer.accelerator", dest="accelerator", default="auto", help=which)
     return parser.parse_known_args(args)

@@ -17,11 +17,11 @@ MEGABYTE = 10**6
 
 
 def main(project: Project, args: Sequence[str]) -> None:
-    """List the checkpoints of runs beside best.ckpt and last.ckpt, and remove them once this is confirmed."""
+    """List the checkpoints of runs except best.ckpt and last.ckpt, and remove them after confirmation."""
     parser = CommandParser(project, "prune", main.__doc__, run=False)
     parser.add_argument("runs", nargs="+", type=user_path, help="directories of runs, or of several")
     parser.add_argument("--also", nargs="+", default=[], choices=["best", "last"], help="remove these, too")
-    parser.add_argument("--yes", action="store_true", help="remove them without a question")
+    parser.add_argument("--yes", action="store_true", help="remove them without confirmation")
     options = parser.parse_args(args)
     runs = {run.path.resolve(): run for path in options.runs for run in find_runs(path)}
     with ExitStack() as locks:

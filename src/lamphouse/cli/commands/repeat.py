@@ -76,7 +76,7 @@ def _parser(project: Project) -> CommandParser:
     parser = CommandParser(project, "repeat", text, run=False)
     parser.add_argument("--seeds", type=_seeds, help='number of seeds, from 0 on, or a list such as "0 3 7"')
     parser.add_argument("--folds", type=PositiveInt, help="number of folds of a cross-validation")
-    parser.add_argument("--workers", type=PositiveInt, help="runs at once (default: on a CPU one a core, else 1)")
+    parser.add_argument("--workers", type=PositiveInt, help="runs at once (default: one per core on a CPU, else 1)")
     parser.add_argument("--runs", type=user_path, help="directory of all runs (default: runs)")
     return parser
 

@@ -1,4 +1,4 @@
-"""Upload what W&B has recorded of a run offline."""
+"""Upload a run that W&B recorded offline."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from lamphouse.loggers import wandb_support
 
 def main(project: Project, args: Sequence[str]) -> None:
     """Upload the segments of a run, in their order."""
-    _, run, rest = CommandParser(project, "sync", "Upload what W&B has recorded of a run offline.").parse_run(args)
+    _, run, rest = CommandParser(project, "sync", "Upload a run that W&B recorded offline.").parse_run(args)
     if rest:
         raise InputError(f"{rest[0]}: no such option; see --help for every option")
     with only_writer(run.path):  # for W&B cannot upload what is still being written
