@@ -36,7 +36,7 @@ def responses(
     if others:
         raise InputError("--run: texts are answered by one model: give one run and one checkpoint")
     if unused := [f"--{name}" for attribute, name in OF_SAMPLES.items() if getattr(options, attribute)]:
-        raise InputError(f"{unused[0]}: is of samples, and {type(model).__name__} takes texts: leave it out")
+        raise InputError(f"{unused[0]}: applies to samples only, and {type(model).__name__} takes texts: leave it out")
     given = _texts(options.input)
     return given, _answers(model, data, given, _options(model, rest))
 

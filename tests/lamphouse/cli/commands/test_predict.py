@@ -218,7 +218,7 @@ def test_a_text_is_answered_as_the_model_says(arc: Command, fit: Command, own: C
     for options, error in (
         (["--tmes", 3], "no such option: --tmes 3; did you mean --times?; Mine has --times, --mark"),
         (["--times", "x"], "--times x: expected int; Mine has --times, --mark"),
-        (["--top", 3], "--top: is of samples, and Mine takes texts"),
+        (["--top", 3], "--top: applies to samples only, and Mine takes texts"),
         (["--checkpoint", "best", "last", "--output", "a.csv"], "--run: texts are answered by one model"),
     ):
         outcome = arc("predict", "--input", "a", *options)
