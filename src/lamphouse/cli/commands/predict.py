@@ -83,7 +83,7 @@ def _parsed(project: Project, args: Sequence[str]) -> tuple[argparse.Namespace, 
     parser.add_argument("--probabilities", help=which, **flag)
     which = "list files that cannot be read, and succeed without them (default: false)"
     parser.add_argument("--skip_unreadable", dest="skip", help=which, **flag)
-    parser.add_argument("--data.batch_size", type=_count, dest="size", help="samples per batch (default: as in training)")
+    parser.add_argument("--data.batch_size", type=_count, dest="size", help="batch size (default: as in training)")
     which = "cpu, cuda, mps or auto (default: auto)"
     parser.add_argument("--trainer.accelerator", dest="accelerator", default="auto", help=which)
     return parser.parse_known_args(args)
