@@ -69,8 +69,10 @@ endif
 # [/part:folder]
 train: $(READY) ## train and test an EXPERIMENT, with further options in ARGS; five times with SEEDS=5
 	@$(RUN_PYTHON) $(if $(SEEDS),$(REPEAT),fit) $(FIT_OPTIONS) $(ARGS)
+# [part:digits]
 crossval: $(READY) ## train on each of the FOLDS of a cross-validation, by default 5, WORKERS of them at once
 	@$(RUN_PYTHON) $(REPEAT) --folds $(or $(FOLDS),5) $(FIT_OPTIONS) $(ARGS)
+# [/part:digits]
 show: $(READY) ## print the options of an EXPERIMENT, and where each comes from
 	@$(RUN_PYTHON) show $(FIT_OPTIONS) $(ARGS)
 doctor: $(READY) ## check an EXPERIMENT before it is trained for long

@@ -46,7 +46,7 @@ class ShakespeareDataModule(TensorDataModule):
     def load_train_and_val(self) -> dict[str, Samples]:
         """Load both parts."""
         if self.num_folds is not None:
-            raise InputError(f"--data.num_folds {self.num_folds}: the text ends with the validation: leave it out")
+            raise InputError(f"--data.num_folds {self.num_folds}: a text has no folds: use several seeds")
         return {"train": self.load(train=True), "val": self.load(train=False)}
 
     def encode(self, text: str) -> Tensor:

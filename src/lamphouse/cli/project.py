@@ -57,6 +57,8 @@ def import_user_module(name: str) -> None:
         import_module(name)
     except Exception as error:  # a user's code may raise anything
         place, text = user_place(error), str(error)
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            raise InputError(f"{name}: there is no module {error.name}: correct the name, or install it") from error
         if isinstance(error, SyntaxError) and error.filename:
             place, text = f"{short_path(Path(error.filename))}:{error.lineno}: ", error.msg
         raise InputError(f"{name}: cannot be imported: {place}{type(error).__name__}: {text}") from error

@@ -49,9 +49,10 @@ def one_of(values: Sequence[Any], way_out: str = "the run itself chooses it: lea
     return lambda value: value in values, way_out
 
 
-def _processes() -> Rule:
+def _processes(least: int = 0) -> Rule:
     most = PROCESSES_PER_CORE * allowed_cores()  # more may exhaust the machine
-    return lambda n: not str(n).isdecimal() or int(n) <= most, f"this machine's cores take up to {most}"
+    way_out = f"expected {least}..{most}, which this machine's cores take"
+    return lambda n: not str(n).isdecimal() or least <= int(n) <= most, way_out
 
 
 def _accelerators() -> Rule:
@@ -83,7 +84,8 @@ def rules() -> dict[str, Rule]:
     return {
         "experiment": (_is_directory_name, "not the name of a directory: use letters, digits, - and _"),
         "trainer.accelerator": _accelerators(),
-        **dict.fromkeys(("trainer.devices", "data.init_args.num_workers", "machine.threads"), _processes()),
+        **dict.fromkeys(("data.init_args.num_workers", "machine.threads"), _processes()),
+        "trainer.devices": _processes(least=1),
         **dict.fromkeys(("trainer.limit_train_batches", "trainer.max_steps"), (lambda n: n != 0, NO_TRAINING)),
         "trainer.precision": (lambda text: "transformer" not in str(text), "it replaces layers: use bf16-mixed"),
         "trainer.max_time": (_has_time, DURATION),

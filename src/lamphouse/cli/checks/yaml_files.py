@@ -36,12 +36,13 @@ def read_file(path: Path) -> dict[str, Any]:
     """Read a YAML file of options."""
     try:
         if path.stat().st_size > MOST_BYTES or not path.is_file():
-            raise InputError(f"--config {path}: not a file of at most {MOST_BYTES:,} bytes")
+            raise InputError(f"--config {path}: no file, or one of more than {MOST_BYTES:,} bytes: name a YAML file")
         options = read_yaml(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"--config {path}: {no_such_file(path)}") from error
     except (OSError, ValueError, yaml.YAMLError) as error:
-        raise InputError(f"--config {path}: not a readable YAML file: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).replace(' in "<unicode string>",', "").split())
+        raise InputError(f"--config {path}: not a readable YAML file: {reason}") from error
     if not isinstance(options, dict) or not options:
         raise InputError(f"--config {path}: not a YAML file of options, such as `trainer: {{max_epochs: 3}}`")
     for name, key in _misplaced(options):

@@ -45,7 +45,8 @@ def main(project: Project, args: Sequence[str]) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or iskeyword(name):
         raise InputError(f"name {name!r}: expected lower case letters, digits and _, a letter first")
     if options.kind in OF_CLASSIFIERS and find_spec(f"{project.package}.classification") is None:
-        raise InputError(f"kind {options.kind}: begins with classification.py, which is not there: use task")
+        way_out = "copy one of the project's own, or use task"
+        raise InputError(f"kind {options.kind}: begins with classification.py, which is not there: {way_out}")
     words = {"PACKAGE": project.package, "NAME": name, **_classes(options.kind, name, read_file(like).get("model"))}
     files: dict[Path, str] = {}
     for file, template in FILES[options.kind].items():

@@ -351,7 +351,7 @@ def test_a_model_that_cannot_be_imported(arc: Command, trained: Path, digits: di
     outcome = arc("predict", "--run", trained, "--input", "digits")
     assert outcome.status == 2
     refused = {
-        "gone": "gone.mlp: cannot be imported: ModuleNotFoundError: No module named 'gone'\n",
+        "gone": "gone.mlp: there is no module gone: correct the name, or install it\n",
         "antigravity": f"{trained / 'config.yaml'}: has no model of a class: give another run\n",
     }
     assert outcome.err == f"arc_light predict: {refused[module]}"
