@@ -59,7 +59,7 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
         found = {**measured, "options": rest, "metrics": values, **confusion.print()}
         write(run.path / "evaluation.json", path, f" with {shlex.join(rest)}" if other else "", found)
         if experiment.config.pictures:
-            import_module("lamphouse.cli.commands.report").log_again(experiment, run, checkpoint)
+            import_module("lamphouse.cli.commands.pictures").log_again(experiment, run, checkpoint)
     return values
 
 

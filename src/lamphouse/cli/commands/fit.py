@@ -114,7 +114,7 @@ def _show_pictures(experiment: Experiment, kept: Mapping[str, Any]) -> None:
         print("note: --pictures true: each of several devices has a part of the data: use report", file=sys.stderr)
         return
     try:
-        import_module("lamphouse.cli.commands.report").log(experiment, experiment.trainer.loggers, kept)
+        import_module("lamphouse.cli.commands.pictures").log(experiment, experiment.trainer.loggers, kept)
     except Exception as error:
         print(f"warning: --pictures true: {first_plain_message(error)}: the run has none", file=sys.stderr)
 

@@ -7,17 +7,16 @@ from shlex import quote
 from statistics import median
 from typing import Any
 
-from lightning.pytorch.loggers.logger import Logger
-
 from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.commands.evaluate import restored
+from lamphouse.cli.commands.pictures import log_again
 from lamphouse.cli.commands.show import as_yaml
 from lamphouse.cli.experiment import LINKED, Experiment
 from lamphouse.cli.parser import CommandParser, ExperimentParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError, short_path
 from lamphouse.files import write_whole
-from lamphouse.loggers import MetricsTable, close, log_config, log_pictures, make_logger
+from lamphouse.loggers import MetricsTable
 from lamphouse.pages import curve_figures, look, render
 from lamphouse.runs.directory import Run
 from lamphouse.runs.history import read_history
@@ -57,27 +56,6 @@ def main(project: Project, args: Sequence[str]) -> None:
     print(f"written to {short_path(path)}")
     if experiment.config.pictures:
         log_again(experiment, run, checkpoint)
-
-
-def log_again(experiment: Experiment, run: Run, checkpoint: Mapping[str, Any]) -> None:
-    """Log pictures after training: continue the record of the run's logger, or begin one of another."""
-    config, project = experiment.config, experiment.project.package.replace("_", "-")
-    logger: Any = make_logger(config.logger, run.path, config.experiment, config.logger_options, project)
-    try:
-        log_config(logger, read_file(run.config))
-        log(experiment, [logger], checkpoint)
-    finally:
-        close([logger])
-
-
-def log(experiment: Experiment, loggers: Sequence[Logger], checkpoint: Mapping[str, Any]) -> None:
-    """Log pictures of a checkpoint, and the graph of a network that takes tensors."""
-    model = experiment.model
-    model.load_state_dict(checkpoint["state_dict"])
-    pictures = look(model, experiment.datamodule, experiment.trainer.strategy.root_device)
-    network, inputs = getattr(model, "network", None), pictures.inputs
-    graph = None if network is None or inputs is None else (network, inputs.to(model.device))
-    log_pictures(loggers, pictures.images(), pictures.tables(), graph, checkpoint["global_step"])
 
 
 def _of_part(part: str, row: Mapping[str, Any]) -> dict[str, float]:
