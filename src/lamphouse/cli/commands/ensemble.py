@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import instantiate_module
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from lamphouse.checkpoints import load_checkpoint
 from lamphouse.cli.checks.yaml_files import read_file
@@ -17,7 +17,7 @@ from lamphouse.cli.project import Project, import_user_module
 from lamphouse.errors import InputError
 from lamphouse.machine.memory import out_of_memory
 from lamphouse.metrics import class_probabilities
-from lamphouse.runs.directory import Run
+from lamphouse.runs.directory import Run, find_run
 from lamphouse.runs.report import class_names
 from lamphouse.task import Task
 
@@ -96,6 +96,39 @@ class Ensemble:
         if not isinstance(outputs, Tensor) or outputs.shape[:1] != (len(names),):
             raise InputError(f"--run: {type(model).__name__}.forward returns no tensor [N, ...], which predict needs")
         return outputs
+
+
+class MeanNetwork(nn.Module):
+    """The mean of what networks predict: of probabilities, as logits, where they have an output for each class."""
+
+    def __init__(self, networks: Sequence[nn.Module], num_classes: int) -> None:
+        super().__init__()
+        self.networks, self.num_classes = nn.ModuleList(networks), num_classes
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs = [network(inputs) for network in self.networks]
+        probabilities = [found for one in outputs if (found := class_probabilities(one, self.num_classes)) is not None]
+        if len(probabilities) == len(outputs):
+            return torch.stack(probabilities).mean(0).log()
+        return torch.stack(outputs).mean(0)
+
+
+def average(project: Project, model: Any, data: Any, members: Sequence[Path]) -> None:
+    """Replace a task's network by the mean of it and of those of other runs, or checkpoints in their directories.
+
+    Raises:
+        InputError: the model is no `Task`, or a member has another kind of data.
+    """
+    if not isinstance(model, Task):
+        raise InputError(f"--ensemble {members[0]}: {type(model).__name__} is no Task, whose network it averages")
+    networks = [model.network]
+    for member in members:
+        run = find_run(member if member.is_dir() else member.parent)
+        other, its_data = restore(run.best if member.is_dir() else member, import_classes(project, run.config))
+        if _kind(its_data) != _kind(data) or not isinstance(other, Task):
+            raise InputError(f"--ensemble {member}: a model of other data: leave it out")
+        networks.append(other.network)
+    model.network = MeanNetwork(networks, getattr(data, "num_classes", 0))
 
 
 def _kind(data: Any) -> tuple[Any, ...]:

@@ -16,13 +16,14 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule, Tr
 from lamphouse.callbacks import samples_of
 from lamphouse.checkpoints.files import load_checkpoint, loading
 from lamphouse.cli.commands.confusion import ConfusionCount
+from lamphouse.cli.commands.ensemble import average
 from lamphouse.cli.commands.other_data import explained, take_as_own
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.data import TensorDataModule
 from lamphouse.errors import InputError, short_path
-from lamphouse.files import write_whole
+from lamphouse.files import user_path, write_whole
 from lamphouse.runs.directory import Run
 from lamphouse.runs.report import class_names, data_text, lacks, print_metrics, unit
 
@@ -32,7 +33,10 @@ PARTS: tuple[Literal["val", "test"], ...] = ("val", "test")
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Print and return the metrics of a checkpoint; options of the experiment can be overridden."""
     description = "Measure a checkpoint, also on other --data, and write evaluation.json; options are those of fit."
-    options, run, rest = CommandParser(project, "evaluate", description, checkpoint=True).parse_run(args)
+    parser = CommandParser(project, "evaluate", description, checkpoint=True)
+    which = "further runs, or checkpoints in their directories: measure the mean of what all their models predict"
+    parser.add_argument("--ensemble", type=user_path, nargs="+", default=[], help=which)
+    options, run, rest = parser.parse_run(args)
     path = options.checkpoint
     experiment, checkpoint = restored(project, "evaluate", run, path, rest)
     missing = {part: lacks(part, experiment.model, experiment.datamodule) for part in PARTS}
@@ -42,13 +46,16 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     model, data, trainer = experiment.model, experiment.datamodule, experiment.trainer
     if other := take_as_own(experiment, run, path, rest):
         missing["val"] = "what the run was trained on"  # a part of other data is no different from the rest
+    if options.ensemble:
+        average(project, model, data, options.ensemble)
     samples, confusion = SampleCount(), ConfusionCount(class_names(data))
     trainer.callbacks += [samples, confusion]  # type: ignore[attr-defined]  # set by a connector
     values: dict[str, float] = {}
+    file = None if options.ensemble else str(path)  # the members' weights are there already
     with loading(path):
         for part, evaluate in zip(PARTS, (trainer.validate, trainer.test), strict=True):
             if not missing[part]:
-                for result in evaluate(model, data, ckpt_path=str(path), weights_only=True, verbose=False):
+                for result in evaluate(model, data, ckpt_path=file, weights_only=True, verbose=False):
                     values |= result
     if trainer.is_global_zero:
         measured = {"epoch": checkpoint["epoch"], "steps": checkpoint["global_step"], "samples": dict(samples.counts)}
@@ -57,8 +64,9 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
             print(f"data        {data_text(data)}: not the run's own; its classes and normalization are")
         print_metrics(values, samples.texts(data))
         found = {**measured, "options": rest, "metrics": values, **confusion.print()}
-        write(run.path / "evaluation.json", path, f" with {shlex.join(rest)}" if other else "", found)
-        if experiment.config.pictures:
+        more = [*(rest if other else []), *(["--ensemble", *map(str, options.ensemble)] if options.ensemble else [])]
+        write(run.path / "evaluation.json", path, f" with {shlex.join(more)}" if more else "", found)
+        if experiment.config.pictures and not options.ensemble:
             import_module("lamphouse.cli.commands.pictures").log_again(experiment, run, checkpoint)
     return values
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import Outcome
 from PIL import Image
 
@@ -154,3 +155,20 @@ def test_other_data_is_normalized_like_the_runs_and_measured_whole(arc: Command,
     shutil.rmtree("digits/three")
     fewer = arc(*evaluate, "--data.image_size=8", "--data.channels=1")
     assert "its model knows 10 classes, the data has 9: give data of the same classes" in fewer.err
+
+
+def test_the_mean_of_several_models(arc: Command, trained: Path) -> None:
+    run, names = Path(shutil.copytree(trained, "run")), ("best.ckpt", "other.ckpt")
+    content = load_checkpoint(run / "best.ckpt")
+    torch.save(
+        {**content, "state_dict": {key: 2 * value for key, value in content["state_dict"].items()}}, run / names[1]
+    )
+    best, other = (arc("evaluate", "--run", run, "--checkpoint", run / name) for name in names)
+    same, mean = (arc("evaluate", "--run", run, "--ensemble", run / name) for name in names)
+    assert table(same)["test"] == table(best)["test"]
+    losses = [float(table(outcome)["test"][0]) for outcome in (best, other, mean)]
+    assert losses[2] not in losses[:2]
+    assert losses[2] < sum(losses[:2]) / 2  # the logarithm is concave
+    assert f"best.ckpt with --ensemble {run}/other.ckpt" in json.loads((run / "evaluation.json").read_text())
+    wrong = arc("evaluate", "--run", run, "--ensemble", "nowhere")
+    assert (wrong.status, wrong.err.count("\n")) == (2, 1)
