@@ -146,7 +146,9 @@ def segments(directory: Path) -> list[Path]:
     """Find what was recorded offline and not uploaded yet, the oldest first: a folder for each time the run went on."""
     roots = dict.fromkeys((directory, Path(os.environ.get("WANDB_DIR") or directory)))
     version = read_identity(directory).get("version", "*")
-    found = [folder for root in roots for folder in root.glob(f"wandb/offline-run-*-{version}")]
+    # W&B adds -1 and so on to the names of those that begin in the same second
+    patterns = [f"wandb/offline-run-*-{version}{end}" for end in ("", "-[0-9]")]
+    found = {folder for root in roots for pattern in patterns for folder in root.glob(pattern)}
     return sorted((folder for folder in found if not _is_uploaded(folder)), key=lambda folder: folder.name)
 
 

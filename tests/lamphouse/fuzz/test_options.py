@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 
 import pytest
@@ -127,8 +128,10 @@ def test_what_comes_with_python_is_not_even_imported(parsed: Parsed, monkeypatch
     """Its top level runs when it is imported: `antigravity` opens a browser."""
     opened: list[str] = []
     monkeypatch.setattr("webbrowser.open", opened.append)
-    for option in CLASS_OPTIONS:
-        assert_refused(parsed(f"--{option}=antigravity.geohash")[0])
+    spec = '{"class_path": "antigravity.geohash", "init_args": {"a": 1}}'
+    monkeypatch.delitem(sys.modules, "antigravity", raising=False)
+    for option, value in product(CLASS_OPTIONS, ("antigravity.geohash", spec, f"[{spec}]")):
+        assert_refused(parsed(f"--{option}={value}")[0])
     assert opened == []
     assert "antigravity" not in sys.modules
 
