@@ -50,13 +50,7 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
         average(project, model, data, options.ensemble)
     samples, confusion = SampleCount(), ConfusionCount(class_names(data))
     trainer.callbacks += [samples, confusion]  # type: ignore[attr-defined]  # set by a connector
-    values: dict[str, float] = {}
-    file = None if options.ensemble else str(path)  # the members' weights are there already
-    with loading(path):
-        for part, evaluate in zip(PARTS, (trainer.validate, trainer.test), strict=True):
-            if not missing[part]:
-                for result in evaluate(model, data, ckpt_path=file, weights_only=True, verbose=False):
-                    values |= result
+    values = _measured(experiment, path, [part for part in PARTS if not missing[part]], bool(options.ensemble))
     if trainer.is_global_zero:
         measured = {"epoch": checkpoint["epoch"], "steps": checkpoint["global_step"], "samples": dict(samples.counts)}
         print_origin(run, path, measured)
@@ -68,6 +62,19 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
         write(run.path / "evaluation.json", path, f" with {shlex.join(more)}" if more else "", found)
         if experiment.config.pictures and not options.ensemble:
             import_module("lamphouse.cli.commands.pictures").log_again(experiment, run, checkpoint)
+    return values
+
+
+def _measured(experiment: Experiment, path: Path, parts: Sequence[str], is_loaded: bool) -> dict[str, float]:
+    trainer, values = experiment.trainer, dict[str, float]()
+    evaluate = {"val": trainer.validate, "test": trainer.test}
+    file = None if is_loaded else str(path)
+    with loading(path):
+        for part in parts:
+            for result in evaluate[part](
+                experiment.model, experiment.datamodule, ckpt_path=file, weights_only=True, verbose=False
+            ):
+                values |= result
     return values
 
 
