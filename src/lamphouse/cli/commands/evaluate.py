@@ -37,8 +37,7 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     which = "further runs, or checkpoints in their directories: measure the mean of what all their models predict"
     parser.add_argument("--ensemble", type=user_path, nargs="+", default=[], help=which)
     options, run, rest = parser.parse_run(args)
-    path = options.checkpoint
-    experiment, checkpoint = restored(project, "evaluate", run, path, rest)
+    experiment, checkpoint = restored(project, "evaluate", run, path := options.checkpoint, rest)
     missing = {part: lacks(part, experiment.model, experiment.datamodule) for part in PARTS}
     if all(missing.values()):
         raise InputError(f"--run {run.path}: nothing to evaluate without {' or '.join(map(str, missing.values()))}")
