@@ -18,7 +18,7 @@ import torch
 from lightning.pytorch import LightningModule
 
 
-class LineRegressor(LightningModule):
+class LineModel(LightningModule):
     """It takes neither classes nor a shape from its data, and logs one metric."""
 
     def __init__(self, width: int = 3):
@@ -94,11 +94,11 @@ def command(package: Path, capsys: Any) -> Callable[..., Any]:
 def test_a_model_and_a_data_set_are_a_file_each(
     command: Callable[..., Any], capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = ["-c", CONFIGS / "trainer.yaml", "--model=LineRegressor", "--data=LinePoints", *MONITORED]
+    options = ["-c", CONFIGS / "trainer.yaml", "--model=LineModel", "--data=LinePoints", *MONITORED]
     fitted = command("fit", *options, "--logger=none", "--trainer.accelerator=cpu", "--trainer.max_epochs=2")
     assert set(fitted) == {"val/loss", "test/loss"}
     config = yaml.safe_load(next(Path("runs").glob("*/*/config.yaml")).read_text())
-    assert config["model"] == {"class_path": "own_project.models.regressor.LineRegressor", "init_args": {"width": 3}}
+    assert config["model"] == {"class_path": "own_project.models.regressor.LineModel", "init_args": {"width": 3}}
     resumed = command("resume", "--trainer.max_epochs=4")
     assert resumed["test/loss"] < fitted["test/loss"]
     assert command("evaluate")["test/loss"] == pytest.approx(resumed["test/loss"], abs=1e-6)
@@ -113,9 +113,7 @@ def test_a_model_and_a_data_set_are_a_file_each(
 
 def test_what_a_model_lacks_is_named(command: Callable[..., Any], own: Callable[[str], str]) -> None:
     model = own(
-        REGRESSION.replace("LineRegressor", "Mine")
-        .replace("width: int = 3", "num_classes")
-        .replace("width", "num_classes")
+        REGRESSION.replace("LineModel", "Mine").replace("width: int = 3", "num_classes").replace("width", "num_classes")
     )
     status, error = command("fit", f"--model={model}", "--data=LinePoints", *MONITORED, "--trainer.max_epochs=1")
     assert status == 2
@@ -140,7 +138,7 @@ def test_a_module_that_cannot_be_imported(
 ) -> None:
     monkeypatch.chdir(package.parent)
     (package / "models" / "broken.py").write_text(text)
-    outcome = command("fit", "--model=LineRegressor", "--data=LinePoints")
+    outcome = command("fit", "--model=LineModel", "--data=LinePoints")
     (package / "models" / "broken.py").unlink()
     place = "own_project.models.broken: cannot be imported: own_project/models/broken.py"
     assert outcome == (2, f"own_project fit: {place}{expected}\n")
@@ -148,7 +146,7 @@ def test_a_module_that_cannot_be_imported(
 
 def test_a_project_without_loops_of_its_own_has_lightnings(command: Callable[..., Any]) -> None:
     assert list(Project("own_project").loops) == []
-    status, error = command("fit", "--model=LineRegressor", "--data=LinePoints", "--loop=manual")
+    status, error = command("fit", "--model=LineModel", "--data=LinePoints", "--loop=manual")
     assert (status, "--loop manual" in error) == (2, True)
     assert list(Project("arc_light").loops) == ["handwritten", "manual"]
 
