@@ -97,9 +97,9 @@ prune: $(READY) ## remove checkpoints of RUNS except the best and the last, afte
 board: $(READY) ## show all runs in TensorBoard
 	@$(RUN_PYTHON) board $(ARGS)
 # [/part:tensorboard]
-# [part:classification]
+# [part:demo]
 demo: $(READY) ## classify images with a RUN's model on a page in the browser
-# [/part:classification]
+# [/part:demo]
 export: $(READY) ## write a RUN's model to a file in a FORMAT: onnx, pt2 or safetensors
 	@$(RUN_PYTHON) export --run "$(RUN)" $(if $(FORMAT),--format $(FORMAT)) $(ARGS)
 resume: $(READY) ## continue a RUN, for example with ARGS="--trainer.max_epochs 30"

@@ -23,8 +23,9 @@ WORDS = {  # by which a part is mentioned
     "resnet": "resnet(?!18)",
     "speedrun": "speedrun|fast_?resnet",
     "language": r"language_?model|language\.py|gpt|shakespeare",
-    "classification": r"(?<!torchmetrics)\.classification\b|Classifier|make demo|make new-(?:model|data)\b",
+    "classification": r"(?<!torchmetrics)\.classification\b|Classifier|make new-(?:model|data)\b",
     "segmentation": r"segment|unet|scenes|\bpets",
+    "demo": "make demo",
     "loops": r"arc_light\.loops|--loop\b|LOOP=|parity|hand-?written(?! digits)",
 }
 LIBRARY = {"docs/parts.md", "docs/reliability.md", "AGENTS.md"}  # tell of lamphouse, which is always whole

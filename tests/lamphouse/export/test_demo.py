@@ -6,6 +6,8 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 from wsgiref.simple_server import make_server
@@ -17,8 +19,9 @@ from conftest import Outcome
 from PIL import Image
 from torch import Tensor, nn
 
+from lamphouse.errors import InputError
 from lamphouse.export import Deployed
-from lamphouse.export.demo import MOST_BYTES, Quiet, Server, application
+from lamphouse.export.demo import MOST_BYTES, Answer, Quiet, Server, Takes, application, classify
 from arc_light.data.digits import DigitsDataModule
 
 pytest.importorskip("bottle", reason="make extra EXTRA=demo installs what is tested here")
@@ -34,10 +37,9 @@ class Upright(nn.Module):
         return torch.stack([height - width, width - height], dim=1).float()
 
 
-@pytest.fixture
-def url() -> Iterator[str]:
-    data = DigitsDataModule()
-    app = application(Deployed(Upright(), classes=["tall", "wide"]), data.read, "a <title>", drawn=True)
+@contextmanager
+def serving(answer: Answer, takes: Takes) -> Iterator[str]:
+    app = application(answer, "a <title>", takes)
     server = make_server("127.0.0.1", 0, app, Server, Quiet)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -45,6 +47,13 @@ def url() -> Iterator[str]:
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    deployed = Deployed(Upright(), classes=["tall", "wide"])
+    with serving(partial(classify, deployed, DigitsDataModule().read), "drawing") as address:
+        yield address
 
 
 def ask(url: str, content: bytes | None = None, **headers: str) -> tuple[int, str]:
@@ -111,6 +120,25 @@ def test_in_a_browser_one_draws_and_reads(url: str, tmp_path: Path) -> None:
         page.choose("#file", tmp_path / "bad.png")
         page.wait_for("return document.getElementById('message').innerText.startsWith('not a readable image')")
         assert page.run("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def echo(content: bytes) -> dict[str, Any]:
+    if not content.isascii():
+        raise InputError("letters only")
+    return {"text": content.decode().upper()}
+
+
+@needs_browser
+@pytest.mark.slow
+def test_in_a_browser_one_types_and_reads() -> None:
+    with serving(echo, "text") as url, browser() as page:
+        page.open(url)
+        hidden = "return ['drawing', 'drop', 'writing'].map(id => document.getElementById(id).offsetParent === null)"
+        assert page.run(hidden) == [True, True, False]
+        for text, shown in (("romeo", "ROMEO"), ("é", "letters only")):
+            page.run("document.getElementById('text').value = arguments[0]", text)
+            page.run("document.querySelector('#writing button').click()")
+            page.wait_for(f"return document.querySelector('[aria-live]').innerText.trim() === {json.dumps(shown)}")
 
 
 def test_other_runs_and_ports_are_one_line(arc: Command, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:

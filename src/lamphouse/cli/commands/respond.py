@@ -20,7 +20,11 @@ OF_SAMPLES = {"top": "top", "probabilities": "probabilities", "skip": "skip_unre
 
 def responds(ensemble: Ensemble) -> bool:
     """Return whether models take a text as it is."""
-    model = ensemble.members[0][0]
+    return takes_text(ensemble.members[0][0])
+
+
+def takes_text(model: Any) -> bool:
+    """Return whether a model answers texts."""
     return isinstance(model, Task) and is_overridden("respond", model, Task)
 
 
