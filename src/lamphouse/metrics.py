@@ -3,7 +3,7 @@
 import copy
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
 from typing import Any, Literal
 
@@ -226,3 +226,14 @@ class MonitorsMetric(Callback):
         elif self.monitor and self._value is None and self._validated:
             known = ", ".join(sorted(trainer.callback_metrics))
             raise InputError(f"--{self.option}.monitor {self.monitor}: no such metric; there are {known}")
+
+
+def class_table(confusion: Tensor, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return count, accuracy, precision and F1 score of each class from counts, [C, C]: labels by row."""
+    exact = confusion.double()
+    correct, samples, predicted = exact.diag(), exact.sum(1), exact.sum(0)
+    accuracy, precision = correct / samples.clamp(min=1), correct / predicted.clamp(min=1)
+    f1 = 2 * correct / (samples + predicted).clamp(min=1)
+    names = ("name", "count", "accuracy", "precision", "f1")
+    rows = zip(classes, samples.long().tolist(), accuracy.tolist(), precision.tolist(), f1.tolist(), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in rows]

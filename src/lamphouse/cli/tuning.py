@@ -71,7 +71,8 @@ def largest_batch_size(project: Project, args: Sequence[str], below: int | None 
 
 
 def _fits(project: Project, args: Sequence[str], size: int) -> bool:
-    with _temporary(project, [*args, *FEW_BATCHES, f"--data.batch_size={size}"]) as experiment, only_available_memory():
+    options, unheard = [*args, *FEW_BATCHES, f"--data.batch_size={size}"], io.StringIO()  # notes about a size to try
+    with redirect_stderr(unheard), _temporary(project, options) as experiment, only_available_memory():
         try:
             experiment.trainer.fit(experiment.model, datamodule=experiment.datamodule)
         except (MemoryError, RuntimeError) as error:

@@ -12,7 +12,7 @@ from torchmetrics.functional.classification import (
     multiclass_f1_score,
 )
 
-from lamphouse.metrics import class_probabilities
+from lamphouse.metrics import class_probabilities, class_table
 
 BINS = 10  # of confidence, for the calibration
 MOST_MISTAKES = 64
@@ -42,12 +42,8 @@ class Predictions:
         return float(multiclass_f1_score(self.probabilities, self.labels, len(self.classes), average="macro"))
 
     def table(self) -> list[dict[str, Any]]:
-        """Return count, accuracy and F1 score of each class."""
-        counts = self.confusion.sum(1)
-        f1 = multiclass_f1_score(self.probabilities, self.labels, len(self.classes), average="none")
-        accuracy = self.confusion.diag() / counts.clamp(min=1)
-        columns = zip(self.classes, counts.tolist(), accuracy.tolist(), f1.tolist(), strict=True)
-        return [{"name": name, "count": n, "accuracy": a, "f1": f} for name, n, a, f in columns]
+        """Return count, accuracy, precision and F1 score of each class."""
+        return class_table(self.confusion, self.classes)
 
     def reliability(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean confidence, accuracy and count of the samples in each bin of confidence, float32 [BINS] each."""

@@ -77,8 +77,8 @@ def test_what_follows_from_predictions() -> None:
     found = Predictions(probabilities, torch.tensor([0, 1, 1, 0]), ["cat", "dog"])
     assert found.confusion.tolist() == [[1, 1], [1, 1]]
     assert found.table() == [
-        {"name": "cat", "count": 2, "accuracy": 0.5, "f1": 0.5},
-        {"name": "dog", "count": 2, "accuracy": 0.5, "f1": 0.5},
+        {"name": "cat", "count": 2, "accuracy": 0.5, "precision": 0.5, "f1": 0.5},
+        {"name": "dog", "count": 2, "accuracy": 0.5, "precision": 0.5, "f1": 0.5},
     ]
     first, second = found.mistakes()
     assert (first["index"], first["label"], first["prediction"]) == (1, "dog", "cat")

@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from lamphouse.metrics import class_probabilities
+from lamphouse.metrics import class_probabilities, class_table
 from lamphouse.runs.report import PARTS
 
 MOST_ON_TERMINAL = 20  # classes
@@ -58,7 +58,7 @@ class ConfusionCount(Callback):
     def _found(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         if self.counts:
-            found["classes"] = {part: self._table(counts) for part, counts in self.counts.items()}
+            found["classes"] = {part: class_table(counts, self.classes) for part, counts in self.counts.items()}
         if self.counts and len(self.classes) <= MOST_IN_FILE:
             found["confusion"] = {part: counts.tolist() for part, counts in self.counts.items()}
         return found
@@ -71,7 +71,7 @@ class ConfusionCount(Callback):
 
     def _print(self) -> None:
         part, counts = list(self.counts.items())[-1]
-        rows, width = self._table(counts), max(5, *map(len, self.classes))
+        rows, width = class_table(counts, self.classes), max(5, *map(len, self.classes))
         few = sorted(rows, key=lambda row: float(row["f1"]))[:MOST_ON_TERMINAL] if rows[MOST_ON_TERMINAL:] else rows
         print(f"\n{'class':<{width}}{'count':>8}{'accuracy':>10}{'precision':>11}{'f1':>8}   of the {PARTS[part]} set")
         for row in few:
@@ -84,16 +84,3 @@ class ConfusionCount(Callback):
         print(" " * width + "".join(f"{name[: cell - 1]:>{cell}}" for name in self.classes))
         for name, row in zip(self.classes, counts.tolist(), strict=True):
             print(f"{name:<{width}}" + "".join(f"{count or '.':>{cell}}" for count in row))
-
-    def _table(self, counts: Tensor) -> list[dict[str, Any]]:
-        exact = counts.double()
-        correct, samples, predicted = exact.diag(), exact.sum(1), exact.sum(0)
-        columns = {
-            "count": samples,
-            "accuracy": correct / samples.clamp(min=1),
-            "precision": correct / predicted.clamp(min=1),
-            "f1": 2 * correct / (samples + predicted).clamp(min=1),
-        }
-        values = torch.stack([*columns.values()], dim=1).tolist()
-        rows = (dict(zip(columns, row, strict=True)) for row in values)
-        return [{"name": name, **row, "count": int(row["count"])} for name, row in zip(self.classes, rows, strict=True)]

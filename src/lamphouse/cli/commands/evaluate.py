@@ -32,12 +32,9 @@ PARTS: tuple[Literal["val", "test"], ...] = ("val", "test")
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Print and return the metrics of a checkpoint; options of the experiment can be overridden."""
-    description = "Measure a checkpoint, also on other --data, and write evaluation.json; options are those of fit."
-    parser = CommandParser(project, "evaluate", description, checkpoint=True)
-    which = "further runs, or checkpoints in their directories: measure the mean of what all their models predict"
-    parser.add_argument("--ensemble", type=user_path, nargs="+", default=[], help=which)
-    options, run, rest = parser.parse_run(args)
-    experiment, checkpoint = restored(project, "evaluate", run, path := options.checkpoint, rest)
+    options, run, rest = _parser(project).parse_run(args)
+    path = options.checkpoint
+    experiment, checkpoint = restored(project, "evaluate", run, path, rest)
     missing = {part: lacks(part, experiment.model, experiment.datamodule) for part in PARTS}
     if all(missing.values()):
         raise InputError(f"--run {run.path}: nothing to evaluate without {' or '.join(map(str, missing.values()))}")
@@ -62,6 +59,14 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
         if experiment.config.pictures and not options.ensemble:
             import_module("lamphouse.cli.commands.pictures").log_again(experiment, run, checkpoint)
     return values
+
+
+def _parser(project: Project) -> CommandParser:
+    description = "Measure a checkpoint, also on other --data, and write evaluation.json; options are those of fit."
+    parser = CommandParser(project, "evaluate", description, checkpoint=True)
+    which = "further runs, or checkpoints in their directories: measure the mean of what all their models predict"
+    parser.add_argument("--ensemble", type=user_path, nargs="+", default=[], help=which)
+    return parser
 
 
 def _measured(experiment: Experiment, path: Path, parts: Sequence[str], is_loaded: bool) -> dict[str, float]:

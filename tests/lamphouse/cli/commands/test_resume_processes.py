@@ -55,8 +55,10 @@ def test_a_process_whose_launcher_was_killed_ends() -> None:
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     while not children.read_text():
         time.sleep(0.01)
+    other = Path("/proc", children.read_text().split()[0])
     process.kill()
     process.communicate(timeout=30)  # the other has the same stderr: this waits for its end, too
+    assert not other.exists() or "(zombie)" in (other / "status").read_text()
 
 
 STOCK = """
