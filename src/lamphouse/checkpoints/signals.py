@@ -2,6 +2,7 @@
 
 import multiprocessing
 import signal
+import sys
 import threading
 from time import sleep
 from types import FrameType
@@ -26,15 +27,18 @@ class StopSignals:
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, Any] = {}
+        self._unraisable = sys.unraisablehook
 
     def __enter__(self) -> "StopSignals":
-        self._before = self.listen()
+        self._before, self._unraisable = self.listen(), sys.unraisablehook
+        sys.unraisablehook = self._pass_on
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         lost_workers = isinstance(error, ConnectionError | EOFError) or WORKER in str(error)
         if lost_workers:
             sleep(0.5)  # they may have received the signal first
+        sys.unraisablehook = self._unraisable
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if lost_workers:
@@ -48,6 +52,11 @@ class StopSignals:
             number for number in STOPPING if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
         ]
         return {number: signal.signal(number, self._remember) for number in STOPPING if number not in ignored}
+
+    def _pass_on(self, unraisable: Any) -> None:
+        """Print what cannot be raised, unless torch's handler of SIGCHLD was called while a worker was forked."""
+        if WORKER not in str(unraisable.exc_value):  # it finds the worker missing again, where it can raise that
+            self._unraisable(unraisable)
 
     def check(self) -> None:
         """Stop here, if a signal was received."""
