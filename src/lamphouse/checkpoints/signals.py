@@ -26,6 +26,7 @@ class StopSignals:
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
+        self.answered: signal.Signals | None = None  # by a StoppedError, which an error of a loader may replace
         self._before: dict[signal.Signals, Any] = {}
         self._unraisable = sys.unraisablehook
 
@@ -41,8 +42,8 @@ class StopSignals:
         sys.unraisablehook = self._unraisable
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if lost_workers:
-            self.check()
+        if lost_workers and (received := self.received or self.answered):
+            raise StoppedError(received)
 
     def listen(self) -> dict[signal.Signals, Any]:
         """Install the handlers, as only the main thread can, and return those that were there before."""
@@ -65,8 +66,8 @@ class StopSignals:
 
     def stop(self) -> NoReturn:
         """Raise StoppedError, because of a signal that this process or another one received."""
-        received, self.received = self.received or signal.SIGTERM, None
-        raise StoppedError(received)
+        self.answered, self.received = self.received or signal.SIGTERM, None
+        raise StoppedError(self.answered)
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None and number == signal.SIGINT and not multiprocessing.parent_process():
