@@ -67,9 +67,8 @@ def test_it_says_what_fits_and_how_to_set_it(arc: Command, temporary: Path) -> N
 @pytest.mark.parametrize(
     "options",
     [
-        ["--ema=0.9", "--loop=manual"],
-        ["--model.lr_scheduler=ReduceLROnPlateau", "--trainer.accumulate_grad_batches=3"],
-        ["--trainer.max_epochs=1", "--trainer.precision=bf16-mixed", "--data.num_workers=0"],
+        ["--ema=0.9", "--loop=manual", "--trainer.max_epochs=1", "--trainer.precision=bf16-mixed"],
+        ["--model.lr_scheduler=ReduceLROnPlateau", "--trainer.accumulate_grad_batches=3", "--data.num_workers=0"],
     ],
     ids=str,
 )
@@ -137,9 +136,8 @@ def test_a_lack_of_memory_is_known_by_its_words(name: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("error", ["cuda", "mps", "python"])
-def test_out_of_memory_in_training(fit: Command, temporary: Path, error: str) -> None:
-    assert advised(fit("--model=hungry.Hungry", f"--model.error={error}"), 64, 16)
+def test_out_of_memory_in_training(fit: Command, temporary: Path) -> None:
+    assert advised(fit("--model=hungry.Hungry", "--model.error=cuda"), 64, 16)
     assert list(Path("runs", "digits_mlp").iterdir()) == []
     assert left(temporary) == []
 
