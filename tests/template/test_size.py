@@ -13,7 +13,7 @@ from arc_light_scaffold.tracked import tracked_files
 # lines of each room of the parts, and of what stands above the rooms; version 0.2 had 4,721 in all for what version 0.1
 # did, and what came later has its own room or raised a bound
 PARTS = {
-    "callbacks": 550,
+    "callbacks": 565,
     "checkpoints": 925,
     "cli": 1100,
     "cli/checks": 550,

@@ -42,6 +42,7 @@ class Training:
     saving: Monitor = field(default_factory=Monitor)
     stopping: Monitor = field(default_factory=Monitor)
     check: FiniteCheck = field(default_factory=FiniteCheck)  # of losses, gradients and weights
+    norms: Hook | None = None  # logs those of gradients
 
     def __post_init__(self) -> None:
         """Build the optimizer and what goes with it."""
@@ -114,8 +115,11 @@ def train_epoch(training: Training, batches: Batches, on_step: Hook) -> Metrics:
 
 def clip_gradients(training: Training) -> None:
     """Limit the norm of all gradients together or each value, in the gradients' own unit."""
-    if training.gradient_clip_val:
+    if training.gradient_clip_val or training.norms:
         training.scaler.unscale_(training.optimizer)
+    if training.norms:
+        training.norms(training.model, training.optimizer, training.step)
+    if training.gradient_clip_val:
         parameters = [p for group in training.optimizer.param_groups for p in group["params"]]
         if training.gradient_clip_algorithm == "value":
             nn.utils.clip_grad_value_(parameters, training.gradient_clip_val)

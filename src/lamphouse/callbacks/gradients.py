@@ -2,6 +2,8 @@
 
 import math
 from collections import defaultdict
+from typing import Any
+from weakref import WeakSet
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -18,17 +20,42 @@ class GradientNorms(Callback):
 
     Args:
         every_n_steps: log the first step that completes so many, and so on.
+        clipped: log the norm with which the step was taken, too, as "gradients/clipped_norm".
     """
 
-    def __init__(self, every_n_steps: int = 50) -> None:
-        self.every_n_steps = every_n_steps
+    def __init__(self, every_n_steps: int = 50, clipped: bool = False) -> None:
+        self.every_n_steps, self.clipped = every_n_steps, clipped
+        self._hooked: WeakSet[Optimizer] = WeakSet()
+        self._due: tuple[Trainer, LightningModule, dict[str, float], int] | None = None  # to log after the step
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        step = trainer.global_step
-        if (step + 1) % self.every_n_steps == 0 and trainer.is_global_zero and trainer.loggers:
-            values = gradient_norms(pl_module, optimizer)
-            for logger in trainer.loggers:
-                logger.log_metrics(values, step)
+        self.measure(trainer, pl_module, optimizer, trainer.global_step)
+
+    def measure(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer, step: int) -> None:
+        """Measure the gradients of a step, counted from 0, before they are clipped, if that is due."""
+        self._due = None
+        if (step + 1) % self.every_n_steps or not (trainer.is_global_zero and trainer.loggers):
+            return
+        values = gradient_norms(module, optimizer)
+        if not self.clipped or not math.isfinite(values["gradients/norm"]):  # for which a scaler takes no step
+            log(trainer, values, step)
+            return
+        self._due = trainer, module, values, step
+        if optimizer not in self._hooked:
+            self._hooked.add(optimizer)
+            optimizer.register_step_post_hook(self._after_step)
+
+    def _after_step(self, optimizer: Optimizer, *_: Any) -> None:
+        if self._due:
+            trainer, module, values, step = self._due
+            self._due = None
+            log(trainer, values | {"gradients/clipped_norm": gradient_norms(module, optimizer)["gradients/norm"]}, step)
+
+
+def log(trainer: Trainer, values: dict[str, float], step: int) -> None:
+    """Give values of a step to all loggers."""
+    for logger in trainer.loggers:
+        logger.log_metrics(values, step)
 
 
 def gradient_norms(module: LightningModule, optimizer: Optimizer) -> dict[str, float]:

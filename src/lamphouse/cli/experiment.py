@@ -41,7 +41,7 @@ from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
 from lamphouse.loggers import MetricsTable, make_logger
 from lamphouse.loops import refuse_unsupported
-from lamphouse.machine.settings import default_channels_last, default_precision, device_type
+from lamphouse.machine.settings import default_channels_last, default_precision, device_type, float16_on_cpu
 from lamphouse.metrics import with_classes
 from lamphouse.runs.directory import Run
 from lamphouse.task import Task
@@ -188,14 +188,14 @@ class Experiment(LightningCLI):
         config = self.config_init.trainer
         self.finite = FiniteCheck(self.config.check_finite or config.detect_anomaly)
         callbacks: list[Callback] = [Throughput(), StepCurve(), StopNotFinite(self.finite)]
-        if self.config.ema is not None:
-            callbacks.append(EMA(self.config.ema))
-        if self.config.gradient_norms:
-            callbacks.append(GradientNorms(self.config.gradient_norms))
+        callbacks += [EMA(self.config.ema)] if self.config.ema is not None else []
+        if every := self.config.gradient_norms:
+            callbacks.append(GradientNorms(every, clipped=bool(config.gradient_clip_val)))
         given = as_list(config.callbacks)
         if config.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in given):
             callbacks.append(EpochProgress())
         config.callbacks = [*given, *callbacks]
+        config.precision, config.plugins = float16_on_cpu(config.precision, as_list(config.plugins), self.device)
         switch(self.config_init.early_stopping, on=self.config.stop_early)
         traces = self.where is None and "ytorch" in str(config.profiler)  # which belong to a training
         config.profiler, config.logger = (not traces and config.profiler) or NoProfiler(), False

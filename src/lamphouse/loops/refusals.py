@@ -62,8 +62,6 @@ def _refuse_options(given: Mapping[str, Any], default: Mapping[str, Any]) -> Non
     for plugin in plugins if isinstance(plugins, list) else [plugins]:
         if "MixedPrecision" not in str(plugin):
             raise unsupported(f"--trainer.plugins {plugin}: {UNSUPPORTED}", OMIT)
-    if given.get("gradient_norms"):
-        raise unsupported(f"--gradient_norms {given['gradient_norms']}: {UNSUPPORTED}", OMIT)
     options = given.get("logger_options") or {}
     for option in ("log_graph", "log_model", "watch"):
         if options.get(option):

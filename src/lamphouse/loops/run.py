@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from lamphouse.callbacks import EMA, EpochProgress, StepCurve, StopNotFinite, print_epoch
+from lamphouse.callbacks import EMA, EpochProgress, GradientNorms, StepCurve, StopNotFinite, print_epoch
 from lamphouse.checkpoints import ExactResume, load_checkpoint
 from lamphouse.checkpoints.files import read_newest, write_checkpoint
 from lamphouse.checkpoints.lock import check_kept, only_writer
@@ -94,15 +94,15 @@ def callback(trainer: Trainer, kind: type) -> Any:
 
 def _options_of(loop: ModuleType, trainer: Trainer) -> dict[str, Any]:
     precision: Any = trainer.precision_plugin
-    ema, finite, stop, save = (callback(trainer, kind) for kind in (EMA, StopNotFinite, EarlyStopping, ModelCheckpoint))
-    options = {name: getattr(trainer, name) for name in OPTIONS}
-    options |= {"device": trainer.strategy.root_device, "dtype": DTYPES.get(precision.precision)}
-    options |= {"ema": ema and ema.decay, "check": finite.check, "saving": loop.Monitor(save.monitor, save.mode)}
-    options |= {"scaler": precision.scaler} if getattr(precision, "scaler", None) else {}
-    if stop:
-        min_delta = abs(stop.min_delta)  # which Lightning makes negative for the mode "min"
-        options["stopping"] = loop.Monitor(stop.monitor, stop.mode, min_delta, stop.patience, stop.check_finite)
-    return options
+    kinds = (EMA, StopNotFinite, GradientNorms, EarlyStopping, ModelCheckpoint)
+    ema, finite, norms, stop, save = (callback(trainer, kind) for kind in kinds)
+    given = {name: getattr(trainer, name) for name in OPTIONS} | {"device": trainer.strategy.root_device}
+    given |= {"dtype": DTYPES.get(precision.precision), "ema": ema and ema.decay, "check": finite.check}
+    given |= {"saving": loop.Monitor(save.monitor, save.mode), "norms": norms and partial(norms.measure, trainer)}
+    given |= {"scaler": precision.scaler} if getattr(precision, "scaler", None) else {}
+    if stop:  # whose min_delta Lightning makes negative for the mode "min"
+        given["stopping"] = loop.Monitor(stop.monitor, stop.mode, abs(stop.min_delta), stop.patience, stop.check_finite)
+    return given
 
 
 def _batches_of(part: str, trainer: Trainer, model: Any, data: Any) -> tuple[int, "partial[Any]"]:

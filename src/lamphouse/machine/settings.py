@@ -4,10 +4,11 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jsonargparse.typing import PositiveInt
+from lightning.pytorch.plugins import MixedPrecision
 
 from lamphouse.machine import memory
 
@@ -60,6 +61,13 @@ def device_type(accelerator: object) -> str:
 def default_precision(device: str) -> Literal["bf16-mixed", "32-true"]:
     """Return the Trainer's fastest precision on a type of device."""
     return "bf16-mixed" if native_bf16(device) else "32-true"
+
+
+def float16_on_cpu(precision: Any, plugins: list[Any], device: str) -> tuple[Any, list[Any]]:
+    """Return a Trainer's precision and plugins; on a CPU, where its 16-mixed is bfloat16, a plugin that has float16."""
+    if str(precision) not in {"16", "16-mixed"} or device != "cpu":
+        return precision, plugins
+    return None, [*plugins, MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))]
 
 
 def default_channels_last(device: str) -> bool:

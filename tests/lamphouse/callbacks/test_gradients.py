@@ -69,12 +69,17 @@ def test_gradients_that_are_none_zero_or_not_finite_have_no_share() -> None:
 
 
 @pytest.mark.slow
-def test_loops_log_the_same_norms_and_train_the_same_weights(fit: Callable[..., Outcome]) -> None:
-    options = ["--trainer.gradient_clip_val=0.1", "--trainer.accumulate_grad_batches=2"]
-    for runs, own in (("a", ["--gradient_norms=1"]), ("m", ["--gradient_norms=1", "--loop=manual"]), ("without", [])):
+def test_loops_log_the_same_norms_and_train_the_same_weights_in_float16(fit: Callable[..., Outcome]) -> None:
+    options = ["--trainer.gradient_clip_val=0.1", "--trainer.accumulate_grad_batches=2", "--trainer.precision=16-mixed"]
+    loops = ("automatic", "manual", "handwritten")
+    for runs, own in (*((loop, ["--gradient_norms=1", f"--loop={loop}"]) for loop in loops), ("without", [])):
         assert fit(*options, *own, "--trainer.limit_train_batches=3", f"--runs={runs}").status == 0
-    tables = [table(next(Path(runs).glob("*/*/steps.csv"))) for runs in ("a", "m")]
-    assert tables[0] == tables[1]
+    tables = [table(next(Path(runs).glob("*/*/steps.csv"))) for runs in loops]
+    assert tables[0] == tables[1] == tables[2]
     assert [row["step"] for row in tables[0]] == ["0", "1"]
-    weights = [load_checkpoint(run_in(runs) / "last.ckpt")["state_dict"] for runs in ("a", "without")]
+    assert all(float(row["gradients/norm"]) > 0.1 for row in tables[0])
+    assert [float(row["gradients/clipped_norm"]) for row in tables[0]] == pytest.approx([0.1, 0.1], rel=1e-4)
+    checkpoints = [load_checkpoint(run_in(runs) / "last.ckpt") for runs in ("automatic", "without")]
+    assert checkpoints[0]["MixedPrecision"]["scale"] == 2**16
+    weights = [checkpoint["state_dict"] for checkpoint in checkpoints]
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())

@@ -174,7 +174,6 @@ REFUSED = [
     ("--trainer.plugins=lightning.pytorch.plugins.io.AsyncCheckpointIO", "--trainer.plugins"),
     ("--early_stopping.stopping_threshold=0.9", "--early_stopping.stopping_threshold 0.9:"),
     ("--best_checkpoint.save_top_k=2", "--best_checkpoint.save_top_k 2:"),
-    ("--gradient_norms=2", "--gradient_norms 2:"),
     ("--best_checkpoint.filename=top", "--best_checkpoint.filename top:"),
     (
         "--best_checkpoint.monitor=null",
