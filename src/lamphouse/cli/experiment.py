@@ -30,7 +30,7 @@ from lamphouse.callbacks import (
 )
 from lamphouse.checkpoints import BestCheckpoint, ExactResume, WholeCheckpointIO
 from lamphouse.checkpoints.stopping import switch
-from lamphouse.cli.checks.options import check_monitors, check_processes, checked
+from lamphouse.cli.checks.options import as_started, check_monitors, check_processes, checked
 from lamphouse.cli.checks.parts import as_list, check_parts, place_checkpoints, requires
 from lamphouse.cli.checks.yaml_files import yaml_files
 from lamphouse.cli.help import own_options, print_help
@@ -103,6 +103,7 @@ class Experiment(LightningCLI):
         except RecursionError as error:
             raise InputError("an option is nested too deeply; see --help for every option") from error
         check_parts(config)
+        check_processes(config, self.project.job, args)
         if config.trainer.logger is False:
             config.trainer.logger, config.logger = None, "none"
         if not config.experiment:  # the name of the last YAML file that names a model, or else of the model's class
@@ -185,7 +186,7 @@ class Experiment(LightningCLI):
         return metric_class(*args, **with_classes(metric_class, kwargs, self.num_classes))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        config = self.config_init.trainer
+        config = as_started(self.config_init.trainer, self.project.job)
         self.finite = FiniteCheck(self.config.check_finite or config.detect_anomaly)
         callbacks: list[Callback] = [Throughput(), StepCurve(), StopNotFinite(self.finite)]
         callbacks += [EMA(self.config.ema)] if self.config.ema is not None else []
@@ -224,7 +225,6 @@ class Experiment(LightningCLI):
 
     def check(self) -> None:
         """Try what would otherwise fail within the run only: data, augmentations, optimizer, metrics, loop."""
-        check_processes(self.config, self.trainer)
         self.load_data()
         if any(is_lazy(tensor) for tensor in (*self.model.parameters(), *self.model.buffers())):
             raise InputError(f"--model {type(self.model).__name__}: has lazy layers: give every layer its sizes")

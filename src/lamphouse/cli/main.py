@@ -82,7 +82,8 @@ def main(package: str, args: Sequence[str] | None = None) -> dict[str, float]:
             message, status = messages.library_error(error, project.directory), 2
         if message is None or os.environ.get("LAMPHOUSE_TRACEBACK"):
             raise
-        print(_one_line(f"{package} {command}: {message}"), file=sys.stderr)
+        if project.reports():
+            print(_one_line(f"{package} {command}: {message}"), file=sys.stderr)
         raise SystemExit(status) from error
 
 
@@ -149,6 +150,7 @@ def _run(project: Project, command: str, options: Sequence[str]) -> dict[str, fl
         raise InputError(f"no such command; there are {', '.join(COMMANDS)}{did_you_mean(command, COMMANDS)}")
     with start.without_collector():
         command_main = import_module(f"lamphouse.cli.commands.{command}").main
+    project.meet(command)
     with _quiet_libraries():
         return command_main(project, options) or {}
 

@@ -19,7 +19,7 @@ from torchmetrics import Metric
 from lamphouse.cli.checks.messages import A_CLASS, SEE, explain_parsing, first_plain_message
 from lamphouse.cli.checks.options import WAYS_OUT
 from lamphouse.cli.checks.yaml_files import check_yaml
-from lamphouse.cli.project import Project, check_class
+from lamphouse.cli.project import TOGETHER, Project, check_class
 from lamphouse.cli.suggestions import suggestion
 from lamphouse.errors import InputError
 from lamphouse.files import expanded, user_path
@@ -146,6 +146,7 @@ class CommandParser(argparse.ArgumentParser):
         self, project: Project, command: str, description: str | None, checkpoint: bool = False, run: bool = True
     ) -> None:
         super().__init__(f"{project.program} {command}", description=description, allow_abbrev=False)
+        self.share = project.job.share if command in TOGETHER else lambda _, value: value()
         if run:
             which = "directory of a run, or of several, of which the newest is used (default: runs)"
             which += "; or an artifact of W&B, entity/project/name:alias" if checkpoint else ""
@@ -169,7 +170,7 @@ class CommandParser(argparse.ArgumentParser):
             from lamphouse.loggers import wandb_support  # noqa: PLC0415  # for those who use it
 
             options.run = wandb_support().fetch(str(options.run))
-        run = find_run(options.run)
+        run = Run(Path(self.share("run", lambda: str(find_run(options.run).path))))
         if "checkpoint" in options:
             options.checkpoint = run.checkpoint(options.checkpoint)
         return options, run, rest

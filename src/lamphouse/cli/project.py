@@ -1,5 +1,6 @@
 """The project that the command line works for: its models, its data sets and its training loops."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,9 @@ from traceback import extract_tb
 from types import ModuleType
 
 from lamphouse.errors import InputError, python_command, short_path
+from lamphouse.machine.job import Job
 
+TOGETHER = {"fit", "resume", "evaluate"}  # commands that several processes do
 PARTS = ("lamphouse.data", "lamphouse.optim")  # whose classes options name, too
 
 
@@ -34,6 +37,22 @@ class Project:
     def loops(self) -> Sequence[str]:
         """The names of its own training loops, one module each in `package.loops`."""
         return self._modules("loops")
+
+    @cached_property
+    def job(self) -> Job:
+        return Job()
+
+    def reports(self) -> bool:
+        """Return whether this process is to print the error that ends it."""
+        return "job" not in vars(self) or self.job.reports()
+
+    def meet(self, command: str) -> None:
+        """Meet the other processes that have been started; refuse to do with several what one does."""
+        if command in TOGETHER:
+            self.job.join()
+        elif os.environ.keys() & {"TORCHELASTIC_RUN_ID", "SLURM_STEP_ID"} and self.job.size > 1:
+            reason = f"one process does this, and {self.job.launcher} has started {self.job.size}"
+            raise InputError(f"{reason}: start it by itself")
 
     def loop(self, name: str) -> ModuleType:
         return import_module(f"{self.package}.loops.{name}")

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -13,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lamphouse.data import TensorDataModule
 from lamphouse.errors import InputError
 from lamphouse.files import write_whole
-from lamphouse.runs.directory import Run
+from lamphouse.runs.directory import Run, find_runs
 
 TARGETS = 10_000  # of each part of the data, by which it is told from others
 
@@ -30,10 +32,16 @@ def read_history(run: Run) -> list[dict[str, Any]]:
 
 
 @rank_zero_only
-def begin_entry(run: Run, data: LightningDataModule, step: int = 0, changed: Mapping[str, Sequence[Any]] = {}) -> None:
-    """Add an entry: from which step on a run is trained, on which data, and with which options changed to what."""
+def begin_entry(
+    run: Run,
+    data: LightningDataModule,
+    step: int = 0,
+    changed: Mapping[str, Sequence[Any]] = {},
+    job: Mapping[str, Any] = {},
+) -> None:
+    """Add an entry: from which step on a run is trained, on which data, in which job, and what options changed to."""
     began = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
-    entry = {"began": began, "from_step": step, "changed": changed, "data": identity(data), "ended": None}
+    entry = {"began": began, "from_step": step, "changed": changed, "data": identity(data), "job": job, "ended": None}
     write_whole(run.history, json.dumps([*read_history(run), entry], indent=2) + "\n")
 
 
@@ -48,6 +56,15 @@ def has_ended(run: Run, checkpoint: Mapping[str, Any] | None) -> bool:
     """Return whether a run has done what follows training, too; its last checkpoint may have been removed since."""
     ended = [str(entry["ended"]) for entry in read_history(run)[-1:]]
     return all(text.startswith("after ") if checkpoint is None else text == checkpoint["ended"] for text in ended)
+
+
+def begun_by(root: Path, job: Mapping[str, Any]) -> Run | None:
+    """Find the newest run below a directory that this job has begun, if there is one."""
+    with suppress(InputError):  # there is no run
+        for run in reversed(find_runs(root)):
+            if job.items() <= next(iter(read_history(run)), {}).get("job", {}).items():
+                return run
+    return None
 
 
 def identity(data: LightningDataModule) -> dict[str, list[int]]:

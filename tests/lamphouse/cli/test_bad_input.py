@@ -147,13 +147,32 @@ def test_an_absent_accelerator(fit: Command, accelerator: str, monkeypatch: pyte
     assert_refused(fit, [f"--trainer.accelerator={accelerator}"], words)
 
 
-@pytest.mark.parametrize("devices", ["2", "3"])
-def test_fewer_tasks_than_devices(fit: Command, monkeypatch: pytest.MonkeyPatch, devices: str) -> None:
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (
+            "--trainer.devices=2",
+            "the environment has started 1 on 1 node (SLURM): give --trainer.devices auto",
+        ),
+        ("--trainer.num_nodes=2", "the environment has started 1 on 1 node (SLURM): give --trainer.num_nodes 1"),
+    ],
+)
+def test_other_processes_than_there_are(fit: Command, monkeypatch: pytest.MonkeyPatch, option: str, words: str) -> None:
     names = {"JOB_ID": "1", "JOB_NAME": "train", "PROCID": "0", "LOCALID": "0", "NODEID": "0", "NTASKS": "1"}
-    for name, value in names.items():
+    for name, value in {**names, "NNODES": "1"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
-    words = f"--trainer.devices {devices}: the environment has started 1", f"start {devices} tasks"
-    assert_refused(fit, [f"--trainer.devices={devices}"], *words)
+    assert_refused(fit, [option], f"{option.replace('=', ' ')}: {words}")
+
+
+def test_a_second_node_that_nobody_starts(fit: Command) -> None:
+    assert_refused(fit, ["--trainer.num_nodes=2"], "--trainer.num_nodes 2: ", "torchrun --nnodes 2", "srun")
+
+
+def test_a_command_of_one_process_started_by_torchrun(arc: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"TORCHELASTIC_RUN_ID": "a", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    assert_refused(arc, ["compare"], "torchrun has started 2: start it by itself")
 
 
 @pytest.mark.parametrize("args", [["foo"], ["--foo"], ["train", "-c", "x.yaml"]])

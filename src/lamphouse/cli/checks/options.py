@@ -14,12 +14,14 @@ from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSA
 from lightning.pytorch.callbacks import Timer
 
 from lamphouse.errors import InputError
+from lamphouse.machine.job import Job
 from lamphouse.machine.settings import allowed_cores
 from lamphouse.metrics import MonitorsMetric, chosen_mode
 from lamphouse.runs.options import SPEC_KEYS
 from lamphouse.task import Task
 
 PROCESSES_PER_CORE = 4
+AUTO = ("auto", "-1", -1)  # devices as the environment has them
 LARGEST = 2**53  # larger integers are not exact as floats
 MONITORS = ("early_stopping.monitor", "best_checkpoint.monitor", "model.init_args.lr_scheduler.init_args.monitor")
 ACCELERATORS = {"cpu": CPUAccelerator, "cuda": CUDAAccelerator, "mps": MPSAccelerator}
@@ -136,13 +138,33 @@ def check_monitors(config: Namespace, model: Any, trainer: Any) -> None:
             chosen_mode(f"trainer.callbacks {type(callback).__name__}", callback.monitor, callback.mode, model)
 
 
-def check_processes(config: Namespace, trainer: Any) -> None:
+def check_processes(config: Namespace, job: Job, args: Sequence[str]) -> None:
     """Refuse to train in fewer or more processes than the options ask for, as the environment may have it."""
     devices, nodes = config.trainer.devices, config.trainer.num_nodes
-    if str(devices).isdecimal() and trainer.world_size != int(devices) * nodes:
-        started = f"the environment has started {trainer.world_size} (SLURM_NTASKS, WORLD_SIZE)"
-        way_out = f"start {int(devices) * nodes} tasks, such as with srun --ntasks, or unset the variable"
+    if not job.is_external:
+        if nodes > 1 and not job.by_hand:
+            by_hand = "set MASTER_ADDR, MASTER_PORT and NODE_RANK"
+            way_out = f"start it on each node with torchrun --nnodes {nodes} or srun, or {by_hand}"
+            raise InputError(f"--trainer.num_nodes {nodes}: nothing in the environment has started {nodes}: {way_out}")
+        return
+    there = job.nodes or nodes
+    per_node, rest = divmod(job.size, there)
+    started = f"the environment has started {job.size} on {there} node{'s' * (there > 1)} ({job.launcher})"
+    if nodes != there and (nodes > 1 or any(arg.startswith("--trainer.num_nodes") for arg in args)):
+        raise InputError(f"--trainer.num_nodes {nodes}: {started}: give --trainer.num_nodes {there}, or start {nodes}")
+    wanted = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else None
+    if rest or (devices not in AUTO and wanted not in {per_node, None}):
+        tasks = wanted or per_node + 1
+        way_out = f"give --trainer.devices auto, or start {tasks} tasks on each node (--ntasks-per-node)"
         raise InputError(f"--trainer.devices {devices}: {started}: {way_out}")
+
+
+def as_started(trainer: Namespace, job: Job) -> Namespace:
+    """Have the Trainer take the processes that its environment has started, where the options leave it open."""
+    if job.is_external:
+        trainer.num_nodes = job.nodes or trainer.num_nodes
+        trainer.devices = job.size // trainer.num_nodes if trainer.devices in AUTO else trainer.devices
+    return trainer
 
 
 def check_values(config: Namespace) -> None:

@@ -3,13 +3,16 @@
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import import_module
+from pathlib import Path
 from shlex import quote
 from signal import SIGINT
 from time import perf_counter
 from typing import Any
 
 import torch
+from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -28,9 +31,10 @@ from lamphouse.errors import InputError, NotFiniteError, StoppedError, short_pat
 from lamphouse.files import write_whole
 from lamphouse.loggers import close, log_best, log_config
 from lamphouse.loops import train_handwritten
+from lamphouse.machine.job import Job
 from lamphouse.runs.directory import Run, new_run
 from lamphouse.runs.environment import environment
-from lamphouse.runs.history import begin_entry, end_entry
+from lamphouse.runs.history import begin_entry, begun_by, end_entry
 from lamphouse.runs.report import best_row, lacks, print_header, print_summary, results, unit
 
 WITHOUT = {  # parts of the data that an option may leave out, and what follows
@@ -46,23 +50,40 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
 
 def train_new(project: Project, args: Sequence[str]) -> tuple[Run, dict[str, float]]:
     """Train a new run; where the user's input is wrong, no run is left behind."""
-    experiment = Experiment(project, "fit", args, where=lambda config: new_run(config.runs, config.experiment))
+    begun: list[str] = []
+    experiment = Experiment(project, "fit", args, where=partial(_choose, project.job, args, begun))
+    if begun:
+        go_on = import_module("lamphouse.cli.commands.resume").go_on
+        return experiment.run, go_on(project, experiment.run, [])
     experiment.check()
     print_unused(experiment.files, experiment.config)
     make_directory(experiment.run)
     try:
+        project.job.wait_for_all()
         with only_writer(experiment.run.path):
             metrics = train(experiment)
     except (NotFiniteError, StoppedError):
         raise
     except Exception:
         if not saved_steps(experiment.run.path):
-            shutil.rmtree(experiment.run.path, ignore_errors=True)  # nothing has been trained
+            rank_zero_only(shutil.rmtree)(experiment.run.path, ignore_errors=True)  # nothing has been trained
         raise
     if experiment.config.trainer.fast_dev_run:  # or other commands would take it for a run
-        shutil.rmtree(experiment.run.path, ignore_errors=True)
+        rank_zero_only(shutil.rmtree)(experiment.run.path, ignore_errors=True)
         rank_zero_only(print)("fast_dev_run: it works, and nothing is kept")
     return experiment.run, metrics
+
+
+def _choose(job: Job, args: Sequence[str], begun: list[str], config: Namespace) -> Run:
+    """Choose the run of a job: a new one, or the one that it has `begun` before its processes were started again."""
+
+    def before() -> str:
+        found = begun_by(Path(config.runs), {"command": [*args], **job.again}) if job.again else None
+        return str(found.path) if found else ""
+
+    begun += filter(None, [job.share("begun", before)])
+    path = begun[0] if begun else job.share("run", lambda: str(new_run(config.runs, config.experiment).path))
+    return Run(Path(path))
 
 
 @rank_zero_only
@@ -84,7 +105,9 @@ def train(
     """
     start, run, resume = perf_counter(), experiment.run, experiment.config_init.last_checkpoint
     _describe(experiment)
-    begin_entry(run, experiment.datamodule, newest.content["global_step"] if newest else 0, changed or {})
+    identity = experiment.project.job.identity
+    job = {"command": experiment.args, **identity} if identity else {}
+    begin_entry(run, experiment.datamodule, newest.content["global_step"] if newest else 0, changed or {}, job)
     try:
         with resume.signals, explaining_not_finite(experiment):
             run_loop(experiment, str(newest.path) if newest else None)

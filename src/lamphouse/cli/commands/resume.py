@@ -44,6 +44,11 @@ def main(project: Project, args: Sequence[str]) -> dict[str, float]:
     """Continue training from a run's newest checkpoint, in its own directory; if training is complete, only test."""
     description = "Continue a run; further options are those of fit, such as --trainer.max_epochs 30."
     _, run, rest = CommandParser(project, "resume", description).parse_run(args)
+    return go_on(project, run, rest)
+
+
+def go_on(project: Project, run: Run, rest: Sequence[str]) -> dict[str, float]:
+    """Continue a run, with further options."""
     check_entries(run)
     with only_writer(run.path):
         return _resume(project, run, rest)
@@ -63,6 +68,7 @@ def _resume(project: Project, run: Run, options: Sequence[str]) -> dict[str, flo
         _check_best(run)
     experiment.check()
     check_data(run, experiment.datamodule)
+    project.job.wait_for_all()
     _print_notes(experiment, newest, changed)
     experiment.table.keep_before(*(newest.content[name] for name in ("epoch", "global_step")) if newest else (0,))
     return train(experiment, newest, changed)

@@ -1,0 +1,149 @@
+"""The processes that train together: what the first of them decides holds for all."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from functools import cached_property
+from socket import gethostname
+from time import monotonic, sleep
+from typing import Any
+
+from lamphouse.errors import InputError
+
+SHARED = "LAMPHOUSE_SHARED"  # begins the names of variables for the processes that a Trainer launches
+AGENT = "TORCHELASTIC_USE_AGENT_STORE"
+NODES = {"torchrun": ("GROUP_WORLD_SIZE",), "SLURM": ("SLURM_STEP_NUM_NODES", "SLURM_NNODES")}
+SOON, LATE = 10.0, 300.0  # seconds
+
+
+class Job:
+    """This process among those that a cluster's environment, or a Trainer, starts to train together.
+
+    Raises:
+        InputError: the environment does not say which process this is.
+    """
+
+    def __init__(self) -> None:
+        name, self.environment = _environment()
+        self.launcher = {"TorchElastic": "torchrun"}.get(name, name)  # and SLURM, LSF, MPI
+        self.is_external = name != "Lightning"
+        self.size = self.environment.world_size() if self.is_external else 1
+        nodes = [os.environ[name] for name in NODES.get(self.launcher, ()) if name in os.environ]
+        self.nodes = int(nodes[0]) if nodes else None
+        self.by_hand = not self.is_external and {"MASTER_ADDR", "MASTER_PORT", "NODE_RANK"} <= os.environ.keys()
+        ranks = ("global_rank",) if self.is_external else ("node_rank", "local_rank")
+        self.rank: int = sum(getattr(self.environment, name)() for name in ranks)
+        shared = any(name.startswith(SHARED) for name in os.environ)
+        self.launched = shared and not self.is_external and self.environment.local_rank() > 0
+        self.ready = False
+        from lightning.pytorch.utilities import rank_zero_only  # noqa: PLC0415  # imports torch
+
+        rank_zero_only.rank = self.rank  # type: ignore[attr-defined]  # as Lightning does, but later
+
+    @cached_property
+    def store(self) -> Any:
+        """Where processes that were started apart find each other before they train; None if this one is alone."""
+        if self.launched or (self.size == 1 and not self.by_hand):
+            return None
+        from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]  # noqa: PLC0415  # imports torch
+
+        serves = self.rank == 0 and os.environ.get(AGENT) != "True"
+        address, port = self.environment.main_address, self.environment.main_port
+        options: Any = {"timeout": timedelta(seconds=LATE), "wait_for_workers": False, "multi_tenant": True}
+        try:
+            store = TCPStore(address, port, is_master=serves, **options)
+        except DistError as error:
+            way_out = "start all processes of the job, with an address and a port that all of them reach"
+            raise InputError(f"MASTER_ADDR {address}, MASTER_PORT {port}: no connection: {way_out}") from error
+        store.set(f"there/{self.rank}", "")
+        return store
+
+    def join(self) -> None:
+        """Meet the other processes, in whose name the first one reports what goes wrong."""
+        _ = self.store
+
+    def share(self, name: str, value: Callable[[], str]) -> str:
+        """Return in every process what the first has found, and end a process if the first has failed."""
+        variable = f"{SHARED}_{name}".upper()
+        if self.launched:
+            return os.environ[variable]
+        if self.store is None or self.rank == 0:
+            found = value()
+            if self.store is not None:
+                self.store.set(name, found)
+        elif self._wait(name):
+            found = self.store.get(name).decode()
+        else:
+            self.store.set(f"failed/{self.rank}", "")
+            raise SystemExit(2)  # the first has said why
+        os.environ[variable] = found
+        return found
+
+    def wait_for_all(self) -> None:
+        """Let no process go on before the first does, nor the first before all have been started."""
+        if self.is_external and self.rank == 0 and self.store is not None:
+            names = [f"there/{rank}" for rank in range(self.size)]
+            if not self._wait(*names, seconds=SOON):
+                started = f"{self.launcher} says {self.size} processes, of which {self._count(names)} have been started"
+                print(f"note: {started}: waiting for the others", file=sys.stderr)
+                if not self._wait(*names, seconds=LATE):
+                    raise InputError(f"{started}: start all, such as with srun, or unset what says so")
+        self.share("ready", str)
+        self.ready = True
+
+    def reports(self) -> bool:
+        """Return whether this process, which has failed, is to say why, and no other says the same."""
+        if vars(self).get("store") is None:
+            return self.rank == 0 or self.launched
+        self.store.set(f"failed/{self.rank}", "")
+        if self.rank == 0:
+            if not self.ready:  # the others learn from the store, which ends with this process
+                self._wait(*(f"failed/{rank}" for rank in range(self.size)), seconds=SOON)
+            return True
+        return not self._wait("failed/0", seconds=3)
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What this job keeps when its processes are started again, by what starts them."""
+        known = {"SLURM": os.environ.get("SLURM_JOB_ID"), "torchrun": os.environ.get("TORCHELASTIC_RUN_ID")}
+        if known["torchrun"] == "none":  # as torchrun has it by default
+            known["torchrun"] = f"{gethostname()} {os.getppid()}"
+        return {launcher: text for launcher, text in known.items() if text}
+
+    @property
+    def again(self) -> dict[str, str]:
+        """The part of the job's identity by which it is known that its processes have been started before."""
+        counts = {"torchrun": "TORCHELASTIC_RESTART_COUNT", "SLURM": "SLURM_RESTART_COUNT"}
+        by = (launcher for launcher, count in counts.items() if os.environ.get(count, "0") != "0")
+        return {launcher: self.identity[launcher] for launcher in by if launcher in self.identity}
+
+    def _count(self, names: Iterable[str]) -> int:
+        return sum(self.store.check([name]) for name in names)
+
+    def _wait(self, *names: str, seconds: float = float("inf")) -> bool:
+        """Wait for the store to have these names; return whether it has, and not that the first process has failed."""
+        from torch.distributed import DistError  # noqa: PLC0415  # imports torch
+
+        end = monotonic() + seconds
+        try:
+            while not self.store.check(list(names)):  # its own `wait` prints a trace of C++ if it takes too long
+                if monotonic() > end or (self.rank and self.store.check(["failed/0"])):
+                    return False
+                sleep(0.05)
+        except DistError:  # the first process has ended
+            return names == ("failed/0",)
+        return True
+
+
+def _environment() -> tuple[str, Any]:
+    """Choose the environment as Lightning does."""
+    from lightning.pytorch.plugins import environments  # noqa: PLC0415  # imports torch
+
+    names = ("TorchElastic", "SLURM", "LSF", "MPI", "Lightning")
+    kinds: dict[str, Any] = {name: getattr(environments, f"{name}Environment") for name in names}
+    name = next(name for name, kind in kinds.items() if kind.detect())
+    try:
+        return name, kinds[name]()
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise InputError(f"{name}: {' '.join(str(error).split())}") from error
