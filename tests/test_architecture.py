@@ -24,7 +24,9 @@ LAYERS = (  # each imports only what stands above it
     {"errors"},
     {"files"},
     {"machine", "data", "optim", "metrics"},
-    {"task", "networks", "checkpoints", "runs"},
+    {"networks", "checkpoints", "runs"},
+    {"finetuning"},
+    {"task"},
     {"callbacks", "loggers", "export", "pages"},
     {"loops", "doctor"},
     {"search"},
@@ -32,7 +34,7 @@ LAYERS = (  # each imports only what stands above it
 )
 COMMAND_LINE_ONLY = {"LightningCLI", "Namespace", "Experiment"}
 PRIVATE_NAMES = yaml.safe_load((ROOT / "tests" / "private_names.yaml").read_text())
-TOP_LEVEL = {"errors", "files", "task", "metrics", "networks"}
+TOP_LEVEL = {"errors", "files", "finetuning", "task", "metrics", "networks"}
 DOCUMENTED = {"_asdict", "_exit", "_getframe"}  # public in Python's own documentation
 LEFTOVERS = {"utils", "util", "helpers", "helper", "common", "misc"}
 UNCLEAR = {"late", "ending", "bar", "keeper", "limits", "watch", "direct", "by_hand", "trial", "built", "place"}

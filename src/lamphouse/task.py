@@ -8,8 +8,9 @@ from inspect import isfunction
 from typing import Any, ClassVar, Literal
 
 import torch
-from jsonargparse.typing import NonNegativeFloat
+from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities import apply_to_collection
 from PIL import Image
@@ -18,6 +19,7 @@ from torch.optim import SGD, Optimizer
 from torchmetrics import Metric
 
 from lamphouse.errors import InputError
+from lamphouse.finetuning import Freeze, backbone_of, check_ratios, check_strategy, scale_lr, take_fitting
 from lamphouse.metrics import Average, EpochMetrics, Mode, OfLoss, chosen_mode
 from lamphouse.optim import ReduceLROnPlateau, Schedule, call_option, optimizer_with_schedule, parameter_groups
 
@@ -37,6 +39,10 @@ class Task(LightningModule, ABC):
             has fewer than 8 channels; on the command line, null leaves the choice to the machine.
         compile: compile the network in place with torch.compile, True or one of its modes; "reduce-overhead" replays
             CUDA graphs, which small networks gain from most.
+        init_from: begin with the weights that fit by name and shape of an earlier run, of a checkpoint, or of a file of
+            weights, such as torchvision's; resuming and evaluating do not need it.
+        freeze_epochs: train the head alone for so many epochs, with all other layers in evaluation mode.
+        backbone_lr_factor: learning rate of all layers but the head, as a multiple of the optimizer's.
     """
 
     network: nn.Module
@@ -52,12 +58,17 @@ class Task(LightningModule, ABC):
         metrics: dict[str, Metric] | None = None,
         channels_last: bool | None = False,
         compile: bool | Literal["default", "reduce-overhead", "max-autotune"] = False,
+        init_from: str | None = None,
+        freeze_epochs: NonNegativeInt = 0,
+        backbone_lr_factor: NonNegativeFloat = 1.0,
     ) -> None:
         super().__init__()
         # a checkpoint holds plain types only, and loggers get the whole configuration from the command line
         self.save_hyperparameters(ignore=["optimizer", "lr_scheduler", "metrics"], logger=False)
         self.optimizer, self.lr_scheduler, self.l1 = optimizer, lr_scheduler, l1
         self.channels_last, self.compile_network = channels_last, compile
+        self.init_from, self.freeze_epochs, self.backbone_lr_factor = init_from, freeze_epochs, backbone_lr_factor
+        self._freeze = Freeze()
         self.train_metrics = EpochMetrics(self.averages, metrics or {}, self.of_loss)
         self.val_metrics = EpochMetrics(self.averages, metrics or {}, self.of_loss)
         self.test_metrics = EpochMetrics(self.averages, metrics or {}, self.of_loss)
@@ -93,8 +104,38 @@ class Task(LightningModule, ABC):
         if self.compile_network:  # CUDA graphs write there again
             self.last_predictions = apply_to_collection(self.last_predictions, Tensor, Tensor.clone)
         if part == "train" and self.l1:
-            loss = loss + self.l1 * sum(weights.abs().sum() for weights in parameter_groups(self)[0]["params"])
+            loss = loss + self.l1 * sum(p.abs().sum() for p in self.parameters() if p.requires_grad and p.ndim > 1)
         return loss
+
+    @property
+    def head(self) -> nn.Module:
+        """The layer that makes the outputs: the last of the network that has parameters, unless a subclass differs."""
+        return [layer for layer in self.network.modules() if [*layer.parameters(recurse=False)]][-1]
+
+    def initialize(self, strategy: Any = None) -> None:
+        """Take the weights of `init_from`, once, and say which; raise an InputError if a strategy cannot freeze."""
+        check_strategy(strategy, self.freeze_epochs)
+        source, self.init_from = self.init_from, None
+        if source:
+            rank_zero_only(print)(take_fitting(self, source))
+
+    def freeze_backbone(self, epoch: int) -> None:
+        """Freeze all but the head before the first `freeze_epochs` epochs, and unfreeze it before the one after."""
+        self._freeze.end()
+        if epoch < self.freeze_epochs:
+            self._freeze.begin(self.network, self.head)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        self.init_from = None  # what is restored counts
+        return super().load_state_dict(*args, **kwargs)
+
+    def on_fit_start(self) -> None:
+        self.initialize(self.trainer.strategy)
+
+    def on_train_start(self) -> None:
+        self.freeze_backbone(self.current_epoch)
+
+    on_train_epoch_start = on_train_start
 
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         return self.step("train", batch)
@@ -159,11 +200,17 @@ class Task(LightningModule, ABC):
 
     def configure_optimizers(self, total_steps: int | None = None) -> OptimizerLRScheduler:
         """Build the optimizer and its schedule for a run of `total_steps`; None asks the Trainer."""
-        optimizer: Optimizer = call_option("optimizer", self.optimizer, parameter_groups(self))
+        self._freeze.end()
+        backbone = backbone_of(self.network, self.head) if self.backbone_lr_factor != 1 else []
+        optimizer: Optimizer = call_option("optimizer", self.optimizer, parameter_groups(self, backbone))
+        scale_lr(optimizer, backbone, self.backbone_lr_factor)
         if self.lr_scheduler is None:
             return optimizer
+        rates = [group["lr"] for group in optimizer.param_groups]
         steps = lambda: total_steps or self.trainer.estimated_stepping_batches  # noqa: E731  # asked only if needed
         configured = optimizer_with_schedule(optimizer, self.lr_scheduler, steps)
+        if backbone:
+            check_ratios(rates, optimizer, self.backbone_lr_factor)
         schedule: Any = configured["lr_scheduler"]
         if isinstance(scheduler := schedule["scheduler"], ReduceLROnPlateau):
             scheduler.set_mode(chosen_mode("model.lr_scheduler", scheduler.monitor, scheduler.given_mode, self))

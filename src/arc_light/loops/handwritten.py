@@ -1,6 +1,7 @@
 """The training loop in plain PyTorch, to be read from top to bottom.
 
-The model is a `Task`: it has `step(part, batch)`, `configure_optimizers(total_steps)` and the metrics of each part.
+The model is a `Task`: it has `step(part, batch)`, `configure_optimizers(total_steps)`, `freeze_backbone(epoch)` and the
+metrics of each part.
 Nothing here is Lightning's, whose loops compute the same bits: docs/parity.md shows them side by side.
 """
 
@@ -88,6 +89,7 @@ def train_epoch(training: Training, batches: Batches, on_step: Hook) -> Metrics:
     start, samples = perf_counter(), 0
     if training.batch == 0:
         training.lr = torch.tensor(optimizer.param_groups[0]["lr"])
+    model.freeze_backbone(training.epoch)
     check.begin(model, scaler)
     for number, batch in enumerate(batches(training.epoch, training.batch), start=training.batch + 1):
         with training.autocast:

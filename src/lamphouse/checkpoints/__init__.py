@@ -1,8 +1,8 @@
 """Checkpoints and exact resume."""
 
 from lamphouse.checkpoints.best import BestCheckpoint
-from lamphouse.checkpoints.files import WholeCheckpointIO, load_checkpoint
+from lamphouse.checkpoints.files import WholeCheckpointIO, load_checkpoint, load_weights
 from lamphouse.checkpoints.resume import ExactResume
 from lamphouse.checkpoints.signals import StopSignals
 
-__all__ = ["BestCheckpoint", "ExactResume", "StopSignals", "WholeCheckpointIO", "load_checkpoint"]
+__all__ = ["BestCheckpoint", "ExactResume", "StopSignals", "WholeCheckpointIO", "load_checkpoint", "load_weights"]

@@ -50,21 +50,40 @@ def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     Raises:
         InputError: it is missing, damaged, or not one of Lightning's.
     """
+    checkpoint = _read(path, map_location)
+    if not is_lightnings(checkpoint):
+        raise InputError(f"{path}: not a checkpoint of Lightning's: use one that a run wrote")
+    return dict(checkpoint)
+
+
+def load_weights(path: Path) -> dict[str, torch.Tensor]:
+    """Read the weights in a checkpoint, or in a file that holds nothing else, such as torchvision's, by their names.
+
+    Raises:
+        InputError: it is missing, damaged, or holds no weights.
+    """
+    content = _read(path, "cpu", is_checked=zipfile.is_zipfile)
+    weights = content.get("state_dict", content) if isinstance(content, dict) else None
+    tensors = {name: value for name, value in weights.items() if isinstance(value, torch.Tensor)} if weights else {}
+    if not tensors:
+        raise InputError(f"{path}: holds no weights by their names: use a run's checkpoint, or a saved state_dict")
+    return tensors
+
+
+def _read(path: Path, map_location: Any, is_checked: Callable[[BinaryIO], bool] = lambda _: True) -> Any:
     if not path.is_file():  # missing, or a pipe, which could make the reader wait forever
         reason = "not a file: remove it" if os.path.lexists(path) else "no such checkpoint: train first"
         raise InputError(f"{path}: {reason}, or give another run")
     try:
         with path.open("rb") as file:
-            damaged = damaged_record(file)
+            damaged = damaged_record(file) if is_checked(file) else None
             file.seek(0)
-            checkpoint: Any = None if damaged else torch.load(file, map_location, weights_only=True)
+            content: Any = None if damaged else torch.load(file, map_location, weights_only=True)
     except Exception as error:  # zipfile, pickle and torch raise all kinds of errors on a damaged file
         raise InputError(f"{path}: not a readable checkpoint: use another one, or train again") from error
     if damaged:
         raise InputError(f"{path}: damaged (in {damaged}): use another checkpoint, or train again")
-    if not is_lightnings(checkpoint):
-        raise InputError(f"{path}: not a checkpoint of Lightning's: use one that a run wrote")
-    return dict(checkpoint)
+    return content
 
 
 def damaged_record(file: BinaryIO) -> str | None:

@@ -31,7 +31,7 @@ from lamphouse.callbacks import (
 from lamphouse.checkpoints import BestCheckpoint, ExactResume, WholeCheckpointIO
 from lamphouse.checkpoints.stopping import switch
 from lamphouse.cli.checks.options import as_started, check_monitors, check_processes, checked
-from lamphouse.cli.checks.parts import as_list, check_parts, place_checkpoints, requires
+from lamphouse.cli.checks.parts import as_in_yaml, as_list, check_parts, place_checkpoints, requires
 from lamphouse.cli.checks.yaml_files import yaml_files
 from lamphouse.cli.help import own_options, print_help
 from lamphouse.cli.parser import ExperimentParser, expand, integers_first, interpolate_if_asked, restrict_jsonargparse
@@ -159,8 +159,8 @@ class Experiment(LightningCLI):
             return model_class(*args, **kwargs)  # one among the model's options
         links = {key: value for key, value in applied_instantiation_links.items() if key.rpartition(".")[2] in kwargs}
         for key, value in links.items():
-            name, linked = key.rpartition(".")[2], _as_in_yaml(value)
-            given = _as_in_yaml(self.given[name])
+            name, linked = key.rpartition(".")[2], as_in_yaml(value)
+            given = as_in_yaml(self.given[name])
             if given is not None and given != linked:
                 way_out = "leave the option out, it comes from the data"
                 raise InputError(f"--model.{name} {given}: the data has {linked}: {way_out}")
@@ -234,6 +234,7 @@ class Experiment(LightningCLI):
                 self.model.check_size(image, self.datamodule.input_shape)
         check_monitors(self.config, self.model, self.trainer)
         if isinstance(self.model, Task):
+            self.model.initialize(self.trainer.strategy)
             self.model.check_optimizer(self.trainer.strategy.root_device)
         if self.config.loop == "handwritten":
             given, default = self.config.as_dict(), self.parser.get_defaults().as_dict()
@@ -244,7 +245,3 @@ class Experiment(LightningCLI):
             self.model.load_state_dict(checkpoint["state_dict"])
         except RuntimeError as error:
             raise InputError(f"{path}: does not fit the run's model: use one of the run's own checkpoints") from error
-
-
-def _as_in_yaml(value: Any) -> Any:
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

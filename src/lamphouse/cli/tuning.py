@@ -109,6 +109,7 @@ def _temporary(project: Project, args: Sequence[str]) -> Iterator[Experiment]:
         warnings.filterwarnings("ignore", "Be aware that when using `ckpt_path`, callbacks")
         experiment = Experiment(project, "tune", [*args, *QUIET], where=lambda _: Run(Path(folder)))
         experiment.load_data()
+        experiment.model.freeze_epochs = 0  # the whole network has to fit, and to be trained
         try:
             yield experiment
         except MisconfigurationException as error:

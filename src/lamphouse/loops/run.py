@@ -146,12 +146,12 @@ class Recorder:
     def __init__(self, trainer: Trainer, training: Any, data: Any, resumable: bool) -> None:
         self.trainer, self.training, self.data, self.resumable = trainer, training, data, resumable
         self.resume, save = callback(trainer, ExactResume), callback(trainer, ModelCheckpoint)
-        self.best = Path(save.dirpath, f"{save.filename}.ckpt")
-        self.curve = callback(trainer, StepCurve)
+        self.best, self.curve = Path(save.dirpath, f"{save.filename}.ckpt"), callback(trainer, StepCurve)
 
     def begin(self) -> None:
         newest = read_newest(self.resume.path.parent)
         if newest is None:
+            self.training.model.initialize()
             self.write()
             return
         _restore(self.training, self.data, newest.content)

@@ -1,6 +1,6 @@
 """Optimizers and schedules from options, for any LightningModule's `configure_optimizers`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -11,12 +11,18 @@ from lamphouse.errors import InputError
 from lamphouse.optim.schedules import BY_STEP, ReduceLROnPlateau, RunLengthLR, Schedule
 
 
-def parameter_groups(module: nn.Module) -> list[dict[str, Any]]:
-    """Group trainable parameters; those of biases and norms have no weight decay (He et al. 2019, arXiv:1812.01187)."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    decayed = {"params": [p for p in parameters if p.ndim > 1]}
-    others = {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0}
-    return [group for group in (decayed, others) if group["params"]]
+def parameter_groups(module: nn.Module, backbone: Iterable[nn.Parameter] = ()) -> list[dict[str, Any]]:
+    """Group trainable parameters; those of biases and norms have no weight decay (He et al. 2019, arXiv:1812.01187).
+
+    Those of a `backbone` are in groups of their own, after the others.
+    """
+    in_backbone = {id(parameter) for parameter in backbone}
+    groups: list[dict[str, Any]] = []
+    for chosen in (False, True):
+        parameters = [p for p in module.parameters() if p.requires_grad and (id(p) in in_backbone) == chosen]
+        groups.append({"params": [p for p in parameters if p.ndim > 1]})
+        groups.append({"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0})
+    return [group for group in groups if group["params"]]
 
 
 def call_option(option: str, function: Callable[..., Any], *args: Any) -> Any:

@@ -63,6 +63,11 @@ def as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value] if value not in (None, True, False) else []
 
 
+def as_in_yaml(value: Any) -> Any:
+    """Return a sequence as a list, other values as they are."""
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
 def requires(cls: type, argument: str) -> bool:
     """Whether a class, or a base that it hands the argument on to, has no default for it."""
     parameters = (signature(vars(base).get("__init__", object)).parameters.get(argument) for base in cls.__mro__)

@@ -24,6 +24,9 @@ def main(project: Project, args: Sequence[str]) -> None:
     start = perf_counter()
     experiment = Experiment(project, "doctor", [*args, *FIXED])
     experiment.load_data()
+    if isinstance(experiment.model, Task):
+        experiment.model.initialize()
+        experiment.model.freeze_epochs = 0  # what is frozen at first is to be checked, too
     problems = 0
     for finding in _findings(experiment):
         print(finding, flush=True)
