@@ -12,6 +12,7 @@ from typing import Any
 from lamphouse.errors import InputError
 
 SHARED = "LAMPHOUSE_SHARED"  # begins the names of variables for the processes that a Trainer launches
+RESTARTS = "TORCHELASTIC_RESTART_COUNT"
 AGENT = "TORCHELASTIC_USE_AGENT_STORE"
 NODES = {"torchrun": ("GROUP_WORLD_SIZE",), "SLURM": ("SLURM_STEP_NUM_NODES", "SLURM_NNODES")}
 SOON, LATE = 10.0, 300.0  # seconds
@@ -46,22 +47,27 @@ class Job:
         """Where processes that were started apart find each other before they train; None if this one is alone."""
         if self.launched or (self.size == 1 and not self.by_hand):
             return None
-        from torch.distributed import DistError, TCPStore  # type: ignore[attr-defined]  # noqa: PLC0415  # imports torch
+        from torch.distributed import DistError, PrefixStore  # type: ignore[attr-defined]  # noqa: PLC0415  # as above
 
-        serves = self.rank == 0 and os.environ.get(AGENT) != "True"
         address, port = self.environment.main_address, self.environment.main_port
-        options: Any = {"timeout": timedelta(seconds=LATE), "wait_for_workers": False, "multi_tenant": True}
         try:
-            store = TCPStore(address, port, is_master=serves, **options)
+            served = _tcp_store(address, port, serves=self.rank == 0 and os.environ.get(AGENT) != "True")
         except DistError as error:
             way_out = "start all processes of the job, with an address and a port that all of them reach"
             raise InputError(f"MASTER_ADDR {address}, MASTER_PORT {port}: no connection: {way_out}") from error
+        store = PrefixStore(os.environ.get(RESTARTS, "0"), served)  # which may be that of before a restart
         store.set(f"there/{self.rank}", "")
         return store
 
     def join(self) -> None:
         """Meet the other processes, in whose name the first one reports what goes wrong."""
-        _ = self.store
+        if self.store is not None and os.environ.get(RESTARTS, "0") != "0":
+            os.environ.update(MASTER_PORT=self.share("port", self._serve_anew), **{AGENT: "False"})
+
+    def _serve_anew(self) -> str:
+        """Open a store for the process group: torchrun's still has the addresses of processes that have ended."""
+        self.group_store = _tcp_store(self.environment.main_address, 0, serves=True)
+        return str(self.group_store.port)
 
     def share(self, name: str, value: Callable[[], str]) -> str:
         """Return in every process what the first has found, and end a process if the first has failed."""
@@ -114,7 +120,7 @@ class Job:
     @property
     def again(self) -> dict[str, str]:
         """The part of the job's identity by which it is known that its processes have been started before."""
-        counts = {"torchrun": "TORCHELASTIC_RESTART_COUNT", "SLURM": "SLURM_RESTART_COUNT"}
+        counts = {"torchrun": RESTARTS, "SLURM": "SLURM_RESTART_COUNT"}
         by = (launcher for launcher, count in counts.items() if os.environ.get(count, "0") != "0")
         return {launcher: self.identity[launcher] for launcher in by if launcher in self.identity}
 
@@ -134,6 +140,13 @@ class Job:
         except DistError:  # the first process has ended
             return names == ("failed/0",)
         return True
+
+
+def _tcp_store(address: str, port: int, serves: bool) -> Any:
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]  # noqa: PLC0415  # imports torch
+
+    timeout = timedelta(seconds=LATE)
+    return TCPStore(address, port, is_master=serves, timeout=timeout, wait_for_workers=False, multi_tenant=True)
 
 
 def _environment() -> tuple[str, Any]:
