@@ -16,6 +16,7 @@ BENCHMARKS = {  # one module each, with a function `tables(options)`
     "mnist": "whole process up to the tutorial's accuracy, against its loop",
     "gpt": "shakespeare_gpt, against a plain loop",
     "cifar10": "cifar10_speedrun with a seed for each repeat",
+    "everyday": "ResNet-18 on CIFAR-10 and at 224 pixels, against a plain loop",
     "knobs": "effect of allocator, threads, precision and memory format",
     "memory": "peak memory of a run, against Lightning's",
     "loader": "images/s of the data path, against a training step",

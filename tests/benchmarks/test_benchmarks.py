@@ -14,6 +14,7 @@ ROWS = {
     "step": ["handwritten", "manual", "automatic", "Lightning, same features"],
     "gpt": ["whole process, s", "CPU time, s", "training and validation, s", "of float32 matmul"],
     "cifar10": ["ours, mean", "as published, mean"],
+    "everyday": ["224 pixels, batches of 2"],
     "knobs": ["as chosen", "--machine.allocator system", "--trainer.precision 32-true"],
     "memory": ["one epoch", "the imports alone", "the data files"],
     "loader": ["mnist_mlp", "cifar10_resnet"],

@@ -94,6 +94,7 @@ OPTIONS = {
     "--model.compile maybe": ["--model.compile maybe", "bool"],
     # out of range
     "--trainer.max_epochs 0": ["--trainer.max_epochs 0", ">=1"],
+    "--trainer.max_epochs 3 --trainer.min_epochs 5": ["--trainer.min_epochs 5", "--trainer.max_epochs 3"],
     "--trainer.max_steps -5": ["max_steps", "-5"],
     "--trainer.accumulate_grad_batches 0": ["--trainer.accumulate_grad_batches 0", ">=1"],
     "--trainer.gradient_clip_val -1": ["--trainer.gradient_clip_val -1", ">=0"],

@@ -110,6 +110,10 @@ def checked(config: Namespace, files: Mapping[Path, Mapping[str, Any]], defaults
     check_file_keys(files, config, defaults)
     check_values(config)
     check_options(config, rules())
+    for unit in ("epochs", "steps"):
+        least, most = (config.trainer[f"{bound}_{unit}"] for bound in ("min", "max"))
+        if (least or 0) > (most or least or 0) >= 0:
+            raise InputError(f"--trainer.min_{unit} {least}: more than --trainer.max_{unit} {most}: lower it")
     return config
 
 
