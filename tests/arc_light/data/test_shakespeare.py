@@ -1,12 +1,14 @@
 """Shakespeare's plays as characters."""
 
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 import torch
 
 from lamphouse.errors import InputError
 from arc_light.data.shakespeare import ShakespeareDataModule
+from arc_light.data.text import TextDataModule
 
 
 def test_windows_cover_the_text_and_targets_are_one_further() -> None:
@@ -24,6 +26,17 @@ def test_windows_cover_the_text_and_targets_are_one_further() -> None:
 def test_a_text_of_other_characters_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="♥' is not among the characters" if text else "is empty"):
         ShakespeareDataModule().encode(text)
+
+
+def test_a_text_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "own.txt"
+    path.write_text("Grüße, Welt ♥\n" * 20, encoding="utf-8")
+    data = TextDataModule(str(path), context=9, val_fraction=0.5)
+    data.setup("fit")
+    assert (data.decode(data.parts["val"][0][0]), data.num_classes) == ("Grüße, ", 256)
+    for wrong, said in ((tmp_path, "Is a directory"), (None, "missing")):
+        with pytest.raises(InputError, match=f"--data.path.*{said}.*: name a text file"):
+            TextDataModule(wrong and str(wrong)).setup("fit")
 
 
 def test_a_window_longer_than_the_text_is_refused() -> None:
