@@ -15,6 +15,7 @@ BENCHMARKS = {  # one module each, with a function `tables(options)`
     "step": "1,000 steps of each loop, against Lightning",
     "mnist": "whole process up to the tutorial's accuracy, against its loop",
     "gpt": "shakespeare_gpt, against a plain loop",
+    "techniques": "effect of schedules, early stopping, clipping, precision and regularization",
     "cifar10": "cifar10_speedrun with a seed for each repeat",
     "everyday": "ResNet-18 on CIFAR-10 and at 224 pixels, against a plain loop",
     "knobs": "effect of allocator, threads, precision and memory format",
@@ -74,7 +75,7 @@ def parse(args: Sequence[str] | None) -> Options:
     parser.add_argument("--repeats", type=int, default=5, help="runs of each; the median counts")
     parser.add_argument("--largest", type=int, default=100, help="multiple of MNIST's size, and of 1,000 files")
     parser.add_argument("--quick", action="store_true", help="tiny sizes, once: only checks that everything runs")
-    parser.add_argument("--picture", type=Path, help="PNG file to which `mnist` plots accuracy over time")
+    parser.add_argument("--picture", type=Path, help="file of the figure that `mnist` or `techniques` draws")
     try:
         given = parser.parse_args(args)
         return Options(**{**vars(given), "names": checked(given.names)})

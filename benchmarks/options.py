@@ -17,7 +17,7 @@ class Options:
         repeats: runs of each; the median counts. A quick run has one.
         largest: largest multiple of MNIST's size, and of 1,000 files.
         quick: tiny sizes, to check that everything runs.
-        picture: PNG file for accuracy over time.
+        picture: file of an image for a figure.
 
     Raises:
         ValueError: a number is less than 1.

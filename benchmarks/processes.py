@@ -31,6 +31,7 @@ class Process:
         output: what it printed.
         metrics: rows of metrics.csv, if it created a run.
         cpu_seconds: of all its threads, which other processes hardly affect.
+        steps: rows of steps.csv.
     """
 
     seconds: float
@@ -38,6 +39,7 @@ class Process:
     output: str
     metrics: Sequence[Mapping[str, str]]
     cpu_seconds: float = 0.0
+    steps: Sequence[Mapping[str, str]] = ()
 
 
 def python(*args: object) -> Process:
@@ -63,8 +65,8 @@ def python(*args: object) -> Process:
         text = b"".join(output).decode(errors="replace").replace("\r\n", "\n")
         if child.returncode:
             raise RuntimeError(f"{' '.join(map(str, args))} ended with status {child.returncode}:\n{text}")
-        rows, cpu_seconds = read_metrics(Path(folder)), usage.ru_utime + usage.ru_stime
-        return Process(seconds, usage.ru_maxrss * UNIT, text, rows, cpu_seconds)
+        metrics, steps = (read_table(Path(folder), name) for name in ("metrics.csv", "steps.csv"))
+        return Process(seconds, usage.ru_maxrss * UNIT, text, metrics, usage.ru_utime + usage.ru_stime, steps)
 
 
 def environment() -> dict[str, str]:
@@ -81,9 +83,9 @@ def read(terminal: int, output: list[bytes]) -> None:
     os.close(terminal)
 
 
-def read_metrics(folder: Path) -> list[dict[str, str]]:
-    """Read the metrics of the run in a directory, ours or Lightning's."""
-    for path in (*folder.glob("runs/*/*/metrics.csv"), *folder.glob("lightning_logs/*/metrics.csv")):
+def read_table(folder: Path, name: str) -> list[dict[str, str]]:
+    """Read a table of the run in a directory, ours or Lightning's."""
+    for path in (*folder.glob(f"runs/*/*/{name}"), *folder.glob(f"lightning_logs/*/{name}")):
         with path.open(newline="") as file:
             return list(csv.DictReader(file))
     return []

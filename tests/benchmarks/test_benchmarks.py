@@ -13,6 +13,14 @@ ROWS = {
     "start": ["fit of one step, digits, CSV logger", "--help"],
     "step": ["handwritten", "manual", "automatic", "Lightning, same features"],
     "gpt": ["whole process, s", "CPU time, s", "training and validation, s", "of float32 matmul"],
+    "techniques": [
+        "`--model.lr_scheduler ReduceLROnPlateau --model.lr_scheduler.patience 0`",
+        "`--early_stopping.monitor val/acc`",
+        "`--trainer.gradient_clip_val 0.1`",
+        "`--trainer.precision 16-mixed`",
+        "`--data.augment [CutMix]`",
+        "`--model.class_weights [1,1,1,1,1,50,50,50,50,50]`",
+    ],
     "cifar10": ["ours, mean", "as published, mean"],
     "everyday": ["224 pixels, batches of 2"],
     "knobs": ["as chosen", "--machine.allocator system", "--trainer.precision 32-true"],
@@ -24,6 +32,8 @@ ROWS = {
     "many_epochs": ["epochs 1..5", "epochs 6..10"],
     "mnist": ["test accuracy, lowest", "whole process", "its imports alone", "without imports"],
 }
+
+DRAW = {"mnist", "techniques"}
 
 
 @pytest.mark.parametrize("args", [["start", "sprint"], ["--repeats", "0"], ["--repeats", "x"], ["--fast"]])
@@ -54,7 +64,7 @@ def test_all_benchmarks_are_tested() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_it_prints_its_rows(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    options = ["--picture", "accuracy.png"] if name == "mnist" else []
+    options = ["--picture", "figure.svg"] if name in DRAW else []
     main([name, "--quick", *options])
     out, _ = capsys.readouterr()
     assert all(version in out for version in ("torch", "lightning", "Python"))
@@ -64,4 +74,4 @@ def test_it_prints_its_rows(name: str, capsys: pytest.CaptureFixture[str]) -> No
     figures = [cell.strip(" %") for row in cells for cell in row[1:] if re.match(r" *[\d.]+", cell)]
     assert figures
     assert all(float(figure.replace(",", "")) >= 0 for figure in figures)
-    assert Path("accuracy.png").exists() == (name == "mnist")
+    assert Path("figure.svg").exists() == (name in DRAW)
