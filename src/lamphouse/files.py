@@ -1,15 +1,20 @@
-"""Files that are written whole or not at all, and paths as users write them."""
+"""Files that are written whole or not at all, directories with one writer at a time, and paths as users write them."""
 
 import os
 import re
 import secrets
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from lightning_utilities.core.rank_zero import rank_zero_only
+
 from lamphouse.errors import InputError
+
+_held: set[Path] = set()  # directories that this process has locked: closing a second descriptor would unlock them
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -33,23 +38,45 @@ def for_terminal(text: str) -> str:
 @contextmanager
 def written_whole(path: Path, previous: Path | None = None) -> Iterator[BinaryIO]:
     """Write a temporary file, and rename it to `path` at the end; what was there before is kept as `previous`."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = temporary_path(path)
     try:
         with temporary.open("xb") as file:  # a new file of a name that nobody predicts: no symbolic link is followed
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if previous is not None and os.path.lexists(path):
-            path.replace(previous)
-        temporary.replace(path)
+        put_in_place(temporary, path, previous)
     finally:
         temporary.unlink(missing_ok=True)
 
 
+def temporary_path(path: Path) -> Path:
+    """Return a path beside another one, of a name that nobody predicts, which `remove_leftovers` finds."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+
+
+def put_in_place(new: Path, path: Path, previous: Path | None = None) -> None:
+    """Rename a file or directory to `path`; what was there before is kept as `previous`, or removed."""
+    if previous is not None and os.path.lexists(path):
+        put_in_place(path, previous)
+    aside = temporary_path(path)
+    if os.path.lexists(path) and (path.is_dir() or new.is_dir()):  # a directory is not replaced in one step
+        path.replace(aside)
+    new.replace(path)
+    remove(aside)
+
+
 def remove_leftovers(path: Path) -> None:
-    """Remove temporary files of writers that were killed; nobody else may be writing `path`."""
+    """Remove temporary files and directories of writers that were killed; nobody else may be writing `path`."""
     for leftover in path.parent.glob(f".{path.name}.{'[0-9a-f]' * 16}"):
-        leftover.unlink(missing_ok=True)
+        remove(leftover)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, if it is there, or a directory with all that it holds."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def user_path(text: str) -> Path:
@@ -74,3 +101,45 @@ def expanded(text: str) -> str:
             raise InputError(f"{text}: the environment has no variable {name}: set it")
     text = re.sub(r"\$\{(\w+)\}", lambda found: os.environ[found[1]], text)
     return str(Path(text).expanduser()) if re.match(r"~(/|$)", text) else text
+
+
+@contextmanager
+def only_writer(directory: Path) -> Iterator[None]:
+    """Lock a directory, which is made, against other writers, until the end or until this process dies.
+
+    The lock belongs to this process: loader workers that outlive it do not keep it.
+
+    Raises:
+        InputError: another process writes there.
+    """
+    path = directory.resolve()
+    if path in _held or getattr(rank_zero_only, "rank", None):  # of several processes, the first writes
+        yield
+        return
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK)
+    _held.add(path)
+    try:
+        _lock(descriptor, directory)
+        yield
+    finally:
+        _held.discard(path)
+        os.close(descriptor)
+
+
+def _lock(descriptor: int, directory: Path) -> None:
+    try:
+        import fcntl  # noqa: PLC0415  # Windows has none
+
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError) as error:
+        raise InputError(f"{directory}: another process trains this run: wait until it ends, or stop it") from error
+    except (ImportError, OSError):  # a file system without locks
+        return
+
+
+@rank_zero_only
+def check_kept(directory: Path) -> None:
+    """Raise an `InputError` if a directory that this process has locked was removed."""
+    if not (directory / ".lock").exists():
+        raise InputError(f"{directory}: was removed while its run trained: start another run with fit")

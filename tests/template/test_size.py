@@ -13,10 +13,10 @@ from arc_light_scaffold.tracked import tracked_files
 # lines of each room of the parts, and of what stands above the rooms; version 0.2 had 4,721 in all for what version 0.1
 # did, and what came later has its own room or raised a bound
 PARTS = {
-    "callbacks": 565,
-    "checkpoints": 925,
-    "cli": 1100,
-    "cli/checks": 595,
+    "callbacks": 575,
+    "checkpoints": 1150,
+    "cli": 1130,
+    "cli/checks": 615,
     "cli/commands": 2760,
     "data": 1350,
     "doctor": 375,
@@ -70,7 +70,7 @@ def test_a_room_of_the_parts(room: str) -> None:
 
 
 def test_all_parts() -> None:
-    assert lines_below("src/lamphouse") <= 13_600
+    assert lines_below("src/lamphouse") <= 13_800
 
 
 def test_the_scaffold() -> None:

@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.amp import GradScaler
+from torch.distributed.tensor import DTensor
 
 from lamphouse.errors import NotFiniteError
 
@@ -46,13 +47,14 @@ class FiniteCheck:
         self._parameters: dict[str, nn.Parameter] = {}
         self._scaler: GradScaler | None = None
         self._loss: dict[str, Tensor] = {}
-        self._immediate = True
+        self._immediate, self._sharded = True, False
         self._pending: list[tuple[Position | None, str, Mapping[str, Tensor]]] = []
 
     def begin(self, model: nn.Module, scaler: GradScaler | None = None) -> None:
         """Set the model to check; a scaler detects infinite gradients itself and skips their steps."""
         self._parameters = dict(model.named_parameters())
         self._scaler = scaler if scaler and scaler.is_enabled() else None
+        self._sharded = any(isinstance(parameter, DTensor) for parameter in self._parameters.values())
         on_accelerator = any(parameter.device.type != "cpu" for parameter in self._parameters.values())
         deferred = on_accelerator if self.deferred is None else self.deferred
         self._immediate = not deferred or torch.is_anomaly_enabled()
@@ -81,6 +83,9 @@ class FiniteCheck:
             self._read()
 
     def _check(self, kind: str, tensors: Mapping[str, Tensor]) -> None:
+        if self._sharded:  # each process checks its own part
+            parts = {name: one.to_local() if isinstance(one, DTensor) else one for name, one in tensors.items()}
+            tensors = {name: part for name, part in parts.items() if part.numel()}
         if not tensors:
             return
         # on a CPU Euclidean norms are much faster than the largest values, but overflow earlier

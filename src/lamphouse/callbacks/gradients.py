@@ -8,6 +8,7 @@ from weakref import WeakSet
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 
@@ -34,8 +35,8 @@ class GradientNorms(Callback):
     def measure(self, trainer: Trainer, module: LightningModule, optimizer: Optimizer, step: int) -> None:
         """Measure the gradients of a step, counted from 0, before they are clipped, if that is due."""
         self._due = None
-        if (step + 1) % self.every_n_steps or not (trainer.is_global_zero and trainer.loggers):
-            return
+        if (step + 1) % self.every_n_steps or not trainer.loggers:
+            return  # every process goes on, as each may have a shard of the gradients
         values = gradient_norms(module, optimizer)
         if not self.clipped or not math.isfinite(values["gradients/norm"]):  # for which a scaler takes no step
             log(trainer, values, step)
@@ -54,7 +55,7 @@ class GradientNorms(Callback):
 
 def log(trainer: Trainer, values: dict[str, float], step: int) -> None:
     """Give values of a step to all loggers."""
-    for logger in trainer.loggers:
+    for logger in trainer.loggers if trainer.is_global_zero else ():
         logger.log_metrics(values, step)
 
 
@@ -65,7 +66,8 @@ def gradient_norms(module: LightningModule, optimizer: Optimizer) -> dict[str, f
     for name, parameter in module.named_parameters():
         if id(parameter) in own and parameter.grad is not None:
             gradient = parameter.grad.coalesce().values() if parameter.grad.is_sparse else parameter.grad
-            squares[name.rpartition(".")[0]].append(gradient.detach().abs().float().square().sum())
+            square = gradient.detach().abs().float().square().sum()
+            squares[name.rpartition(".")[0]].append(square.full_tensor() if isinstance(square, DTensor) else square)
     if not squares:
         return {"gradients/norm": 0.0}
     sums = torch.stack([torch.stack(of).sum() for of in squares.values()]).tolist()  # waits for an accelerator

@@ -127,7 +127,7 @@ class BestCheckpoint(MonitoredCheckpoint):
         return {**super().state_dict(), "loss_of_best": self.loss_of_best, **kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        if all(Path(self._moved(path)).is_file() for path in state_dict["best_k_models"]):
+        if all(Path(self._moved(path)).exists() for path in state_dict["best_k_models"]):
             super().load_state_dict(state_dict)
             self.loss_of_best = state_dict.get("loss_of_best")
         if self.kept and "kept" in state_dict:

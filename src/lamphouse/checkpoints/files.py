@@ -2,36 +2,58 @@
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from traceback import extract_tb
 from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch.loops import progress
-from lightning.pytorch.trainer.connectors import checkpoint_connector
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
+from lamphouse.checkpoints.shards import REST, read_shards, read_whole
 from lamphouse.errors import InputError
-from lamphouse.files import remove_leftovers, written_whole
+from lamphouse.files import put_in_place, remove_leftovers, written_whole
 
 LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 MAPPINGS = ("callbacks", "hyper_parameters", "loops")  # parts of a checkpoint that may be missing
-READERS = ("resume_start", "restore", "_restore")  # how the functions of Lightning's that restore are named
 
 
 def write_checkpoint(checkpoint: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint whole or not at all; what was `last.ckpt` before becomes `previous.ckpt`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(path)
-    with written_whole(path, path.with_name(PREVIOUS) if path.name == LAST else None) as file:
+    make_room(path)
+    with written_whole(path, before(path)) as file:
         save(checkpoint, file)
         file.flush()
-        if unsafe := get_unsafe_globals_in_checkpoint(file.name):
-            way_out = "leave it out of hyperparameters and states, or name it to torch.serialization.add_safe_globals"
-            raise InputError(f"{path}: {', '.join(sorted(unsafe))} cannot be read without running code: {way_out}")
+        refuse_code(Path(file.name), path)
+
+
+def place_directory(new: Path, path: Path) -> None:
+    """Put a directory of shards, which is complete, in the place of a checkpoint; also `last.ckpt` as above."""
+    refuse_code(new / REST, path)
+    for file in new.iterdir():
+        with file.open("rb") as synced:
+            os.fsync(synced.fileno())
+    put_in_place(new, path, before(path))
+
+
+def make_room(path: Path) -> None:
+    """Make the directory of a checkpoint, and remove what killed writers left there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for written in filter(None, (path, before(path))):
+        remove_leftovers(written)
+
+
+def before(path: Path) -> Path | None:
+    """Return where the checkpoint of this path goes when a new one is written."""
+    return path.with_name(PREVIOUS) if path.name == LAST else None
+
+
+def refuse_code(file: Path, path: Path) -> None:
+    """Raise an InputError if a file, which is to be a part of the checkpoint `path`, could not be read any more."""
+    if unsafe := get_unsafe_globals_in_checkpoint(file):
+        way_out = "leave it out of hyperparameters and states, or name it to torch.serialization.add_safe_globals"
+        raise InputError(f"{path}: {', '.join(sorted(unsafe))} cannot be read without running code: {way_out}")
 
 
 def save(checkpoint: Mapping[str, Any], file: BinaryIO) -> None:
@@ -44,13 +66,18 @@ def save(checkpoint: Mapping[str, Any], file: BinaryIO) -> None:
         raise
 
 
-def load_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
-    """Read a checkpoint without running code from it, every byte checked.
+def load_checkpoint(path: Path, map_location: Any = "cpu", weights: bool = True) -> dict[str, Any]:
+    """Read a checkpoint, a file or a directory of shards, without running code from it, every byte checked.
+
+    Args:
+        path: of the checkpoint.
+        map_location: as of `torch.load`, for a file.
+        weights: False reads the tensors of a directory as zeros that take no memory, which they might exceed.
 
     Raises:
         InputError: it is missing, damaged, or not one of Lightning's.
     """
-    checkpoint = _read(path, map_location)
+    checkpoint = _read(path, map_location, weights)
     if not is_lightnings(checkpoint):
         raise InputError(f"{path}: not a checkpoint of Lightning's: use one that a run wrote")
     return dict(checkpoint)
@@ -70,29 +97,25 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-def _read(path: Path, map_location: Any, is_checked: Callable[[BinaryIO], bool] = lambda _: True) -> Any:
-    if not path.is_file():  # missing, or a pipe, which could make the reader wait forever
+def _read(
+    path: Path, map_location: Any, weights: bool = True, is_checked: Callable[[BinaryIO], bool] = lambda _: True
+) -> Any:
+    if not (path.is_file() or (path / REST).is_file()):  # missing, or a pipe, which could make the reader wait forever
         reason = "not a file: remove it" if os.path.lexists(path) else "no such checkpoint: train first"
         raise InputError(f"{path}: {reason}, or give another run")
     try:
+        if path.is_dir():
+            return read_shards(path, weights)
         with path.open("rb") as file:
-            damaged = damaged_record(file) if is_checked(file) else None
-            file.seek(0)
-            content: Any = None if damaged else torch.load(file, map_location, weights_only=True)
+            return (
+                read_whole(file, map_location)
+                if is_checked(file)
+                else torch.load(file, map_location, weights_only=True)
+            )
+    except InputError as error:
+        raise InputError(f"{path}: damaged (in {error}): use another checkpoint, or train again") from error
     except Exception as error:  # zipfile, pickle and torch raise all kinds of errors on a damaged file
         raise InputError(f"{path}: not a readable checkpoint: use another one, or train again") from error
-    if damaged:
-        raise InputError(f"{path}: damaged (in {damaged}): use another checkpoint, or train again")
-    return content
-
-
-def damaged_record(file: BinaryIO) -> str | None:
-    """Name the first record whose bytes are not those that were written, which torch does not check."""
-    with zipfile.ZipFile(file) as archive:
-        records, size = archive.infolist(), file.seek(0, 2)
-        if any(record.compress_type for record in records) or sum(record.file_size for record in records) > size:
-            raise zipfile.BadZipFile  # torch writes no compressed or nested records, which could fill the memory
-        return archive.testzip()
 
 
 def is_lightnings(checkpoint: Any) -> bool:
@@ -140,27 +163,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
         return load_checkpoint(Path(path), map_location)
 
 
-@contextmanager
-def loading(path: Path | str | None) -> Iterator[None]:
-    """Attribute errors of Lightning's restoring to the checkpoint, which then does not fit the run."""
-    try:
-        yield
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-        if path is not None and raised_restoring(error):
-            raise InputError(f"{path}: does not fit the run: use one of the run's own checkpoints") from error
-        raise
-
-
-def raised_restoring(error: Exception) -> bool:
-    """Return whether an error was raised while Lightning restored a checkpoint, or counted on from what it restored."""
-    return any(
-        frame.filename == progress.__file__
-        or (frame.filename == checkpoint_connector.__file__ and frame.name.startswith(READERS))
-        for frame in extract_tb(error.__traceback__)
-    )
-
-
 def saved_steps(directory: Path) -> int:
     """Count the optimizer steps in the run's newest checkpoint."""
-    newest = read_newest(directory)
+    newest = read_newest(directory, partial(load_checkpoint, weights=False))
     return int(newest.content["global_step"]) if newest else 0

@@ -13,11 +13,11 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from lamphouse.checkpoints.files import LAST, read_newest
-from lamphouse.checkpoints.lock import check_kept, only_writer
 from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.checkpoints.state import gather, loader_generators, process_state, set_process_state, train_loaders
 from lamphouse.checkpoints.stopping import accumulates, ends_here, go_on, goals, lacks_best, why_ended
 from lamphouse.errors import StoppedError
+from lamphouse.files import check_kept, only_writer
 
 LEFT_OUT = "; if it goes on, it leaves out the rest of the epoch, as its loader has no state_dict"
 

@@ -1,19 +1,22 @@
-"""Explain a training that ended in infinite numbers or nan, or in a callback."""
+"""Explain a training that ended in infinite numbers or nan, in a callback, or in restoring a checkpoint."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
-from traceback import walk_tb
+from pathlib import Path
+from traceback import extract_tb, walk_tb
 
 import torch
 from lightning.pytorch import callbacks
+from lightning.pytorch.loops import progress
+from lightning.pytorch.trainer.connectors import checkpoint_connector
 
 from lamphouse.callbacks import Position
 from lamphouse.checkpoints.files import saved_steps
 from lamphouse.cli.experiment import Experiment
 from lamphouse.data import BatchSampler, TensorDataModule
-from lamphouse.errors import NotFiniteError, short_path
+from lamphouse.errors import InputError, NotFiniteError, short_path
 from lamphouse.files import write_whole
 
 MOST_NAMED = 4  # samples in the error itself; more are listed in a file
@@ -21,6 +24,7 @@ ADVICE = (
     "try a smaller learning rate, check the preprocessing and the loss, clip gradients (--trainer.gradient_clip_val 1) "
     "or use --trainer.precision 32-true"
 )
+READERS = ("resume_start", "restore", "_restore")  # how the functions of Lightning's that restore are named
 FINDER = "-c configs/debug/anomaly.yaml names the operation"
 
 
@@ -81,3 +85,23 @@ def explain_part(error: Exception) -> str | None:
     names = (kind.__name__ for kind in owners if kind.__module__.startswith(callbacks.__name__))
     message = " ".join(str(error).split()) or type(error).__name__
     return next((f"--trainer.callbacks {name}: {message}" for name in names), None)
+
+
+@contextmanager
+def loading(path: Path | str | None) -> Iterator[None]:
+    """Attribute errors of Lightning's restoring to the checkpoint, which then does not fit the run."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        if path is not None and raised_restoring(error):
+            raise InputError(f"{path}: does not fit the run: use one of the run's own checkpoints") from error
+        raise
+
+
+def raised_restoring(error: Exception) -> bool:
+    """Return whether an error was raised while Lightning restored a checkpoint, or counted on from what it restored."""
+    return any(
+        frame.filename == progress.__file__
+        or (frame.filename == checkpoint_connector.__file__ and frame.name.startswith(READERS))
+        for frame in extract_tb(error.__traceback__)
+    )

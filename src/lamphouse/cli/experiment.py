@@ -200,6 +200,8 @@ class Experiment(LightningCLI):
         switch(self.config_init.early_stopping, on=self.config.stop_early)
         traces = self.where is None and "ytorch" in str(config.profiler)  # which belong to a training
         config.profiler, config.logger = (not traces and config.profiler) or NoProfiler(), False
+        if not any(isinstance(plugin, CheckpointIO) for plugin in as_list(config.plugins)):
+            config.plugins = [*as_list(config.plugins), WholeCheckpointIO()]
         if self.where is not None:
             self._write_into_the_run(config)
         if self.config.loop == "manual":
@@ -214,8 +216,6 @@ class Experiment(LightningCLI):
         config.logger = [*as_list(logger), self.table]
         config.default_root_dir = str(self.run.path)
         place_checkpoints(config.callbacks, self.run.path)
-        if not any(isinstance(plugin, CheckpointIO) for plugin in as_list(config.plugins)):
-            config.plugins = [*as_list(config.plugins), WholeCheckpointIO()]
 
     def load_data(self) -> None:
         if self.trainer.is_global_zero:

@@ -122,7 +122,8 @@ class WandbLogger(loggers.WandbLogger):
         score = {"score": float(best.best_model_score), "monitor": best.monitor, "mode": best.mode}
         name = self.artifact or re.sub(r"[^\w.-]", "-", f"model-{self.experiment.id}")
         artifact = wandb.Artifact(name, "model", metadata=score)
-        artifact.add_file(best.best_model_path, name="model.ckpt")
+        add = artifact.add_dir if Path(best.best_model_path).is_dir() else artifact.add_file
+        add(best.best_model_path, name="model.ckpt")
         if (config := self.directory / "config.yaml").is_file():
             artifact.add_file(str(config))
         self.experiment.log_artifact(artifact, aliases=["latest", "best"])

@@ -21,10 +21,10 @@ from torch.utils.data import DataLoader
 from lamphouse.callbacks import EMA, EpochProgress, GradientNorms, StepCurve, StopNotFinite, print_epoch
 from lamphouse.checkpoints import ExactResume, load_checkpoint
 from lamphouse.checkpoints.files import read_newest, write_checkpoint
-from lamphouse.checkpoints.lock import check_kept, only_writer
 from lamphouse.checkpoints.state import process_state, set_process_state
 from lamphouse.checkpoints.stopping import goals, record_stop, why_ended
 from lamphouse.errors import StoppedError, unsupported
+from lamphouse.files import check_kept, only_writer
 from lamphouse.metrics import MonitorsMetric
 from lamphouse.runs.report import lacks
 

@@ -31,7 +31,7 @@ class Run:
         given, kept = user_path(name), self.kept / name
         if given.exists() or not self.kept.is_dir():
             return given
-        if not kept.is_file():
+        if not kept.exists():
             names = ", ".join(sorted(path.name for path in self.kept.glob("*.ckpt")))
             raise InputError(f"--checkpoint {name}: no such file; there are best, last, {names}")
         return kept

@@ -12,7 +12,8 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 
 from lamphouse.checkpoints import WholeCheckpointIO, load_checkpoint
-from lamphouse.checkpoints.files import loading, write_checkpoint
+from lamphouse.checkpoints.files import write_checkpoint
+from lamphouse.cli.diagnosis import loading
 from lamphouse.errors import InputError
 from lamphouse.runs.directory import Run
 

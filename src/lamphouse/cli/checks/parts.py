@@ -14,13 +14,13 @@ from lightning.pytorch import callbacks, plugins, strategies
 from lightning.pytorch.profilers import XLAProfiler
 
 from lamphouse.callbacks import EMA
-from lamphouse.checkpoints import WholeCheckpointIO
+from lamphouse.checkpoints import FullyShardedStrategy, WholeCheckpointIO
 from lamphouse.errors import InputError
 
 TUNE = "it changes with the machine's load, and a resumed run would find another: use the command tune"
 AVERAGE = "what is tested after training is not the average, or not resumed exactly: use --ema"
 WHOLE = "its checkpoints are not whole after a kill: leave it out, the run has a plugin of its own"
-SHARDED = "the run's checkpoints are single files, which it does not write: use ddp, on several devices"
+SHARDED = "its checkpoints are not whole after a kill: use ddp, or shard the model with -c configs/strategy/fsdp.yaml"
 FORKS = "metrics stay in the processes that it forks or spawns: use ddp"
 REFUSED: dict[type, str] = {  # with their subclasses, unless these are in ALLOWED
     callbacks.BatchSizeFinder: TUNE,
@@ -40,9 +40,14 @@ REFUSED: dict[type, str] = {  # with their subclasses, unless these are in ALLOW
     strategies.Strategy: SHARDED,
     XLAProfiler: "there is no TPU: use simple, advanced or pytorch",
 }
-ALLOWED = (EMA, WholeCheckpointIO, strategies.DDPStrategy, strategies.SingleDeviceStrategy)
+ALLOWED = (EMA, WholeCheckpointIO, FullyShardedStrategy, strategies.DDPStrategy, strategies.SingleDeviceStrategy)
 STRATEGIES = ("auto", "single_device", "ddp", "ddp_find_unused_parameters_false", "ddp_find_unused_parameters_true")
 FINETUNING = "it adds groups of parameters, which no schedule knows: give --model.lr_scheduler null"
+NOT_SHARDED: dict[str, tuple[list[Any], str]] = {  # options that shards of a model cannot have
+    "ema": ([None], "an average is of whole weights: leave it out, or use ddp"),
+    "model.init_args.compile": ([None, False], "it compiles whole layers: leave it out, or use ddp"),
+    "model.init_args.l1": ([None, 0], "its penalty is of whole weights: use a weight decay, or ddp"),
+}
 PRECISION = "a plugin has a precision already: give --trainer.precision null"
 
 
@@ -56,6 +61,23 @@ def check_parts(config: Namespace) -> None:
                 raise InputError(f"--trainer.{option} {name}: {reason}")
             if isinstance(value, Namespace) and "init_args" in value:
                 _make_readable(resolve_name(value.class_path), value.init_args)
+    if is_sharded(config):
+        _check_sharded(config)
+
+
+def _check_sharded(config: Namespace) -> None:
+    for option, (allowed, reason) in NOT_SHARDED.items():
+        if (given := config.get(option)) not in allowed:
+            raise InputError(f"--{option.replace('.init_args', '')} {given}: with sharded weights: {reason}")
+    if (config.logger_options or {}).get("log_model") == "all":
+        raise InputError("--logger_options.log_model all: not of directories, which shards are in: use true")
+    if config.get("model.init_args.channels_last", False) is not False:
+        config.model.init_args.channels_last = False  # shards are contiguous
+
+
+def is_sharded(config: Namespace) -> bool:
+    """Return whether weights are sharded over devices."""
+    return str(config.get("trainer.strategy.class_path")).endswith(FullyShardedStrategy.__name__)
 
 
 def as_list(value: Any) -> list[Any]:

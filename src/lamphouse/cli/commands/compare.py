@@ -66,7 +66,7 @@ def _read(run: Run) -> Compared:
     epochs = epoch_rows(rows)
     if not epochs:
         raise InputError(f"{run.path}: no epoch yet: leave the run out, or resume it")
-    best = load_checkpoint(run.best) if run.best.exists() else None
+    best = load_checkpoint(run.best, weights=False) if run.best.exists() else None
     metrics = {name: value for name, value in results(rows, best).items() if name.startswith(("val/", "test/"))}
     options = {name: value for name, value in named_options(read_file(run.config)) if name not in NO_OPTIONS}
     return Compared(run, options, metrics, epochs)

@@ -14,10 +14,11 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
 
 from lamphouse.callbacks import samples_of
-from lamphouse.checkpoints.files import load_checkpoint, loading
+from lamphouse.checkpoints import load_checkpoint
 from lamphouse.cli.commands.confusion import ConfusionCount
 from lamphouse.cli.commands.ensemble import average
 from lamphouse.cli.commands.other_data import explained, take_as_own
+from lamphouse.cli.diagnosis import loading
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project

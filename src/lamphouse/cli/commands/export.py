@@ -3,19 +3,21 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 
+from lamphouse.checkpoints.files import load_checkpoint, write_checkpoint
 from lamphouse.cli.checks.yaml_files import read_file
 from lamphouse.cli.commands.evaluate import restored
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.data import ImageDataModule, TensorDataModule
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, short_path
 from lamphouse.export import FORMATS, Deployed, export, model_card, push
 from lamphouse.files import user_path, write_whole, written_whole
 from lamphouse.loggers import MetricsTable
@@ -33,21 +35,19 @@ TOLD = (
 
 def main(project: Project, args: Sequence[str]) -> None:
     """Write a run's model to a file, checked against the checkpoint."""
-    description = "Export a run's model; further options are those of fit, such as --data.data_dir."
-    parser = CommandParser(project, "export", description, checkpoint=True)
-    parser.add_argument("--format", choices=list(FORMATS), default="onnx", help="format of the file (default: onnx)")
-    parser.add_argument("--output", type=user_path, help="directory (default: export in the run's directory)")
-    parser.add_argument("--push_to", metavar="USER/NAME", help="upload weights and model card to a hub")
-    options, run, rest = parser.parse_run(args)
+    options, run, rest = _parser(project).parse_run(args)
     if options.push_to and options.format != "safetensors":
         raise InputError(f"--push_to {options.push_to}: hubs take weights: use --format safetensors")
     if not options.output:
         check_entries(run)
+    folder = options.output or run.path / "export"
+    if options.format == "ckpt":
+        _write_checkpoint(options.checkpoint, folder / "model.ckpt")
+        return
     experiment, checkpoint = restored(project, "export", run, options.checkpoint, rest)
     inputs, part = _inputs(experiment)
     deployed = deployed_model(experiment, inputs)
     content, difference = export(options.format, deployed, inputs)
-    folder = options.output or run.path / "export"
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -63,6 +63,22 @@ def main(project: Project, args: Sequence[str]) -> None:
     print(f"{path}{replaced}: {what} on {len(inputs)} {part} samples")
     if options.push_to:
         print(push(folder, options.push_to))
+
+
+def _parser(project: Project) -> CommandParser:
+    description = "Export a run's model; further options are those of fit, such as --data.data_dir."
+    parser = CommandParser(project, "export", description, checkpoint=True)
+    formats = "format of the file (default: onnx); ckpt is a checkpoint, also of a model that was sharded"
+    parser.add_argument("--format", choices=[*FORMATS, "ckpt"], default="onnx", help=formats)
+    parser.add_argument("--output", type=user_path, help="directory (default: export in the run's directory)")
+    parser.add_argument("--push_to", metavar="USER/NAME", help="upload weights and model card to a hub")
+    return parser
+
+
+def _write_checkpoint(checkpoint: Path, path: Path) -> None:
+    """Write a checkpoint, which may be a directory of shards, as one file."""
+    write_checkpoint(load_checkpoint(checkpoint), path)
+    print(f"{path}: {path.stat().st_size:,} bytes, all of {short_path(checkpoint)}")
 
 
 @torch.no_grad()  # and no inference mode, whose tensors cannot be exported

@@ -17,18 +17,17 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_only
 
 from lamphouse.checkpoints import load_checkpoint
-from lamphouse.checkpoints.files import Newest, loading, saved_steps, write_checkpoint
-from lamphouse.checkpoints.lock import only_writer
+from lamphouse.checkpoints.files import Newest, saved_steps, write_checkpoint
 from lamphouse.cli.checks.messages import explain_training, first_plain_message
 from lamphouse.cli.checks.yaml_files import read_yaml
-from lamphouse.cli.diagnosis import explain_part, explaining_not_finite
+from lamphouse.cli.diagnosis import explain_part, explaining_not_finite, loading
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import print_unused
 from lamphouse.cli.project import Project
 from lamphouse.cli.suggestions import blaming
 from lamphouse.cli.tuning import advising_batch_size
 from lamphouse.errors import InputError, NotFiniteError, StoppedError, short_path
-from lamphouse.files import write_whole
+from lamphouse.files import only_writer, write_whole
 from lamphouse.loggers import close, log_best, log_config
 from lamphouse.loops import train_handwritten
 from lamphouse.machine.job import Job
@@ -112,12 +111,12 @@ def train(
         with resume.signals, explaining_not_finite(experiment):
             run_loop(experiment, str(newest.path) if newest else None)
         end_entry(run, resume.ended)
-        kept = load_checkpoint(run.best) if run.best.exists() else None
+        kept = load_checkpoint(run.best, weights=False) if run.best.exists() else None
         rows = experiment.table.rows  # none if there was a fast_dev_run
         reached = {**best_row(rows, kept), **(results(rows, kept) if rows else {})}
         log_best(experiment.trainer.loggers, read_yaml(experiment.resolved()), reached)
         if experiment.config.pictures and kept:
-            _show_pictures(experiment, kept)
+            _show_pictures(experiment)
     except (StoppedError, KeyboardInterrupt, SystemExit) as cause:  # Lightning answers Ctrl-C with SystemExit
         stop = cause if isinstance(cause, StoppedError) else StoppedError(SIGINT)
         end_entry(run, str(stop))
@@ -131,13 +130,14 @@ def train(
 
 
 @rank_zero_only
-def _show_pictures(experiment: Experiment, kept: Mapping[str, Any]) -> None:
+def _show_pictures(experiment: Experiment) -> None:
     """Log what the model does; the run is complete without it, whatever fails."""
     if experiment.trainer.world_size > 1:
         print("note: --pictures true: each of several devices has a part of the data: use report", file=sys.stderr)
         return
     try:
-        import_module("lamphouse.cli.commands.pictures").log(experiment, experiment.trainer.loggers, kept)
+        best = load_checkpoint(experiment.run.best)
+        import_module("lamphouse.cli.commands.pictures").log(experiment, experiment.trainer.loggers, best)
     except Exception as error:
         print(f"warning: --pictures true: {first_plain_message(error)}: the run has none", file=sys.stderr)
 

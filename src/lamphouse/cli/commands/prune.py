@@ -6,11 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from lamphouse.checkpoints import load_checkpoint
-from lamphouse.checkpoints.lock import only_writer
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError, short_path
-from lamphouse.files import user_path
+from lamphouse.files import only_writer, remove, user_path
 from lamphouse.runs.directory import Run, check_entries, find_runs
 
 MEGABYTE = 10**6
@@ -29,32 +28,37 @@ def main(project: Project, args: Sequence[str]) -> None:
         if not files:
             print("nothing to remove")
             return
-        for file in files:
-            print(f"{file.lstat().st_size / MEGABYTE:>10,.1f} MB  {short_path(file)}")
-        size = sum(file.lstat().st_size for file in files) / MEGABYTE
-        what = f"{len(files)} files, {size:,.1f} MB"
+        sizes = [_size(file) for file in files]
+        for file, size in zip(files, sizes, strict=True):
+            print(f"{size / MEGABYTE:>10,.1f} MB  {short_path(file)}")
+        what = f"{len(files)} files, {sum(sizes) / MEGABYTE:,.1f} MB"
         if not options.yes and not _confirmed(what):
             print("nothing is removed")
             return
         for file in files:
-            file.unlink(missing_ok=True)
+            remove(file)
         print(f"removed {what}")
 
 
 def _files(run: Run, also: Sequence[str], locks: ExitStack) -> list[Path]:
     """Lock a run, and list what can be removed; of a run that is trained, or that is damaged, nothing."""
     named = [run.path / f"{name}.ckpt" for name in ("previous", *also)]
-    files = [path for path in [*named, *sorted(run.kept.glob("*.ckpt"))] if path.is_file()]
+    files = [path for path in [*named, *sorted(run.kept.glob("*.ckpt"))] if path.is_file() or path.is_dir()]
     if files:
         try:
             locks.enter_context(only_writer(run.path))
             check_entries(run)
             for path in (run.best, run.last):
-                load_checkpoint(path)
+                load_checkpoint(path, weights=False)
         except InputError as error:
             print(f"note: left alone: {error}", file=sys.stderr)
             return []
     return files
+
+
+def _size(path: Path) -> int:
+    """Count the bytes of a file, or of all files in a directory."""
+    return sum(file.lstat().st_size for file in (path, *path.rglob("*")) if not file.is_dir())
 
 
 def _confirmed(what: str) -> bool:

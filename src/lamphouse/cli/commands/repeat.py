@@ -19,13 +19,12 @@ from jsonargparse.typing import PositiveInt
 
 from lamphouse.checkpoints import load_checkpoint
 from lamphouse.checkpoints.files import read_newest
-from lamphouse.checkpoints.lock import only_writer
 from lamphouse.cli.checks.yaml_files import read_yaml
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError, StoppedError, python_command, short_path
-from lamphouse.files import user_path, write_whole
+from lamphouse.files import only_writer, user_path, write_whole
 from lamphouse.loggers import MetricsTable
 from lamphouse.machine.settings import allowed_cores
 from lamphouse.runs.directory import Run, find_runs
@@ -192,6 +191,6 @@ def _summarize(group: Path, repetitions: Sequence[Repetition]) -> dict[str, floa
 
 def _results(directory: Path) -> dict[str, float]:
     run = find_runs(directory)[-1]
-    best = load_checkpoint(run.best) if run.best.exists() else None
+    best = load_checkpoint(run.best, weights=False) if run.best.exists() else None
     metrics = results(MetricsTable(run.metrics).rows, best)
     return {name: value for name, value in metrics.items() if not name.startswith("train")}

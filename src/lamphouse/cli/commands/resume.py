@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pkgutil import resolve_name
 from shlex import quote
 from typing import Any
@@ -12,7 +13,6 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 
 from lamphouse.checkpoints.files import Newest, load_checkpoint, read_newest
-from lamphouse.checkpoints.lock import only_writer
 from lamphouse.checkpoints.stopping import after, goals, limit_reached, seconds_trained
 from lamphouse.cli.checks.yaml_files import read_yaml
 from lamphouse.cli.commands.fit import train
@@ -20,6 +20,7 @@ from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError, short_path
+from lamphouse.files import only_writer
 from lamphouse.optim.schedules import RunLengthLR
 from lamphouse.runs.directory import Run, check_entries
 from lamphouse.runs.history import check_data, has_ended
@@ -57,7 +58,7 @@ def go_on(project: Project, run: Run, rest: Sequence[str]) -> dict[str, float]:
 def _resume(project: Project, run: Run, options: Sequence[str]) -> dict[str, float]:
     experiment = Experiment(project, "resume", ["-c", str(run.config), *options], where=lambda _: run)
     changed = _changed(experiment, run)
-    newest = read_newest(run.path)
+    newest = read_newest(run.path, partial(load_checkpoint, weights=False))
     if newest is None and experiment.table.rows:
         raise InputError(f"{run.last}: no such checkpoint: use fit for a new run")
     if newest is not None:
@@ -121,7 +122,7 @@ def _check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any]) -
 def _check_best(run: Run) -> None:
     try:
         if os.path.lexists(run.best):
-            load_checkpoint(run.best)
+            load_checkpoint(run.best, weights=False)
     except InputError as error:
         way_out = "delete it to keep the best of the epochs to come"
         raise InputError(f"{str(error).rpartition(': ')[0]}: {way_out}") from error

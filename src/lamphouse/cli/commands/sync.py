@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from lamphouse.checkpoints.lock import only_writer
 from lamphouse.cli.parser import CommandParser
 from lamphouse.cli.project import Project
 from lamphouse.errors import InputError
+from lamphouse.files import only_writer
 from lamphouse.loggers import wandb_support
 
 
