@@ -37,10 +37,20 @@ class NotFiniteError(Exception):
 class StoppedError(Exception):
     """A signal ended the run, which can be resumed."""
 
+    is_told = False  # by another process of the run
+
     def __init__(self, signal: Signals) -> None:
         super().__init__(f"stopped by {signal.name}")
+        self.signal = signal
         # 130: what shells report after Ctrl-C; 75: EX_TEMPFAIL of sysexits.h, try again later
         self.status = 130 if signal == SIGINT else 75
+
+
+class LostRankError(Exception):
+    """Another process of the run has ended before its time, without which this one cannot go on."""
+
+    status = 1
+    is_told = False  # as above
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

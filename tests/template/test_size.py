@@ -14,19 +14,19 @@ from arc_light_scaffold.tracked import tracked_files
 # did, and what came later has its own room or raised a bound
 PARTS = {
     "callbacks": 575,
-    "checkpoints": 1150,
+    "checkpoints": 1260,
     "cli": 1130,
     "cli/checks": 615,
-    "cli/commands": 2760,
+    "cli/commands": 2790,
     "data": 1350,
     "doctor": 375,
     "export": 425,
     "loggers": 935,
     "loops": 900,
-    "machine": 600,
+    "machine": 610,
     "optim": 300,
     "pages": 500,
-    "runs": 490,
+    "runs": 500,
     "search": 725,
 }
 
@@ -70,7 +70,7 @@ def test_a_room_of_the_parts(room: str) -> None:
 
 
 def test_all_parts() -> None:
-    assert lines_below("src/lamphouse") <= 13_800
+    assert lines_below("src/lamphouse") <= 13_950
 
 
 def test_the_scaffold() -> None:

@@ -58,13 +58,16 @@ class ExactResume(Checkpoint):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Have the Trainer restore the newest whole checkpoint, unless `fit` was given a `ckpt_path`."""
         trainer.precision_plugin.convert_module(pl_module)  # or float64 weights are restored into a float32 model
+        connector: Any = trainer._signal_connector  # private: its handlers would wait for the other processes
+        register = connector.register_signal_handlers
+        connector.register_signal_handlers = lambda: (register(), self.signals.listen())
         if stage != TrainerFn.FITTING:
             return
         self._goals = goals(trainer)
         if self.path is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
             self._lock.enter_context(only_writer(self.path.parent))
-            connector = trainer._checkpoint_connector  # private: callbacks have no other way to choose the checkpoint
-            newest = read_newest(self.path.parent, lambda path: connector.resume_start(path, weights_only=True))
+            checkpoints = trainer._checkpoint_connector  # private: callbacks have no other way to choose the checkpoint
+            newest = read_newest(self.path.parent, lambda path: checkpoints.resume_start(path, weights_only=True))
             if newest is not None and newest.damaged is not None:
                 rank_zero_only(print)(f"{newest.damaged}: resuming from {newest.path.name}", file=sys.stderr)
 
@@ -92,7 +95,6 @@ class ExactResume(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the positions of loaders and this process's state."""
-        self.signals.listen()
         # Lightning leaves positions out if a schedule asked for the number of steps before the checkpoint was read
         if trainer.fit_loop.restarting and self._positions:
             stateful = [loader for loader in train_loaders(trainer) if hasattr(loader, "load_state_dict")]
@@ -113,7 +115,7 @@ class ExactResume(Checkpoint):
             trainer.fit_loop.epoch_loop.restarting = False
         self._save(trainer, between_epochs=True)
         if any_process(trainer, self.signals.received is not None):
-            self.signals.stop()
+            self._stop()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -129,7 +131,7 @@ class ExactResume(Checkpoint):
                 self._save(trainer, finished=ends)
             # without a position there is nothing to wait for, except for the end of the epoch if this is its last batch
             if any_process(trainer, stop) and (resumable or not (validates(trainer) or trainer.is_last_batch)):
-                self.signals.stop()
+                self._stop()
 
     def is_due(self, step: int) -> bool:
         """Return whether to save after this many optimizer steps, within an epoch."""
@@ -137,7 +139,6 @@ class ExactResume(Checkpoint):
         return in_steps or (self.minutes is not None and monotonic() - self.saved_at > 60 * self.minutes)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.signals.listen()  # Lightning has installed its own handlers before, and restores the user's at the end
         self._validating_since = monotonic()
 
     def on_validation_batch_end(
@@ -168,8 +169,6 @@ class ExactResume(Checkpoint):
             self._save(trainer, finished=True)
             self._validated = False
 
-    on_test_start = on_validation_start
-
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Have ReduceLROnPlateau step after an epoch that was resumed, too, which Lightning omits."""
         self._loaded = None
@@ -196,6 +195,11 @@ class ExactResume(Checkpoint):
         if self._validated:  # as it was before the validation
             for count in ("total", "current"):
                 checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"][count]["completed"] -= 1
+
+    def _stop(self) -> None:
+        """Stop all processes, because of the signal that one of them has received."""
+        self.signals.received = next(filter(None, gather(self.signals.received)), None)
+        self.signals.stop()
 
     def _restore(self, trainer: Trainer) -> None:
         if self._loaded is not None:

@@ -15,7 +15,7 @@ from os import PathLike
 from typing import Any
 
 from lamphouse.cli.project import Project
-from lamphouse.errors import InputError, NotFiniteError, StoppedError, did_you_mean
+from lamphouse.errors import InputError, LostRankError, NotFiniteError, StoppedError, did_you_mean
 from lamphouse.machine import start
 from lamphouse.machine.memory import out_of_memory
 from lamphouse.machine.process import process_restored
@@ -82,7 +82,7 @@ def main(package: str, args: Sequence[str] | None = None) -> dict[str, float]:
             message, status = messages.library_error(error, project.directory), 2
         if message is None or os.environ.get("LAMPHOUSE_TRACEBACK"):
             raise
-        if project.reports():
+        if _tells(project, error):
             print(_one_line(f"{package} {command}: {message}"), file=sys.stderr)
         raise SystemExit(status) from error
 
@@ -120,10 +120,17 @@ def _version(package: str) -> str:
         return "that is not installed"
 
 
+def _tells(project: Project, error: BaseException) -> bool:
+    """Return whether this process is to print the error, and no other of the same run prints it."""
+    if isinstance(error, KeyboardInterrupt) and start.has_launcher():
+        return False
+    return not error.is_told if isinstance(error, StoppedError | LostRankError) else project.reports()
+
+
 def _message_and_status(error: BaseException) -> tuple[str | None, int]:  # noqa: PLR0911  # one for each kind
     error = error.__cause__ if isinstance(error.__cause__, UnicodeEncodeError) else error
     match error:
-        case StoppedError():
+        case StoppedError() | LostRankError():
             return "; ".join([str(error), *getattr(error, "__notes__", ())]), error.status
         case KeyboardInterrupt():
             return "interrupted", 130

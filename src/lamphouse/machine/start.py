@@ -24,6 +24,7 @@ from typing import Any
 
 SWITCH = "LAMPHOUSE_PLAIN_START"
 LAUNCHER = "LAMPHOUSE_LAUNCHER"  # the process id
+LAST_WORDS = 9  # seconds in which a process says that the one that launched it has ended
 COMPILER = "torch._dynamo"  # private: Lightning and optimizers import it, which takes a second, and seldom use it
 COMPILER_UTILS = "torch._dynamo.utils"  # private: torchvision imports a function from it
 PLOTS = "torchmetrics.utilities.plot"  # imports matplotlib
@@ -40,13 +41,17 @@ def run(main: Callable[[], object]) -> None:
         with quiet_pipe():
             main()
         return
-    succeeded: list[bool] = []
+    statuses: list[int] = []
     # registered first, it is called last, when threads and child processes have ended and loggers are closed
-    atexit.register(lambda: exit_quickly() if succeeded else None)
+    atexit.register(lambda: exit_quickly(*statuses) if statuses else None)
     sys.meta_path.insert(0, LateImports())
-    with quiet_pipe():
-        main()
-    succeeded.append(True)
+    try:
+        with quiet_pipe():
+            main()
+    except SystemExit as end:
+        statuses += [end.code] if isinstance(end.code, int) else []
+        raise
+    statuses.append(0)
 
 
 @contextmanager
@@ -73,17 +78,23 @@ def prepare() -> None:
 
 
 def end_with_launcher() -> None:
-    """Have a process that a Trainer launched end within a second of the one that did, which may be killed."""
+    """Have a process that a Trainer launched end soon after the one that did, which may be killed."""
     launcher = os.environ.get(LAUNCHER)
     if launcher is None or not int(os.environ.get("LOCAL_RANK") or 0) or "TORCHELASTIC_RUN_ID" in os.environ:
         os.environ[LAUNCHER] = str(os.getpid())
     else:
-        Thread(target=_end_with, args=(int(launcher),), daemon=True).start()
+        Thread(target=_end_with_launcher, daemon=True).start()
 
 
-def _end_with(launcher: int) -> None:
-    while os.getppid() == launcher:
+def has_launcher() -> bool:
+    """Whether a Trainer has launched this process from another one, which still runs."""
+    return os.environ.get(LAUNCHER) == str(os.getppid())
+
+
+def _end_with_launcher() -> None:
+    while has_launcher():
         sleep(1)
+    sleep(LAST_WORDS)
     os._exit(1)
 
 
@@ -189,10 +200,10 @@ def is_stand_in(name: str) -> bool:
     return isinstance(sys.modules.get(name), StandIn)
 
 
-def exit_quickly() -> None:
-    """End a successful process without tearing down the interpreter, which takes a second after importing torch."""
+def exit_quickly(status: int) -> None:
+    """End a process without tearing down the interpreter, which takes a second after importing torch."""
     logging.shutdown()
     for file in [obj for obj in gc.get_objects() if issubclass(type(obj), BUFFERS)]:
         with suppress(ValueError):  # it is closed, or detached
             file.flush()
-    os._exit(0)
+    os._exit(status)

@@ -48,8 +48,18 @@ def begin_entry(
 @rank_zero_only
 def end_entry(run: Run, ended: str) -> None:
     """Complete the last entry: when and why training ended."""
-    *before, last = read_history(run)
-    write_whole(run.history, json.dumps([*before, {**last, "ended": ended}], indent=2) + "\n")
+    complete_entry(run, ended)
+
+
+def complete_entry(run: Run, ended: str) -> None:
+    """Complete the last entry from any process."""
+    if history := read_history(run):
+        write_whole(run.history, json.dumps([*history[:-1], {**history[-1], "ended": ended}], indent=2) + "\n")
+
+
+def is_open(run: Run) -> bool:
+    """Return whether the last entry is not complete."""
+    return any(entry["ended"] is None for entry in read_history(run)[-1:])
 
 
 def has_ended(run: Run, checkpoint: Mapping[str, Any] | None) -> bool:

@@ -2,13 +2,14 @@
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from shlex import quote
 from signal import SIGINT
-from time import perf_counter
+from time import monotonic, perf_counter, sleep
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from lamphouse.checkpoints import load_checkpoint
 from lamphouse.checkpoints.files import Newest, saved_steps, write_checkpoint
+from lamphouse.checkpoints.signals import Ranks
 from lamphouse.cli.checks.messages import explain_training, first_plain_message
 from lamphouse.cli.checks.yaml_files import read_yaml
 from lamphouse.cli.diagnosis import explain_part, explaining_not_finite, loading
@@ -26,20 +28,22 @@ from lamphouse.cli.parser import print_unused
 from lamphouse.cli.project import Project
 from lamphouse.cli.suggestions import blaming
 from lamphouse.cli.tuning import advising_batch_size
-from lamphouse.errors import InputError, NotFiniteError, StoppedError, short_path
+from lamphouse.errors import InputError, LostRankError, NotFiniteError, StoppedError, short_path
 from lamphouse.files import only_writer, write_whole
 from lamphouse.loggers import close, log_best, log_config
 from lamphouse.loops import train_handwritten
 from lamphouse.machine.job import Job
+from lamphouse.machine.start import has_launcher
 from lamphouse.runs.directory import Run, new_run
 from lamphouse.runs.environment import environment
-from lamphouse.runs.history import begin_entry, begun_by, end_entry
+from lamphouse.runs.history import begin_entry, begun_by, complete_entry, end_entry, is_open
 from lamphouse.runs.report import best_row, lacks, print_header, print_summary, results, unit
 
 WITHOUT = {  # parts of the data that an option may leave out, and what follows
     "val": "no validation: best.ckpt will have the last weights, and training does not stop early",
     "test": "no test",
 }
+SECONDS_A_RANK = 2  # for a process of lower rank to say first that another was lost
 
 
 def main(project: Project, args: Sequence[str]) -> dict[str, float]:
@@ -61,7 +65,7 @@ def train_new(project: Project, args: Sequence[str]) -> tuple[Run, dict[str, flo
         project.job.wait_for_all()
         with only_writer(experiment.run.path):
             metrics = train(experiment)
-    except (NotFiniteError, StoppedError):
+    except (LostRankError, NotFiniteError, StoppedError):
         raise
     except Exception:
         if not saved_steps(experiment.run.path):
@@ -107,8 +111,8 @@ def train(
     identity = experiment.project.job.identity
     job = {"command": experiment.args, **identity} if identity else {}
     begin_entry(run, experiment.datamodule, newest.content["global_step"] if newest else 0, changed or {}, job)
-    try:
-        with resume.signals, explaining_not_finite(experiment):
+    with _explaining_end(experiment) as ranks:
+        with resume.signals, ranks, explaining_not_finite(experiment):
             run_loop(experiment, str(newest.path) if newest else None)
         end_entry(run, resume.ended)
         kept = load_checkpoint(run.best, weights=False) if run.best.exists() else None
@@ -117,16 +121,50 @@ def train(
         log_best(experiment.trainer.loggers, read_yaml(experiment.resolved()), reached)
         if experiment.config.pictures and kept:
             _show_pictures(experiment)
-    except (StoppedError, KeyboardInterrupt, SystemExit) as cause:  # Lightning answers Ctrl-C with SystemExit
-        stop = cause if isinstance(cause, StoppedError) else StoppedError(SIGINT)
-        end_entry(run, str(stop))
-        stop.__notes__ = [f"to continue: {experiment.project.program} resume --run {quote(short_path(run.path))}"]
-        raise stop from cause
-    finally:
-        close(experiment.trainer.loggers)
     wall_time = f"{perf_counter() - start:.1f} s" + (" since it was resumed" if newest else "")
     samples, monitor = unit(experiment.datamodule), experiment.config.best_checkpoint.monitor
     return print_summary(run, experiment.table.rows, kept, wall_time, samples, resume.ended, monitor) or {}
+
+
+@contextmanager
+def _explaining_end(experiment: Experiment) -> Iterator[Ranks]:
+    """Record why a training ends that is not complete, and say how to go on with it."""
+    run, trainer = experiment.run, experiment.trainer
+    ranks = Ranks(trainer, experiment.config_init.last_checkpoint.signals, partial(_give_up, experiment))
+    try:
+        yield ranks
+    except (StoppedError, LostRankError, KeyboardInterrupt, SystemExit) as cause:  # the last is Lightning's for Ctrl-C
+        stop = cause if isinstance(cause, StoppedError | LostRankError) else StoppedError(SIGINT)
+        stop.__notes__, stop.is_told = [_way_on(experiment)], not _tells(experiment, str(stop))
+        raise stop from cause
+    except Exception as error:
+        end_entry(run, type(error).__name__)
+        raise
+    finally:
+        close(trainer.loggers)
+        ranks.wait()
+
+
+def _way_on(experiment: Experiment) -> str:
+    return f"to continue: {experiment.project.program} resume --run {quote(short_path(experiment.run.path))}"
+
+
+def _give_up(experiment: Experiment, error: Exception) -> None:
+    end_entry(experiment.run, str(error))
+    print(f"{experiment.project.package}: {error}; {_way_on(experiment)}", file=sys.stderr, flush=True)
+
+
+def _tells(experiment: Experiment, ended: str) -> bool:
+    """Record why the run ended, and return whether this process says so: the one of the lowest rank that is left."""
+    if rank := experiment.trainer.global_rank:
+        sleep(0.5)  # until a launcher that was killed has ended
+        end = monotonic() + SECONDS_A_RANK * min(rank, 3)
+        while is_open(experiment.run) and not has_launcher() and monotonic() < end:
+            sleep(0.1)
+        if has_launcher() or not is_open(experiment.run):
+            return False
+    complete_entry(experiment.run, ended)
+    return True
 
 
 @rank_zero_only
