@@ -17,7 +17,7 @@ PARTS = {
     "checkpoints": 1260,
     "cli": 1130,
     "cli/checks": 615,
-    "cli/commands": 2790,
+    "cli/commands": 2810,
     "data": 1350,
     "doctor": 375,
     "export": 425,
