@@ -75,7 +75,7 @@ class Task(LightningModule, ABC):
 
     def __setattr__(self, name: str, value: Any) -> None:
         # private: Lightning sets it at every hook; nn.Module.__setattr__ makes a small network's step 10 % longer
-        if name == "_current_fx_name":
+        if name in {"_current_fx_name", "last_predictions"}:
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)

@@ -18,7 +18,7 @@ PARTS = {
     "cli": 1130,
     "cli/checks": 615,
     "cli/commands": 2810,
-    "data": 1350,
+    "data": 1360,
     "doctor": 375,
     "export": 425,
     "loggers": 935,

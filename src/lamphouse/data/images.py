@@ -1,6 +1,7 @@
 """A data module for images in memory: normalisation and augmentation of whole batches on the device."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +120,8 @@ class ImageDataModule(TensorDataModule):
 
     def normalise(self, images: Tensor) -> Tensor:
         """Scale images 0..255, [B, C, H, W], to float32 with mean 0 and standard deviation 1 per channel."""
-        statistics = torch.tensor([self.mean, self.std])[:, :, None, None]
-        mean, std = statistics.to(images.device, non_blocking=True)  # without waiting for a GPU
-        return images.float().mul_(1 / (255 * std)).sub_(mean / std)
+        scale, shift = scale_and_shift(tuple(self.mean), tuple(self.std), images.device)
+        return images.float().mul_(scale).sub_(shift)
 
     def viewable(self, images: Tensor) -> Tensor | None:
         """Undo `normalise`, for people to look at: uint8 [B, C, H, W]; None where there is neither 1 channel nor 3."""
@@ -146,3 +146,11 @@ class ImageDataModule(TensorDataModule):
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
         return images
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(mode=False)  # else a validation's could not be used in training
+def scale_and_shift(mean: Sequence[float], std: Sequence[float], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the factor and the offset, [C, 1, 1], that normalise values 0..255; each batch needs them anew."""
+    means, stds = torch.tensor([mean, std])[:, :, None, None].to(device, non_blocking=True)  # without waiting for a GPU
+    return 1 / (255 * stds), means / stds

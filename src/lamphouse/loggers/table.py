@@ -38,7 +38,7 @@ class MetricsTable(Logger):
         super().__init__()
         self.path = Path(path)
         self._file = CsvFile(self.path, COLUMNS)
-        self._steps = CsvFile(self.path.with_name("steps.csv"), ("step",))
+        self._steps = CsvFile(self.path.with_name("steps.csv"), ("step",), durable=False)  # steps wait for no disk
         self.rows = self._file.read()
         if not all({"epoch", "step"} <= row.keys() for row in self.rows):
             raise InputError(f"{self.path}: damaged: put the run's own table back, or delete it")

@@ -28,6 +28,8 @@ LAST_WORDS = 9  # seconds in which a process says that the one that launched it 
 COMPILER = "torch._dynamo"  # private: Lightning and optimizers import it, which takes a second, and seldom use it
 COMPILER_UTILS = "torch._dynamo.utils"  # private: torchvision imports a function from it
 PLOTS = "torchmetrics.utilities.plot"  # imports matplotlib
+FLOPS = "torch.utils.flop_counter"  # imports Triton; Lightning's summary of a model counts with it
+CUDA = ("cuda.bindings.driver", "cuda.bindings.runtime")  # torch uses them to annotate CUDA graphs
 PLOT_TYPES = ("_AX_TYPE", "_CMAP_TYPE", "_PLOT_OUT_TYPE")  # private: used in annotations
 PLOT_FUNCTIONS = ("plot_confusion_matrix", "plot_curve", "plot_single_or_multi_val")
 BUFFERS = (io.BufferedRandom, io.BufferedWriter, io.TextIOWrapper)
@@ -119,6 +121,8 @@ class LateImports(Loader, MetaPathFinder):
         compiler = {"disable": self.disable, "graph_break": lambda: None, "OptimizedModule": OptimizedModule}
         self.contents: dict[str, dict[str, Any]] = {
             PLOTS: {**functions, **dict.fromkeys(PLOT_TYPES, object)},
+            FLOPS: {"FlopCounterMode": partial(self.call, FLOPS, "FlopCounterMode")},
+            **{name: {} for name in CUDA},
             COMPILER: {"__path__": [], **compiler},
             COMPILER_UTILS: {"is_compile_supported": partial(self.call, COMPILER_UTILS, "is_compile_supported")},
         }
@@ -143,8 +147,8 @@ class LateImports(Loader, MetaPathFinder):
 
     def load(self, name: str) -> ModuleType:
         """Import a real module, with the rest of the compiler if it belongs to it."""
-        if name == PLOTS:
-            self._replace(PLOTS)
+        if name in {PLOTS, FLOPS, *CUDA}:
+            self._replace(name)
         elif COMPILER in self.contents:
             compiler = self._replace(COMPILER, COMPILER_UTILS)
             OptimizedModule.register(compiler.OptimizedModule)

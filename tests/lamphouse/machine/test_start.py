@@ -16,7 +16,18 @@ from conftest import ROOT, fit_options
 from lamphouse.machine import start
 
 WAYS = Path(__file__).with_name("check_late_imports.py")
-SLOW_TO_IMPORT = {"IPython", "matplotlib", "onnx", "pandas", "scipy", "sklearn", "sympy", "tensorboard", "wandb"}
+SLOW_TO_IMPORT = {
+    "IPython",
+    "matplotlib",
+    "onnx",
+    "pandas",
+    "scipy",
+    "sklearn",
+    "sympy",
+    "tensorboard",
+    "triton",
+    "wandb",
+}
 FIT = """
 import json, sys
 from lamphouse.machine.start import COMPILER, is_stand_in, run
@@ -25,12 +36,15 @@ def main():
     from arc_light.__main__ import main
     main(sys.argv[1:])
     loaded = {name.partition(".")[0] for name in sys.modules}
-    from torch import tensor
+    from torch import ones, tensor
+    from torch.utils.flop_counter import FlopCounterMode
     from torchmetrics import MeanMetric
+    with FlopCounterMode(display=False) as flops:
+        ones(2, 2) @ ones(2, 2)
     metric = MeanMetric()
     metric.update(tensor(2.0))
     figure, axes = metric.plot()
-    print(json.dumps([sorted(loaded), is_stand_in(COMPILER), type(figure).__module__]))
+    print(json.dumps([sorted(loaded), is_stand_in(COMPILER), type(figure).__module__, flops.get_total_flops()]))
 
 run(main)
 """
@@ -98,11 +112,11 @@ def test_output_that_cannot_be_written_is_a_failure() -> None:
 def test_a_fit_imports_nothing_that_it_does_not_use() -> None:
     done = python(FIT, args=["fit", *fit_options("digits_mlp")])
     assert done.returncode == 0, done.stderr
-    loaded, compiler_waits, figure = json.loads(done.stdout.splitlines()[-1])
+    loaded, compiler_waits, figure, operations = json.loads(done.stdout.splitlines()[-1])
     assert {"torch", "lightning", "torchmetrics"} <= set(loaded)
     assert not SLOW_TO_IMPORT & set(loaded)
     assert compiler_waits
-    assert figure == "matplotlib.figure"
+    assert (figure, operations) == ("matplotlib.figure", 16)
 
 
 FINDERS = "print(sum(type(finder).__name__ == 'LateImports' for finder in sys.meta_path))"
