@@ -85,9 +85,15 @@ def user_path(text: str) -> Path:
     Raises:
         InputError: there is no such variable, or the path is a URL.
     """
-    if re.match(r"\w+://", text):
-        raise InputError(f"{text}: a URL: give a local directory, such as one where the storage is mounted")
+    check_local(text)
     return Path(expanded(text))
+
+
+def check_local(path: Path | str, option: str = "") -> None:
+    """Raise an `InputError` if a path is a URL, from which pathlib would make a local folder such as `s3:`."""
+    if found := re.match(r"(\w{2,}):/+(.*)", str(path)):
+        way_out = "give a local path: mount the storage, or copy from and to it with its own tools"
+        raise InputError(f"{option} {found[1]}://{found[2]}: a URL: {way_out}".lstrip())
 
 
 def expanded(text: str) -> str:

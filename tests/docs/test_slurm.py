@@ -1,4 +1,4 @@
-"""The batch script, with stand-ins for SLURM's own commands."""
+"""The files for SLURM and SkyPilot, with stand-ins for commands of theirs."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import FEW_BATCHES, ROOT
 from same_runs import assert_same, run_in
 
@@ -14,11 +15,15 @@ PYTHON = """#!/usr/bin/env bash
 exec "{python}" "$@"
 """
 SRUN = """#!/usr/bin/env bash
-# sends the signal when there is a first checkpoint, as a time limit would
-"$@" & child=$!
-until compgen -G "runs/slurm-7/*/*/last.ckpt" >/dev/null || ! kill -0 $child; do sleep 0.01; done
-[ -e requeued ] || kill -USR1 $child
-wait $child
+# starts a task on each of two nodes, and sends the signal when there is a first checkpoint, as a time limit would
+export SLURM_STEP_ID=0 SLURM_NTASKS=2 SLURM_NTASKS_PER_NODE=1 SLURM_NNODES=2 SLURM_NODELIST=127.0.0.1 SLURM_LOCALID=0
+tasks=()
+for rank in 0 1; do SLURM_PROCID=$rank SLURM_NODEID=$rank "$@" & tasks+=($!); done
+until compgen -G "runs/slurm-7/*/*/last.ckpt" >/dev/null || ! kill -0 "${tasks[0]}" 2>/dev/null; do sleep 0.01; done
+[ -e requeued ] || kill -USR1 "${tasks[@]}"
+status=0
+for task in "${tasks[@]}"; do wait "$task" || status=$?; done
+exit $status
 """
 SCONTROL = """#!/usr/bin/env bash
 echo "$@" >> requeued
@@ -37,11 +42,16 @@ def test_a_job_that_is_out_of_time_goes_back_into_the_queue_and_on() -> None:
     executable(Path(".venv/bin/python"), PYTHON.format(python=sys.executable))
     executable(Path("bin/srun"), SRUN)
     executable(Path("bin/scontrol"), SCONTROL)
-    environment = {**os.environ, "SLURM_JOB_ID": "7", "PATH": f"{Path('bin').absolute()}:{os.environ['PATH']}"}
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "SLURM_JOB_ID": "7",
+        "PATH": f"{Path('bin').absolute()}:{os.environ['PATH']}",
+    }
     options = [
         "digits_mlp",
         "--logger=none",
-        "--trainer.max_epochs=3",
+        "--trainer.max_epochs=2",
         "--trainer.accelerator=cpu",
         *FEW_BATCHES,
     ]
@@ -49,13 +59,28 @@ def test_a_job_that_is_out_of_time_goes_back_into_the_queue_and_on() -> None:
 
     first = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert first.returncode == 75, first.stderr
-    assert "stopped by SIGUSR1" in first.stderr
+    assert first.stderr.count("stopped by SIGUSR1") == 1
     assert Path("requeued").read_text() == "requeue 7\n"
     second = subprocess.run(script, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert second.returncode == 0, second.stderr
     assert Path("requeued").read_text() == "requeue 7\n"
 
     whole = {**environment, "SLURM_JOB_ID": "8"}
-    executable(Path("bin/srun"), '#!/usr/bin/env bash\n"$@"\n')
     subprocess.run(script, env=whole, check=True, capture_output=True, timeout=300)
+    assert [len([*Path(f"runs/slurm-{job}", "digits_mlp").iterdir()]) for job in (7, 8)] == [1, 1]
     assert_same(run_in("runs/slurm-8"), run_in("runs/slurm-7"))
+
+
+def test_the_machines_of_a_cloud_train_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = yaml.safe_load((ROOT / "docs" / "skypilot.yaml").read_text())
+    known = {"name", "num_nodes", "workdir", "resources", "envs", "file_mounts", "setup", "run"}
+    assert (task.keys() - known, task["setup"]) == (set(), "make setup")
+    for name, value in {**task["envs"], "NODE_IPS": "10.0.0.1\n10.0.0.2", "NODE_RANK": "1", "NUM_NODES": "2"}.items():
+        monkeypatch.setenv(name if name in task["envs"] else f"SKYPILOT_{name}", value)
+    monkeypatch.setenv("SKYPILOT_NUM_GPUS_PER_NODE", "8")
+    executable(Path("bin/make"), f'#!/usr/bin/env bash\n{shutil.which("make")} --dry-run -C {ROOT} "$@"\n')
+    monkeypatch.setenv("PATH", f"{Path('bin').absolute()}:{os.environ['PATH']}")
+    done = subprocess.run(["bash", "-c", task["run"]], capture_output=True, text=True, check=True)
+    launcher = "--nnodes=2 --node-rank=1 --nproc-per-node=8 --master-addr=10.0.0.1 --master-port=29500"
+    command = f".venv/bin/torchrun {launcher} -m arc_light fit -c configs/trainer.yaml -c configs/digits_mlp.yaml"
+    assert f"{command} --logger none --runs ~/runs" in " ".join(done.stdout.split())

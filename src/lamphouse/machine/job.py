@@ -112,7 +112,8 @@ class Job:
     @property
     def identity(self) -> dict[str, str]:
         """What this job keeps when its processes are started again, by what starts them."""
-        known = {"SLURM": os.environ.get("SLURM_JOB_ID"), "torchrun": os.environ.get("TORCHELASTIC_RUN_ID")}
+        names = {"SkyPilot": "SKYPILOT_TASK_ID", "SLURM": "SLURM_JOB_ID", "torchrun": "TORCHELASTIC_RUN_ID"}
+        known = {launcher: os.environ.get(name, "") for launcher, name in names.items()}
         if known["torchrun"] == "none":  # as torchrun has it by default
             known["torchrun"] = f"{gethostname()} {os.getppid()}"
         return {launcher: text for launcher, text in known.items() if text}
@@ -120,7 +121,8 @@ class Job:
     @property
     def again(self) -> dict[str, str]:
         """The part of the job's identity by which it is known that its processes have been started before."""
-        counts = {"torchrun": RESTARTS, "SLURM": "SLURM_RESTART_COUNT"}
+        # SkyPilot has an id for each task, which it keeps when it recovers it
+        counts = {"SkyPilot": "SKYPILOT_TASK_ID", "SLURM": "SLURM_RESTART_COUNT", "torchrun": RESTARTS}
         by = (launcher for launcher, count in counts.items() if os.environ.get(count, "0") != "0")
         return {launcher: self.identity[launcher] for launcher in by if launcher in self.identity}
 

@@ -61,7 +61,8 @@ OPTIONS = {
     "--trainer.max_time 00:00:00:00": ["--trainer.max_time 00:00:00:00: expected", "more than none"],
     "--machine.threads 100000": ["--machine.threads 100000", "cores"],
     # no local paths
-    "--runs s3://bucket/runs": ["--runs", "a local directory"],
+    "--runs s3://bucket/runs": ["--runs s3://bucket/runs: a URL: ", "mount"],
+    "--trainer.callbacks ModelCheckpoint --trainer.callbacks.dirpath gs://b/c": ["callbacks.dirpath gs://b/c: a URL"],
     "--runs ${NOWHERE}/runs": ["--runs ${NOWHERE}/runs", "set it"],
     # unknown
     "--trainer.max_epoch 3": ["--trainer.max_epoch 3", "--help"],

@@ -67,3 +67,8 @@ def test_a_job_that_is_started_again_is_known_by_its_launcher(start: Start, monk
     torchrun = "TORCHELASTIC_RUN_ID" in os.environ
     monkeypatch.setenv("TORCHELASTIC_RESTART_COUNT" if torchrun else "SLURM_RESTART_COUNT", "1")
     assert start(0).again == ({"torchrun": "a"} if torchrun else {"SLURM": "7"})
+
+
+def test_a_task_that_a_cloud_recovers_is_known_by_its_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKYPILOT_TASK_ID", "sky-1")
+    assert Job().again == {"SkyPilot": "sky-1"}

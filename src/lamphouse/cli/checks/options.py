@@ -14,6 +14,7 @@ from lightning.pytorch.accelerators import CPUAccelerator, CUDAAccelerator, MPSA
 from lightning.pytorch.callbacks import Timer
 
 from lamphouse.errors import InputError
+from lamphouse.files import check_local
 from lamphouse.machine.job import Job
 from lamphouse.machine.settings import allowed_cores
 from lamphouse.metrics import MonitorsMetric, chosen_mode
@@ -22,6 +23,7 @@ from lamphouse.task import Task
 
 PROCESSES_PER_CORE = 4
 AUTO = ("auto", "-1", -1)  # devices as the environment has them
+PLACE = r"(dir|dirpath|file|filename|folder|path|root)$"  # ends an option that names a file or a directory
 LARGEST = 2**53  # larger integers are not exact as floats
 MONITORS = ("early_stopping.monitor", "best_checkpoint.monitor", "model.init_args.lr_scheduler.init_args.monitor")
 ACCELERATORS = {"cpu": CPUAccelerator, "cuda": CUDAAccelerator, "mps": MPSAccelerator}
@@ -180,6 +182,8 @@ def check_values(config: Namespace) -> None:
         if expected := _expected_instead(value):
             given = str(value) if isinstance(value, Path) else value
             raise InputError(f"--{option} {given!r}: expected {expected}; see --help for every option")
+        if isinstance(value, Path) or (isinstance(value, str) and re.search(PLACE, option)):
+            check_local(value, f"--{option}")
 
 
 def _leaves(value: Any, option: str = "", class_path: str | None = None) -> Iterator[tuple[str, Any, str | None]]:
@@ -208,8 +212,6 @@ def _expected_instead(value: Any) -> str | None:
         return f"a number up to {LARGEST}"
     if isinstance(value, float) and not math.isfinite(value):
         return "a finite number"
-    if isinstance(value, Path) and re.match(r"\w{2,}:/", str(value)):
-        return "a local directory, such as one where the storage is mounted"
     text = str(value) if isinstance(value, str | Path) else ""
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         return "text without NUL bytes, in UTF-8"

@@ -24,7 +24,7 @@ from lamphouse.data.arrays import read_each
 from lamphouse.data.folder import listed
 from lamphouse.data.image_files import find_images, refuse_all
 from lamphouse.errors import InputError, short_path
-from lamphouse.files import for_terminal, printable, user_path
+from lamphouse.files import check_local, for_terminal, printable, user_path
 from lamphouse.machine.memory import keep_memory
 from lamphouse.machine.settings import device_type
 from lamphouse.runs.directory import find_run
@@ -180,6 +180,7 @@ def _files(given: str) -> list[Path]:
     found = find_images(path)
     files = [Path(name) for name in found.files] or sorted(path.rglob("*.npy")) or sorted(path.rglob("*.pt"))
     if not files:
+        check_local(given, "--input")
         known = "no image file, array (.npy, .pt) or rows (.csv), and no folder with images or arrays"
         raise InputError(f"--input {path}: {known}")
     if found.skipped and found.files:
