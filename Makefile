@@ -63,7 +63,7 @@ endif
 data/digits: | $(READY)
 	@$(BIN)/python -c "from arc_light.data.digits_folder import write_digits; write_digits('$@')"
 ifeq ($(EXPERIMENT),digits_folder)
-train crossval show doctor tune: data/digits
+train crossval show doctor tune shards: data/digits
 parity: data/digits# [part:loops]
 endif
 # [/part:folder]
@@ -76,11 +76,11 @@ crossval: $(READY) ## train on each of the FOLDS of a cross-validation, by defau
 show: $(READY) ## print the options of an EXPERIMENT, and where each comes from
 	@$(RUN_PYTHON) show $(FIT_OPTIONS) $(ARGS)
 doctor: $(READY) ## check an EXPERIMENT before it is trained for long
-	@$(RUN_PYTHON) doctor $(OPTIONS) $(ARGS)
 search: $(READY) ## search over options as in SEARCH, a file of configs/search, WORKERS trials at once
 	@$(RUN_PYTHON) search --search "$(SEARCH)" $(if $(WORKERS),--workers $(WORKERS)) $(ARGS)
 tune: $(READY) ## find the largest batch size that fits an EXPERIMENT, and a learning rate to try
-	@$(RUN_PYTHON) tune $(OPTIONS) $(ARGS)
+shards: $(READY) ## write the data of an EXPERIMENT to disk, for --data.shards to stream it
+doctor tune shards:; @$(RUN_PYTHON) $@ $(OPTIONS) $(ARGS)
 evaluate: $(READY) ## evaluate the best checkpoint of a RUN
 # [part:wandb]
 sync: $(READY) ## upload a RUN that W&B recorded offline
@@ -131,8 +131,8 @@ lint: $(READY) ## check style and types
 bench: $(READY) ## measure speed and memory against peers, all or ONLY="start step", with further options in ARGS
 	@$(BIN)/python -m benchmarks $(ONLY) $(ARGS)
 # [/part:template]
-extra: $(READY) ## install the optional packages of a command: EXTRA=demo, export, hub, interpolation, parquet, search
-	@test -n "$(EXTRA)" || { echo "make extra: EXTRA is empty: give demo, export, hub, interpolation, parquet, search" >&2; exit 2; }
+extra: $(READY) ## install the optional packages of a command: EXTRA=demo, export, hub, interpolation, parquet, search, streaming
+	@test -n "$(EXTRA)" || { echo "make extra: EXTRA is empty: give demo, export, hub, interpolation, parquet, search, streaming" >&2; exit 2; }
 	@$(UV) pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable ".[$(EXTRA)]"
 lock: $(READY) ## choose the newest versions that fit together
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-emit-index-url --group dev -o requirements.lock pyproject.toml

@@ -25,6 +25,7 @@ BENCHMARKS = {  # one module each, with a function `tables(options)`
     "many_epochs": "2,000 epochs of one step: the second half against the first",
     "many_classes": "the split of a million labels by class, up to 10,000 classes",
     "folder": "up to 100,000 image files: first and second start, against torchvision",
+    "streaming": "images from shards, against memory and torchvision; ten times as much data as memory",
 }
 
 

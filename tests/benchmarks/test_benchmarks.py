@@ -29,6 +29,7 @@ ROWS = {
     "scale": ["400"],
     "many_classes": ["10", "10,000"],
     "folder": ["40"],
+    "streaming": ["memory", "shards", "torchvision's ImageFolder"],
     "many_epochs": ["epochs 1..5", "epochs 6..10"],
     "mnist": ["test accuracy, lowest", "whole process", "its imports alone", "without imports"],
 }

@@ -33,6 +33,7 @@ COMMANDS = {
     "compare": "compare runs: differing options, results over seeds, and curves",
     "prune": "remove checkpoints of runs except best.ckpt and last.ckpt, after confirmation",
     "board": "show all runs in TensorBoard",
+    "shards": "write an experiment's samples to disk, from where --data.shards streams them",
     "show": "print every option of an experiment, and where its value comes from",
     "doctor": "check data, model and a few steps of training before a long one",
     "tune": "find the largest batch size that fits into memory, and a learning rate to start from",

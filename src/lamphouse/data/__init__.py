@@ -1,4 +1,4 @@
-"""Data in memory, fetched in whole batches."""
+"""Data in memory or streamed from disk, fetched in whole batches."""
 
 from lamphouse.data.augment import (
     AlternatingFlip,

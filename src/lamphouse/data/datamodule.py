@@ -2,8 +2,8 @@
 
 import sys
 from abc import abstractmethod
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader
 
 from lamphouse.data.arrays import read_array
 from lamphouse.data.samples import BatchLoader, BatchSampler, SampleBatches, Samples, is_labels
-from lamphouse.errors import InputError
+from lamphouse.errors import InputError, short_path
+from lamphouse.shards import Readable, Shards, StreamedSamples, options_of_samples
 
 
 class TensorDataModule(LightningDataModule):
@@ -35,10 +36,11 @@ class TensorDataModule(LightningDataModule):
             if they take less than a quarter of its free memory.
         num_folds: number of parts of a cross-validation, in the place of `val_fraction`.
         fold: the part that is held out for validation, counted from 0; every sample is in one part.
+        shards: directory that the command `shards` wrote, from which batches are read in the place of memory.
 
     Raises:
-        ValueError: both `on_device` and `num_workers` are set.
-        InputError: only one of `num_folds` and `fold` is set, or there is no such fold.
+        ValueError: both `on_device` and `num_workers` or `shards` are set.
+        InputError: only one of `num_folds` and `fold` is set, there is no such fold, or shards are not of this data.
     """
 
     def __init__(
@@ -50,17 +52,36 @@ class TensorDataModule(LightningDataModule):
         on_device: bool | None = None,
         num_folds: PositiveInt | None = None,
         fold: NonNegativeInt | None = None,
+        shards: Path | str | None = None,
     ) -> None:
         super().__init__()
         check_fold(num_folds, fold)
         if on_device and num_workers:
             reason = "workers cannot fetch samples that are on the device: leave one of the two options out"
             raise ValueError(f"--data.on_device true with --data.num_workers {num_workers}: {reason}")
+        if on_device and shards:
+            raise ValueError(f"--data.on_device true with --data.shards {shards}: leave one of the two options out")
         self.save_hyperparameters(logger=False)
         self.batch_size, self.val_fraction, self.seed = batch_size, val_fraction, seed or 0
         self.num_workers, self.on_device = num_workers, on_device
         self.num_folds, self.fold = num_folds, fold
-        self.parts: dict[str, Samples] = {}
+        self.parts: dict[str, Any] = {}  # Samples, or StreamedSamples of shards
+        self.shards = Path(shards) if shards else None
+        if self.shards:
+            self.prepare_data = self._check_shards  # type: ignore[method-assign]  # needs no other file
+            if self.shards.exists():  # it need not in order to predict
+                self.load_state_dict({**self.stream.state})
+
+    @cached_property
+    def stream(self) -> Shards:
+        """The shards; raise an `InputError` if there are none, or not of this data."""
+        folder = self.shards or Path()
+        found = Shards.open(folder)
+        found.check(folder, type(self).__name__, options_of_samples(self.hparams))
+        return found
+
+    def _check_shards(self) -> None:
+        self.stream  # noqa: B018  # raises
 
     @abstractmethod
     def load(self, train: bool) -> Samples:
@@ -73,11 +94,9 @@ class TensorDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Load what the stage needs, once; raise an `InputError` if samples are bad or too few."""
         if stage in {"fit", "validate"} and "train" not in self.parts:
-            self.parts.update(self.load_train_and_val())
+            self.parts.update(self._streamed("train", "val") if self.shards else self.load_train_and_val())
         if stage == "test" and "test" not in self.parts and is_overridden("test_dataloader", self):
-            samples = self.load(train=False)
-            self.check_samples(samples)
-            self.parts["test"] = samples
+            self.parts.update(self._streamed("test") if self.shards else self.load_test())
         empty = [part for part, samples in self.parts.items() if not len(samples)]
         if empty:
             raise InputError(f"no samples are left for {' and '.join(empty)}: add some, at least three of a class")
@@ -86,13 +105,38 @@ class TensorDataModule(LightningDataModule):
         """Load the official training samples, and hold some out for validation."""
         samples = self.load(train=True)
         self.check_samples(samples)
+        return self.hold_out(samples)
+
+    def hold_out(self, samples: Samples) -> dict[str, Samples]:
+        """Hold out some of the training samples for validation."""
         if self.num_folds is not None and self.fold is not None:
             parts = samples.split_fold(self.num_folds, self.fold, self.seed)
         else:
             parts = samples.split(self.val_fraction, self.seed)
         return dict(zip(("train", "val"), parts, strict=True))
 
-    def check_samples(self, samples: Samples) -> None:
+    def load_test(self) -> dict[str, Samples]:
+        """Load the official test samples."""
+        samples = self.load(train=False)
+        self.check_samples(samples)
+        return {"test": samples}
+
+    def _streamed(self, *parts: str) -> Mapping[str, StreamedSamples]:
+        found = {part: self.stream.parts[part] for part in parts}
+        for samples in found.values():
+            self.check_samples(samples)
+        return found
+
+    def parts_to_write(self) -> dict[str, Readable]:
+        """Return the samples that the command `shards` writes; override it where they take too much memory."""
+        self.setup("fit")
+        self.setup("test")
+        return {**self.parts}
+
+    def examine(self, samples: Samples | StreamedSamples) -> None:
+        """Find out what the training samples tell, such as statistics, before `state_dict` is called."""
+
+    def check_samples(self, samples: Samples | StreamedSamples) -> None:
         """Check samples after loading; raise an `InputError` if values are not finite, or not what the data has."""
         for name, values in (("inputs", samples.inputs), ("targets", samples.targets)):
             if values.is_floating_point() and values.numel() and not torch.stack(values.aminmax()).isfinite().all():
@@ -112,7 +156,9 @@ class TensorDataModule(LightningDataModule):
 
     def describe(self) -> list[str]:
         """Return lines about the data to print at the beginning of a run."""
-        return []
+        if not self.shards:
+            return []
+        return [f"streamed from {short_path(self.shards)}, which were split with seed {self.stream.seed}"]
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self.loader("train")
@@ -131,7 +177,8 @@ class TensorDataModule(LightningDataModule):
         samples = self.parts[part].to(held_on)
         shuffle = part == "train" and not getattr(self.trainer, "overfit_batches", 0)
         ranks = (dist.get_rank(), dist.get_world_size()) if dist.is_available() and dist.is_initialized() else (0, 1)
-        sampler = BatchSampler(len(samples), self.batch_size, self.seed, shuffle, *ranks, held_on)
+        order = samples.shuffled if isinstance(samples, StreamedSamples) else None
+        sampler = BatchSampler(len(samples), self.batch_size, self.seed, shuffle, *ranks, held_on, order)
         if sampler.joins_last and sampler.rank == 0:
             note_joined(len(samples), self.batch_size)
         return BatchLoader(
@@ -144,7 +191,9 @@ class TensorDataModule(LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),  # without it, each epoch draws from the global one
         )
 
-    def is_resident(self, part: Samples, device: torch.device) -> bool:
+    def is_resident(self, part: Samples | StreamedSamples, device: torch.device) -> bool:
+        if isinstance(part, StreamedSamples):
+            return False
         if self.on_device is None and device.type == "cuda" and not self.num_workers:
             return part.nbytes < torch.cuda.mem_get_info(device)[0] / 4
         return bool(self.on_device)

@@ -6,17 +6,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from jsonargparse.typing import OpenUnitInterval, PositiveInt
 
-from lamphouse.data.image_files import FoundImages, find_images, kind_of, read_images, refuse_unreadable, sorted_entries
+from lamphouse.data.image_files import (
+    FoundImages,
+    ImageFiles,
+    find_images,
+    kind_of,
+    read_images,
+    refuse_unreadable,
+    sorted_entries,
+)
 from lamphouse.data.images import ImageDataModule
 from lamphouse.data.samples import Samples, stratified_split
 from lamphouse.errors import InputError
 from lamphouse.files import printable
+from lamphouse.shards import Readable, StreamedSamples
 
 LAYOUT = "expected one folder of images per class, or train/ (and val/, test/) with one folder per class each"
 PARTS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
@@ -63,6 +73,8 @@ class ImageFolderDataModule(ImageDataModule):
     @cached_property
     def folders(self) -> dict[str, Path]:
         """The folders of the parts: the root alone is "train" unless it has a folder of that name."""
+        if self.shards:  # whose state has the classes
+            return {part: self.shards / part for part in self.stream.parts}
         if not self.root.is_dir():
             raise InputError(f"--data.root {self.root}: no folder of images: {LAYOUT}")
         found: dict[str, list[Path]] = {}
@@ -111,28 +123,33 @@ class ImageFolderDataModule(ImageDataModule):
         super().setup(stage)
 
     def load(self, train: bool) -> Samples:
-        part = "train" if train else "test"
-        files = self._files(part if part in self.folders else "train")
-        if "test" not in self.folders:
-            split = stratified_split(torch.tensor([label for _, label in files]), self.test_fraction, seed=0)
-            files = [files[i] for i in split[0 if train else 1]]
-        return self._read(part, files)
+        return self._read("train" if train else "test", self._split_files(train))
 
     def load_train_and_val(self) -> dict[str, Samples]:
-        if "val" in self.folders:
-            if self.num_folds:
-                way_out = "merge the folder with the training images, or leave num_folds out"
-                raise InputError(
-                    f"--data.num_folds {self.num_folds}: {self.folders['val']} is for validation: {way_out}"
-                )
+        if self._has_val():
             parts = {"train": self.load(train=True), "val": self._read("val", self._files("val"))}
         else:
             parts = super().load_train_and_val()
-        mean, std = channel_statistics(parts["train"])
-        self.mean, self.std = getattr(self, "mean", mean), getattr(self, "std", std)
+        self.examine(parts["train"])
         return parts
 
+    def examine(self, samples: Samples | StreamedSamples) -> None:
+        mean, std = channel_statistics(samples)
+        self.mean, self.std = getattr(self, "mean", mean), getattr(self, "std", std)
+
+    def parts_to_write(self) -> dict[str, Readable]:
+        train, test = (self._split_files(train) for train in (True, False))
+        if self._has_val():
+            parts = {"train": train, "val": self._files("val"), "test": test}
+        else:
+            rows = self.hold_out(Samples(torch.arange(len(train)), torch.tensor([label for _, label in train])))
+            held_out = {part: [train[i] for i in of[:][0].tolist()] for part, of in rows.items()}
+            parts = {**held_out, "test": test}
+        return {part: ImageFiles(files, self.input_shape) for part, files in parts.items()}
+
     def describe(self) -> list[str]:
+        if self.shards:
+            return super().describe()
         lines = [*found_images(self.folders, self.found), *notes(self.folders, self.found, self.root)]
         return [printable(line) for line in lines]
 
@@ -142,6 +159,20 @@ class ImageFolderDataModule(ImageDataModule):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.classes, self.mean, self.std = state_dict["classes"], state_dict["mean"], state_dict["std"]
+
+    def _has_val(self) -> bool:
+        if "val" in self.folders and self.num_folds:
+            way_out = "merge the folder with the training images, or leave num_folds out"
+            raise InputError(f"--data.num_folds {self.num_folds}: {self.folders['val']} is for validation: {way_out}")
+        return "val" in self.folders
+
+    def _split_files(self, train: bool) -> list[tuple[str, int]]:
+        part = "train" if train else "test"
+        files = self._files(part if part in self.folders else "train")
+        if "test" in self.folders:
+            return files
+        split = stratified_split(torch.tensor([label for _, label in files]), self.test_fraction, seed=0)
+        return [files[i] for i in split[0 if train else 1]]
 
     def _files(self, part: str) -> list[tuple[str, int]]:
         return [(file, i) for i, name in enumerate(self.classes) for file in self.found[part][name].files]
@@ -193,13 +224,13 @@ def listed(counts: Mapping[str, int]) -> str:
     return some + (f", and {len(counts) - MOST_NAMES:,} more" if len(counts) > MOST_NAMES else "")
 
 
-def channel_statistics(part: Samples, chunk: int = 256) -> tuple[list[float], list[float]]:
+def channel_statistics(part: Samples | StreamedSamples, chunk: int = 256) -> tuple[list[float], list[float]]:
     """Compute mean and standard deviation per channel of a part's images, for values 0..1."""
     sums = torch.zeros(2, part.inputs.shape[1], dtype=torch.float64)
     for indices in torch.arange(len(part)).split(chunk):  # few images stay in the processor's cache
         values = part[indices][0].float()
         sums += torch.stack([values.sum((0, 2, 3)), values.square_().sum((0, 2, 3))])
-    pixels = len(part) * part.inputs[0, 0].numel()
+    pixels = len(part) * prod(part.inputs.shape[2:])
     mean, square = sums / pixels / torch.tensor([[255], [255**2]])
     std = (square - mean.square()).clamp(min=1e-6).sqrt()
     return mean.tolist(), std.tolist()

@@ -150,6 +150,31 @@ def read_images(files: Sequence[str], shape: Shape, cache: Path | None) -> Tenso
     return torch.from_numpy(images)
 
 
+class ImageFiles:
+    """Image files and their labels, read when they are indexed.
+
+    Args:
+        files: with the label of each.
+        shape: into which images are brought: channels, height, width.
+    """
+
+    rows = None  # all of them
+
+    def __init__(self, files: Sequence[tuple[str, int]], shape: Shape) -> None:
+        self.paths, self.shape = [path for path, _ in files], shape
+        self.inputs, self.targets = torch.empty(0, *shape, dtype=torch.uint8), torch.tensor([one for _, one in files])
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, indices: slice) -> tuple[Tensor, Tensor]:
+        try:
+            return read_images(self.paths[indices], self.shape, None), self.targets[indices]
+        except InputError:
+            refuse_unreadable(self.paths, self.shape)  # all of them at once
+            raise
+
+
 def refuse_unreadable(files: Sequence[str], shape: Shape) -> None:
     """Print every file that is not a readable image, and raise an `InputError`; for a single one, only raise it."""
     with ThreadPoolExecutor() as threads:

@@ -15,6 +15,7 @@ from lamphouse.data.datamodule import TensorDataModule
 from lamphouse.data.image_files import read_image
 from lamphouse.data.samples import Batch, Samples
 from lamphouse.errors import InputError
+from lamphouse.shards import StreamedSamples
 
 
 class ImageDataModule(TensorDataModule):
@@ -60,7 +61,7 @@ class ImageDataModule(TensorDataModule):
                 expected = f"a number 0..1 for each of {channels} channels, std above 0"
                 raise InputError(f"{name}: {list(values)}: expected {expected}: divide those of values 0..255 by 255")
 
-    def check_samples(self, samples: Samples) -> None:
+    def check_samples(self, samples: Samples | StreamedSamples) -> None:
         super().check_samples(samples)
         self.check_inputs(samples.inputs)
         targets = samples.targets
@@ -94,8 +95,9 @@ class ImageDataModule(TensorDataModule):
     def check_augmentations(self) -> Tensor:
         """Return an augmented training image, float32 [1, C, H, W]; raise an `InputError` if that fails."""
         draws = torch.zeros(1, sum(augmentation.draws for augmentation in self.augment))
+        images, targets = self.parts["train"][:1]
         try:
-            return self.normalise(self.apply_augmentations(*self.parts["train"][:1][:2], draws, epoch=0)[0])
+            return self.normalise(self.apply_augmentations(images, targets, draws, epoch=0)[0])
         except (ArithmeticError, RuntimeError, ValueError) as error:
             raise InputError(f"--data.augment: {str(error).splitlines()[0]}") from error
 

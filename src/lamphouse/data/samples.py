@@ -1,7 +1,7 @@
 """Samples in memory, fetched in whole batches, in an order that depends on the seed and the epoch alone."""
 
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
 
 from lamphouse.errors import InputError
+from lamphouse.shards import Readable
 
 Batch = tuple[Tensor, Tensor]  # inputs, [B, ...]; targets, [B, ...]
 Key = tuple[int, Tensor]  # the epoch, and the indices of a batch, int64 [B]
@@ -136,11 +137,10 @@ def shuffled_by_class(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
 class SampleBatches(Dataset[tuple[Any, ...]]):
     """A data set whose items are whole batches, with random numbers for augmentations unless `alternates` is None.
 
-    `alternates` states for each random number of a sample whether it is drawn once, and shifted by 0.5 (modulo 1) in
-    every other epoch.
+    It states of each number of a sample whether it is drawn once, and shifted by 0.5 (modulo 1) in every other epoch.
     """
 
-    def __init__(self, samples: Samples, alternates: Sequence[bool] | None = None, seed: int = 0) -> None:
+    def __init__(self, samples: Readable, alternates: Sequence[bool] | None = None, seed: int = 0) -> None:
         self.samples, self.seed = samples, seed
         self.draws = alternates is not None
         self.alternates = torch.tensor(alternates or (), dtype=torch.bool)
@@ -152,9 +152,8 @@ class SampleBatches(Dataset[tuple[Any, ...]]):
 
     def __getitem__(self, key: Key) -> tuple[Any, ...]:
         """Fetch inputs, targets and, for augmentations, draws in [0, 1), [B, draws], and the epoch."""
-        epoch, indices = key
-        batch = self.samples[indices]
-        return (*batch, self._draw(epoch)[indices], epoch) if self.draws else batch
+        batch = self.samples[key[1]]
+        return (*batch, self._draw(key[0])[key[1]], key[0]) if self.draws else batch
 
     def _draw(self, epoch: int) -> Tensor:
         if epoch != self._epoch:  # for all samples at once, so that the numbers of one do not depend on its batch
@@ -173,8 +172,7 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
 
     In training, where every process must take the same number of steps, up to `world_size - 1` samples come twice; in
     evaluation none does. A last training batch of a single sample joins the one before, as batch normalization needs
-    two. The base classes make Lightning leave the sampler in place: the first in distributed
-    training, the second with `overfit_batches`.
+    two. The base classes make Lightning leave the sampler in place, also with `overfit_batches`.
     """
 
     size: int  # of the data set
@@ -184,6 +182,7 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
     rank: int = 0
     world_size: int = 1
     device: torch.device | str = "cpu"  # of the indices, which are copied there once an epoch
+    shuffled: Callable[[torch.Generator], Tensor] | None = None  # the order of an epoch; None for any, equally likely
     epoch = start = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -212,7 +211,8 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
     def _order(self) -> Tensor:
         if not self.train:
             return torch.arange(self.size)
-        order = torch.randperm(self.size, generator=generator(ORDER, self.seed, self.epoch))
+        random = generator(ORDER, self.seed, self.epoch)
+        order = self.shuffled(random) if self.shuffled else torch.randperm(self.size, generator=random)
         return torch.cat([order, order[: -self.size % self.world_size]])
 
 

@@ -6,9 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
-import torch
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -16,8 +14,7 @@ from lamphouse.data import TensorDataModule
 from lamphouse.errors import InputError
 from lamphouse.files import write_whole
 from lamphouse.runs.directory import Run, find_runs
-
-TARGETS = 10_000  # of each part of the data, by which it is told from others
+from lamphouse.shards import checksum
 
 
 def read_history(run: Run) -> list[dict[str, Any]]:
@@ -80,9 +77,7 @@ def begun_by(root: Path, job: Mapping[str, Any]) -> Run | None:
 def identity(data: LightningDataModule) -> dict[str, list[int]]:
     """Return the number of samples in each part of data in memory, and a checksum of their targets."""
     parts = data.parts if isinstance(data, TensorDataModule) else {}
-    targets = {part: samples[:TARGETS][1].cpu().contiguous() for part, samples in parts.items()}
-    sums = {part: crc32(values.view(dtype=torch.uint8).numpy().tobytes()) for part, values in targets.items()}
-    return {part: [len(parts[part]), checksum] for part, checksum in sums.items()}
+    return {part: [len(samples), checksum(samples)] for part, samples in parts.items()}
 
 
 @rank_zero_only

@@ -43,7 +43,9 @@ def _findings(experiment: Experiment) -> Iterator[Finding]:
     prepared = data.on_after_batch_transfer(data.on_before_batch_transfer(batch, 0), 0)
     is_pair = isinstance(prepared, list | tuple) and all(isinstance(part, Tensor) for part in prepared[:2])
     num_classes = getattr(data, "num_classes", None) if isinstance(model, Task) and is_pair else None
-    if isinstance(data, TensorDataModule):
+    if getattr(data, "shards", None):
+        yield Finding("skipped", "numbers, labels and duplicates of streamed samples")
+    elif isinstance(data, TensorDataModule):
         yield from examine_data({part: samples[:] for part, samples in data.parts.items()}, prepared[0], num_classes)
     if is_pair:
         prepared = tuple(part[:MOST] for part in prepared)
