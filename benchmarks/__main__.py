@@ -18,6 +18,7 @@ BENCHMARKS = {  # one module each, with a function `tables(options)`
     "techniques": "effect of schedules, early stopping, clipping, precision and regularization",
     "cifar10": "cifar10_speedrun with a seed for each repeat",
     "everyday": "ResNet-18 on CIFAR-10 and at 224 pixels, against a plain loop",
+    "finetune": "one half of CIFAR-10's classes from a run on the other, against training from scratch",
     "knobs": "effect of allocator, threads, precision and memory format",
     "memory": "peak memory of a run, against Lightning's",
     "loader": "images/s of the data path, against a training step",

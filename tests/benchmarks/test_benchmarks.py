@@ -23,6 +23,7 @@ ROWS = {
     ],
     "cifar10": ["ours, mean", "as published, mean"],
     "everyday": ["224 pixels, batches of 2"],
+    "finetune": ["from scratch", "all layers", "head only"],
     "knobs": ["as chosen", "--machine.allocator system", "--trainer.precision 32-true"],
     "memory": ["one epoch", "the imports alone", "the data files"],
     "loader": ["mnist_mlp", "cifar10_resnet"],
