@@ -54,7 +54,7 @@ def _find(source: str) -> Path:
     if not path.exists():
         raise InputError(f"--model.init_from {source}: no such run or file: give a run's directory, or a checkpoint")
     try:
-        return find_run(path).best if path.is_dir() else path
+        return find_run(path).best if path.is_dir() and path.suffix != ".ckpt" else path  # a checkpoint may be sharded
     except InputError as error:
         raise InputError(f"--model.init_from {error}") from error
 

@@ -16,8 +16,7 @@ QUICK += [f"--trainer.limit_{part}_batches=1" for part in ("train", "val", "test
 @pytest.fixture(autouse=True)
 def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    reason = "downloads its data: make a tiny copy in tests/arc_light/tiny_data"
-    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.skip(reason))
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: pytest.skip("no network: add a tiny copy to tiny_data"))
 
 
 @pytest.fixture

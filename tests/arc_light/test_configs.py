@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 FILES = sorted(Path(__file__).parents[2].glob("configs/*.yaml"))
-EXPERIMENTS = [path.stem for path in FILES if {"model:", "data:"} <= {*path.read_text().split()}]
+NAMES = [path.stem for path in FILES if {"model:", "data:"} <= {*path.read_text().split()}]
+EXPERIMENTS = [pytest.param(name, marks=[pytest.mark.slow] * ("finetune" in name)) for name in NAMES]
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

@@ -118,6 +118,18 @@ def test_pretrained_filters_are_adapted_to_the_channels(channels: int, downloads
     torch.testing.assert_close(network(grey.repeat(1, channels, 1, 1)), original(grey.repeat(1, 3, 1, 1)))
 
 
+@torch.no_grad()
+def test_pretrained_weights_from_a_local_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", "home")  # nothing is patched here: a file that is there is not downloaded
+    original = torchvision.models.squeezenet1_1().eval()
+    path = Path("home", "hub", "checkpoints", Path(torchvision.models.SqueezeNet1_1_Weights.DEFAULT.url).name)
+    path.parent.mkdir(parents=True)
+    torch.save(original.state_dict(), path)
+    network = build_network(TINY, (3, 64, 64), 5, "DEFAULT").eval()
+    images = torch.randn(1, 3, 64, 64)
+    assert torch.equal(network.features(images), original.features(images))
+
+
 def test_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(url: str, **options: object) -> None:
         raise OSError("no network")

@@ -18,7 +18,7 @@ PARTS = {
     "cli": 1130,
     "cli/checks": 615,
     "cli/commands": 2880,
-    "data": 1480,
+    "data": 1530,
     "doctor": 375,
     "export": 425,
     "loggers": 935,
@@ -70,7 +70,7 @@ def test_a_room_of_the_parts(room: str) -> None:
 
 
 def test_all_parts() -> None:
-    assert lines_below("src/lamphouse") <= 14_300
+    assert lines_below("src/lamphouse") <= 14_400
 
 
 def test_the_scaffold() -> None:

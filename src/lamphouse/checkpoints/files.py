@@ -107,11 +107,10 @@ def _read(
         if path.is_dir():
             return read_shards(path, weights)
         with path.open("rb") as file:
-            return (
-                read_whole(file, map_location)
-                if is_checked(file)
-                else torch.load(file, map_location, weights_only=True)
-            )
+            if is_checked(file):
+                return read_whole(file, map_location)
+            file.seek(0)
+            return torch.load(file, map_location, weights_only=True)
     except InputError as error:
         raise InputError(f"{path}: damaged (in {error}): use another checkpoint, or train again") from error
     except Exception as error:  # zipfile, pickle and torch raise all kinds of errors on a damaged file

@@ -157,7 +157,10 @@ class Experiment(LightningCLI):
         """Instantiate the model, and record in the configuration what it got from the data."""
         if model_class.__name__ != self.config.model.class_path.rpartition(".")[2]:
             return model_class(*args, **kwargs)  # one among the model's options
-        links = {key: value for key, value in applied_instantiation_links.items() if key.rpartition(".")[2] in kwargs}
+        applied = {key: key.rpartition(".")[2] for key in applied_instantiation_links}
+        if self.model_shape and "input_shape" in kwargs:  # of what the data makes of its samples
+            kwargs["input_shape"] = self.model_shape
+        links = {key: kwargs[name] for key, name in applied.items() if name in kwargs}
         for key, value in links.items():
             name, linked = key.rpartition(".")[2], as_in_yaml(value)
             given = as_in_yaml(self.given[name])
@@ -179,7 +182,7 @@ class Experiment(LightningCLI):
         """Instantiate the data, and keep the number of classes for the metrics."""
         links = {"applied_instantiation_links": applied_instantiation_links}
         data = _InstantiatorFn(self, "data")(data_class, *args, **links, **kwargs)
-        self.num_classes = getattr(data, "num_classes", None)
+        self.num_classes, self.model_shape = getattr(data, "num_classes", None), getattr(data, "model_shape", None)
         return data
 
     def instantiate_metric(self, metric_class: type[Metric], *args: Any, **kwargs: Any) -> Metric:
@@ -231,7 +234,7 @@ class Experiment(LightningCLI):
         if isinstance(self.datamodule, ImageDataModule) and self.trainer.is_global_zero:
             image = self.datamodule.check_augmentations()
             if isinstance(self.model, Task):  # another model need not have a forward
-                self.model.check_size(image, self.datamodule.input_shape)
+                self.model.check_size(image, self.datamodule.model_shape)
         check_monitors(self.config, self.model, self.trainer)
         if isinstance(self.model, Task):
             self.model.initialize(self.trainer.strategy)

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 import torch
-from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveFloat
+from jsonargparse.typing import ClosedUnitInterval, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -21,11 +21,12 @@ class Augmentation(ABC):
     Attributes:
         draws: random numbers that an image needs, uniform in [0, 1).
         alternates: draw them in the first epoch only, and add 0.5, modulo 1, in every other epoch.
+        resizes: its images have a size of their own.
         epoch, num_classes: set before each call.
     """
 
     draws: int
-    alternates = False
+    alternates = resizes = False
     epoch = num_classes = 0
 
     @abstractmethod
@@ -107,19 +108,22 @@ class SmallFirst(Augmentation):
 
 
 class RandomResizedCrop(Augmentation):
-    """Crop a random part and resize it to the size of the image (Szegedy et al. 2015, arXiv:1409.4842, section 6).
+    """Crop a random part and resize it (Szegedy et al. 2015, arXiv:1409.4842, section 6).
 
     Args:
         min_scale: smallest area of the part, 0..1 of the image.
         max_ratio: largest ratio of its sides, either way, 1 or more.
+        size: height and width of the result in pixels; None is the size of the image.
     """
 
     draws = 4
 
-    def __init__(self, min_scale: ClosedUnitInterval = 0.35, max_ratio: float = 4 / 3) -> None:
+    def __init__(
+        self, min_scale: ClosedUnitInterval = 0.35, max_ratio: float = 4 / 3, size: PositiveInt | None = None
+    ) -> None:
         if not max_ratio >= 1:
             raise ValueError(f"--data.augment.max_ratio {max_ratio}: expected a value >=1")
-        self.min_scale, self.max_ratio = min_scale, max_ratio
+        self.min_scale, self.max_ratio, self.size, self.resizes = min_scale, max_ratio, size, size is not None
 
     def __call__(self, images: Tensor, draws: Tensor) -> Tensor:
         area = self.min_scale + (1 - self.min_scale) * draws[:, 0]
@@ -127,7 +131,8 @@ class RandomResizedCrop(Augmentation):
         sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp(max=1)  # width, height; 0..1
         centers = (2 * draws[:, 2:] - 1) * (1 - sides)  # -1..1, so that the part stays inside
         theta = torch.cat([torch.diag_embed(sides), centers.unsqueeze(2)], dim=2)  # [B, 2, 3]
-        grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+        size = [self.size] * 2 if self.size else images.shape[-2:]
+        grid = F.affine_grid(theta, [*images.shape[:2], *size], align_corners=False)
         return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
 
 

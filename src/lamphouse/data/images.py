@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jsonargparse.typing import PositiveInt
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from lamphouse.data.arrays import READERS
@@ -27,6 +29,9 @@ class ImageDataModule(TensorDataModule):
         augment: augmentations of the training images, applied in this order.
         mean: of each channel of images 0..1, in the place of the data's own, as pretrained weights may need it.
         std: standard deviation, likewise.
+        resize: scale batches of images on the device, so that their shorter side has so many pixels; in training before
+            the augmentations, unless one of these has a size of its own.
+        crop: height and width of the center of the images that is then kept, likewise.
         **kwargs: see `TensorDataModule`.
     """
 
@@ -40,9 +45,12 @@ class ImageDataModule(TensorDataModule):
         augment: Sequence[Augmentation] = (),
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
+        resize: PositiveInt | None = None,
+        crop: PositiveInt | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.resize, self.crop = resize, crop
         for name, values in (("mean", mean), ("std", std)):
             if values is not None:
                 setattr(self, name, values)
@@ -52,6 +60,16 @@ class ImageDataModule(TensorDataModule):
     @property
     def num_classes(self) -> int:
         return len(self.classes)
+
+    @property
+    def model_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the images that the model sees; raise an `InputError` if they are too small."""
+        channels, *size = self.input_shape
+        height, width = scaled(size, self.resize) if self.resize else size
+        if self.crop and self.crop > min(height, width):
+            way_out = "give a smaller one, or a larger --data.resize"
+            raise InputError(f"--data.crop {self.crop}: the images have {height} by {width} pixels: {way_out}")
+        return (channels, int(self.crop), int(self.crop)) if self.crop else (channels, height, width)
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
@@ -67,9 +85,10 @@ class ImageDataModule(TensorDataModule):
         targets = samples.targets
         if len(samples.inputs) and samples.inputs.max() == 1:
             raise InputError("inputs: 0..1: expected 0..255: multiply the images by 255")
-        if self.augment and targets.ndim > 2:
-            reason = f"images would change without their targets, {list(targets.shape)}"
-            raise InputError(f"--data.augment: {reason}: leave the option out")
+        for name in ("augment", "resize", "crop"):
+            if getattr(self, name) and targets.ndim > 2:
+                reason = f"images would change without their targets, {list(targets.shape)}"
+                raise InputError(f"--data.{name}: {reason}: leave the option out")
 
     def check_inputs(self, inputs: Tensor) -> None:
         """Raise an `InputError`, with a way to convert them, unless inputs are uint8 [N, C, H, W]."""
@@ -97,7 +116,7 @@ class ImageDataModule(TensorDataModule):
         draws = torch.zeros(1, sum(augmentation.draws for augmentation in self.augment))
         images, targets = self.parts["train"][:1]
         try:
-            return self.normalise(self.apply_augmentations(images, targets, draws, epoch=0)[0])
+            return self.on_after_batch_transfer([images, targets, draws, 0])[0]
         except (ArithmeticError, RuntimeError, ValueError) as error:
             raise InputError(f"--data.augment: {str(error).splitlines()[0]}") from error
 
@@ -106,11 +125,28 @@ class ImageDataModule(TensorDataModule):
         return self.loader("train", alternates if self.augment else None)
 
     def on_after_batch_transfer(self, batch: Sequence[Any], dataloader_idx: int = 0) -> Batch:
-        """Augment a training batch, and normalise any batch, on the device."""
+        """Augment a training batch, and resize and normalise any batch, on the device."""
         images, targets, *draws_and_epoch = batch
-        if draws_and_epoch:
-            images, targets = self.apply_augmentations(images, targets, *draws_and_epoch)
+        if not draws_and_epoch:
+            return self.preprocess(images), targets
+        if not any(augmentation.resizes for augmentation in self.augment):
+            images = self.resized(images)
+        images, targets = self.apply_augmentations(images, targets, *draws_and_epoch)
         return self.normalise(images), targets
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        """Resize and normalise images 0..255, [B, C, H, W], as in evaluation."""
+        return self.normalise(self.resized(images))
+
+    def resized(self, images: Tensor) -> Tensor:
+        """Scale and crop images, [B, C, H, W], as `resize` and `crop` say."""
+        if self.resize:
+            size, shrinks = scaled(images.shape[-2:], self.resize), self.resize < min(images.shape[-2:])
+            images = F.interpolate(images.float(), size, mode="bilinear", antialias=shrinks)
+        if self.crop:
+            top, left = (round((side - self.crop) / 2) for side in images.shape[-2:])
+            images = images[..., top : top + self.crop, left : left + self.crop]
+        return images
 
     def apply_augmentations(self, images: Tensor, targets: Any, draws: Tensor, epoch: int) -> tuple[Tensor, Any]:
         """Apply each augmentation with its own columns of draws, [B, all draws], to images 0..255, [B, C, H, W]."""
@@ -156,3 +192,9 @@ def scale_and_shift(mean: Sequence[float], std: Sequence[float], device: torch.d
     """Return the factor and the offset, [C, 1, 1], that normalise values 0..255; each batch needs them anew."""
     means, stds = torch.tensor([mean, std])[:, :, None, None].to(device, non_blocking=True)  # without waiting for a GPU
     return 1 / (255 * stds), means / stds
+
+
+def scaled(size: Sequence[int], shorter: int) -> tuple[int, int]:
+    """Return height and width in the ratio of those given, the shorter of so many pixels."""
+    height, width = (int(shorter * side / min(size)) for side in size)
+    return height, width

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 from torchvision.datasets import CIFAR10
+from torchvision.models import resnet18
 
 from tiny_data import images_of, labels_of, md5
 
 
 def make(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write the files, and let torchvision expect their checksums."""
+    """Write the files, let torchvision expect their checksums, and take random weights for pretrained ones."""
     expect_cifar10(monkeypatch, write_cifar10(data_dir))
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", lambda *_, **__: resnet18().state_dict())
 
 
 def write_cifar10(data_dir: Path, train: int = 100, test: int = 20) -> dict[str, str]:

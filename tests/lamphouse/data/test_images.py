@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+from torchvision.transforms.v2 import functional
 
 from lamphouse.data import (
     AlternatingFlip,
@@ -14,6 +15,7 @@ from lamphouse.data import (
     ImageDataModule,
     RandomCrop,
     RandomFlip,
+    RandomResizedCrop,
     Samples,
     SmallFirst,
 )
@@ -214,6 +216,54 @@ def test_masks_and_values_are_targets() -> None:
     for data in (masks, values):
         data.setup("fit")
         assert sum(len(part) for part in data.parts.values()) == len(IMAGES)
+
+
+@pytest.mark.parametrize(
+    ("size", "resize", "crop", "shape"),
+    [
+        ((32, 32), 256, 224, (224, 224)),
+        ((60, 41), 23, 20, (20, 20)),
+        ((41, 60), 64, None, (64, 93)),
+        ((5, 8), None, 4, (4, 4)),
+        ((32, 32), 32, 31, (31, 31)),
+    ],
+)
+def test_resized_as_by_torchvision(
+    size: tuple[int, int], resize: int | None, crop: int | None, shape: tuple[int, int]
+) -> None:
+    images = torch.randint(256, (3, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    data = Noise(resize=resize, crop=crop)
+    data.input_shape = (3, *size)
+    expected = functional.resize(images.float(), [resize], antialias=True) if resize else images.float()
+    expected = functional.center_crop(expected, [crop]) if crop else expected
+    torch.testing.assert_close(data.resized(images).float(), expected, atol=1e-3, rtol=0)
+    assert data.resized(images).shape[-2:] == data.model_shape[1:] == shape
+
+
+def test_a_resized_part_is_torchvisions() -> None:
+    images = torch.randint(256, (2, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    draws = torch.tensor([[0.25, 0.5, 0.25, 0.75]] * 2)  # half as wide; 4 pixels from the left, 12 from the top
+    parts = RandomResizedCrop(min_scale=0.0, size=224)(images, draws)
+    expected = functional.resized_crop(images.float(), 12, 4, 16, 16, [224, 224], antialias=True)
+    inside = slice(7, -7)  # torchvision does not look at what is around a part
+    torch.testing.assert_close(parts[..., inside, inside], expected[..., inside, inside], atol=1e-2, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("augment", "shape"),
+    [([], (6, 6)), ([RandomFlip()], (6, 6)), ([RandomResizedCrop(size=9)], (9, 9)), ([RandomResizedCrop()], (6, 6))],
+)
+def test_images_are_resized_a_batch_at_a_time(augment: list[Augmentation], shape: tuple[int, int]) -> None:
+    data = fitted(augment=augment, resize=7, crop=6)
+    assert data.parts["train"].inputs.shape[1:] == (3, 4, 5)
+    assert epoch_of(data)[0].shape[-2:] == data.check_augmentations().shape[-2:] == shape
+    images, _ = data.on_after_batch_transfer(next(iter(data.val_dataloader())))
+    assert images.shape[1:] == data.model_shape == (3, 6, 6)
+
+
+def test_a_crop_that_is_too_large_is_refused() -> None:
+    with pytest.raises(InputError, match=r"--data.crop 9: the images have 7 by 8 pixels: give a smaller one"):
+        _ = Noise(resize=7, crop=9).model_shape
 
 
 def test_an_augmentation_that_fails_is_named() -> None:

@@ -89,7 +89,7 @@ def deployed_model(experiment: Experiment, inputs: Tensor) -> Deployed:
         InputError: the model takes no such inputs.
     """
     model, data = experiment.model, experiment.datamodule
-    preprocess = data.normalise if isinstance(data, ImageDataModule) else None
+    preprocess = data.preprocess if isinstance(data, ImageDataModule) else None
     deployed = Deployed(model, preprocess)
     try:
         outputs = deployed(inputs)
@@ -138,7 +138,7 @@ def _usage(data: Any, deployed: Deployed) -> str:
     outputs = f"It returns the logits of the classes {', '.join(deployed.classes)}." if deployed.classes else ""
     if not isinstance(data, ImageDataModule):
         return outputs
-    shape, mean, std = list(data.input_shape), [round(m, 6) for m in data.mean], [round(s, 6) for s in data.std]
+    shape, mean, std = list(data.model_shape), [round(m, 6) for m in data.mean], [round(s, 6) for s in data.std]
     inputs = f"The model takes images, float32 [B, {str(shape)[1:-1]}], with values 0..1 from which"
     return f"{inputs} the mean {mean} is subtracted, divided by the standard deviation {std} per channel. {outputs}"
 
