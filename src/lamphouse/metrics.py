@@ -228,10 +228,15 @@ class MonitorsMetric(Callback):
             raise InputError(f"--{self.option}.monitor {self.monitor}: no such metric; there are {known}")
 
 
-def class_table(confusion: Tensor, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """Return count, accuracy, precision and F1 score of each class from counts, [C, C]: labels by row."""
-    exact = confusion.double()
-    correct, samples, predicted = exact.diag(), exact.sum(1), exact.sum(0)
+def class_counts(labels: Tensor, predicted: Tensor, num_classes: int) -> Tensor:
+    """Count, for each class, its correct predictions, its samples and its predictions, int64 [3, C]."""
+    parts = (labels[labels == predicted], labels, predicted)
+    return torch.stack([part.bincount(minlength=num_classes) for part in parts])
+
+
+def class_table(counts: Tensor, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """Return count, accuracy, precision and F1 score of each class from its counts, [3, C], see `class_counts`."""
+    correct, samples, predicted = counts.double()
     accuracy, precision = correct / samples.clamp(min=1), correct / predicted.clamp(min=1)
     f1 = 2 * correct / (samples + predicted).clamp(min=1)
     names = ("name", "count", "accuracy", "precision", "f1")

@@ -6,13 +6,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.classification import (
-    multiclass_calibration_error,
-    multiclass_confusion_matrix,
-    multiclass_f1_score,
-)
+from torchmetrics.functional.classification import multiclass_calibration_error
 
-from lamphouse.metrics import class_probabilities, class_table
+from lamphouse.metrics import class_counts, class_probabilities, class_table
 
 BINS = 10  # of confidence, for the calibration
 MOST_MISTAKES = 64
@@ -27,9 +23,9 @@ class Predictions:
     classes: Sequence[str]
 
     @property
-    def confusion(self) -> Tensor:
-        """Count the samples of each class, by row, that are taken for each class, int64 [C, C]."""
-        return multiclass_confusion_matrix(self.probabilities, self.labels, len(self.classes))
+    def counts(self) -> Tensor:
+        """Count correct predictions, samples and predictions of each class, int64 [3, C]."""
+        return class_counts(self.labels, self.probabilities.argmax(1), len(self.classes))
 
     @property
     def calibration_error(self) -> float:
@@ -38,12 +34,13 @@ class Predictions:
 
     @property
     def macro_f1(self) -> float:
-        """The mean of the classes' F1 scores."""
-        return float(multiclass_f1_score(self.probabilities, self.labels, len(self.classes), average="macro"))
+        """The mean of the F1 scores of the classes that occur, among labels or predictions."""
+        occurs = self.counts[1:].sum(0) > 0
+        return float(torch.tensor([row["f1"] for row in self.table()])[occurs].mean())
 
     def table(self) -> list[dict[str, Any]]:
         """Return count, accuracy, precision and F1 score of each class."""
-        return class_table(self.confusion, self.classes)
+        return class_table(self.counts, self.classes)
 
     def reliability(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return mean confidence, accuracy and count of the samples in each bin of confidence, float32 [BINS] each."""

@@ -75,7 +75,7 @@ def test_the_old_page_stays_where_a_new_one_fails(arc: Command, trained: Path, m
 def test_what_follows_from_predictions() -> None:
     probabilities = torch.tensor([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.4, 0.6]])
     found = Predictions(probabilities, torch.tensor([0, 1, 1, 0]), ["cat", "dog"])
-    assert found.confusion.tolist() == [[1, 1], [1, 1]]
+    assert found.counts.tolist() == [[1, 1], [2, 2], [2, 2]]
     assert found.table() == [
         {"name": "cat", "count": 2, "accuracy": 0.5, "precision": 0.5, "f1": 0.5},
         {"name": "dog", "count": 2, "accuracy": 0.5, "precision": 0.5, "f1": 0.5},
