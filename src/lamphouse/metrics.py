@@ -48,7 +48,8 @@ class EpochMetrics(Metric):
 
     def update(self, loss: Tensor, predictions: Any, targets: Any) -> None:
         """Add a batch: its mean loss, a scalar; predictions and targets, [B, ...], or whatever the metrics take."""
-        samples = len(next(iter(targets.values())) if isinstance(targets, Mapping) else targets)
+        if not (samples := samples_in(targets)):
+            return  # a process that has none left
         averages = (average(predictions, targets) for average in self.averages)
         sums = [values.sum() if values.ndim == 1 else values.float().mean() * samples for values in averages]
         count = torch.full((), samples, dtype=torch.float32, device=loss.device)  # bfloat16 counts to 256
@@ -98,6 +99,11 @@ class EpochMetrics(Metric):
             except (RuntimeError, ValueError, IndexError):  # without any samples it has no value
                 names.append(name)
         return names
+
+
+def samples_in(targets: Any) -> int:
+    """Count the samples of a batch by its targets: [B, ...], or a mapping of such."""
+    return len(next(iter(targets.values())) if isinstance(targets, Mapping) else targets)
 
 
 def with_classes(metric: type[Metric], options: Mapping[str, Any], num_classes: int | None) -> dict[str, Any]:

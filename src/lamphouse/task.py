@@ -20,8 +20,9 @@ from torchmetrics import Metric
 
 from lamphouse.errors import InputError
 from lamphouse.finetuning import Freeze, backbone_of, check_ratios, check_strategy, scale_lr, take_fitting
-from lamphouse.metrics import Average, EpochMetrics, Mode, OfLoss, chosen_mode
+from lamphouse.metrics import Average, EpochMetrics, Mode, OfLoss, chosen_mode, samples_in
 from lamphouse.optim import ReduceLROnPlateau, Schedule, call_option, optimizer_with_schedule, parameter_groups
+from lamphouse.uneven import loss_of_none, weighted
 
 MIN_CHANNELS_LAST = 8  # with fewer channels innermost, torch 2.15's AVX2 convolutions write beyond their memory
 
@@ -98,11 +99,13 @@ class Task(LightningModule, ABC):
 
     def step(self, part: Literal["train", "val", "test"], batch: Any) -> Tensor:
         """Compute the loss of a batch, and update the metrics of a part of the data."""
-        loss, predictions = self.loss(batch)
+        samples = samples_in(self.targets(batch))
+        loss, predictions = self.loss(batch) if samples else loss_of_none(self.loss, batch)
         getattr(self, f"{part}_metrics").update(loss, predictions, self.targets(batch))
         self.last_predictions = apply_to_collection(predictions, Tensor, Tensor.detach)
         if self.compile_network:  # CUDA graphs write there again
             self.last_predictions = apply_to_collection(self.last_predictions, Tensor, Tensor.clone)
+        loss = weighted(loss, samples, self._trainer) if part == "train" else loss
         if part == "train" and self.l1:
             loss = loss + self.l1 * sum(p.abs().sum() for p in self.parameters() if p.requires_grad and p.ndim > 1)
         return loss
@@ -192,8 +195,7 @@ class Task(LightningModule, ABC):
 
     def forward(self, inputs: Tensor) -> Any:
         """Apply the network to a batch of inputs, [B, ...], converted to its data type and memory format."""
-        if inputs.is_floating_point():
-            inputs = inputs.to(self.dtype)
+        inputs = inputs.to(self.dtype) if inputs.is_floating_point() else inputs
         if inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=self.memory_format)
         return self.network(inputs)
@@ -244,6 +246,5 @@ class Task(LightningModule, ABC):
         optimizer, scheduler = configured["optimizer"], configured["lr_scheduler"]["scheduler"]
         optimizer.step()
         call_option("lr_scheduler", scheduler.step, *([0.0] if isinstance(scheduler, ReduceLROnPlateau) else []))
-        lr = min(float(group["lr"]) for group in optimizer.param_groups)
-        if not 0 <= lr < float("inf"):
+        if not 0 <= (lr := min(float(group["lr"]) for group in optimizer.param_groups)) < float("inf"):
             raise InputError(f"--model.lr_scheduler: it leads to a learning rate of {lr}; see --help for its options")

@@ -48,6 +48,16 @@ class Autoencoder(Task):
         return F.mse_loss(outputs, batch), outputs
 
 
+def test_a_process_without_samples_counts_nothing() -> None:
+    data, model = DigitsDataModule(), MODELS["mlp"]().eval()
+    data.setup("fit")
+    for batch in (data.parts["val"][:3], data.parts["val"][:0]):
+        model.validation_step(data.on_after_batch_transfer(batch), 0)
+    assert model.val_metrics.sums[-1] == 3
+    assert model.val_metrics.sums.isfinite().all()
+    assert model.last_predictions.shape == (0, 10)
+
+
 class Segmentation(Task):
     """Predictions and targets are images."""
 

@@ -13,12 +13,12 @@ from arc_light_scaffold.tracked import tracked_files
 # lines of each room of the parts, and of what stands above the rooms; version 0.2 had 4,721 in all for what version 0.1
 # did, and what came later has its own room or raised a bound
 PARTS = {
-    "callbacks": 575,
-    "checkpoints": 1260,
+    "callbacks": 690,
+    "checkpoints": 1330,
     "cli": 1130,
     "cli/checks": 615,
     "cli/commands": 2880,
-    "data": 1530,
+    "data": 1580,
     "doctor": 375,
     "export": 425,
     "loggers": 935,
@@ -70,7 +70,7 @@ def test_a_room_of_the_parts(room: str) -> None:
 
 
 def test_all_parts() -> None:
-    assert lines_below("src/lamphouse") <= 14_400
+    assert lines_below("src/lamphouse") <= 14_600
 
 
 def test_the_scaffold() -> None:

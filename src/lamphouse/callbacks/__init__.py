@@ -3,6 +3,7 @@
 from lamphouse.callbacks.ema import EMA
 from lamphouse.callbacks.finite import FiniteCheck, Position, StopNotFinite
 from lamphouse.callbacks.gradients import GradientNorms
+from lamphouse.callbacks.processes import GlobalBatch
 from lamphouse.callbacks.progress import EpochProgress, print_epoch
 from lamphouse.callbacks.steps import StepCurve
 from lamphouse.callbacks.stopping import EarlyStop
@@ -10,6 +11,6 @@ from lamphouse.callbacks.throughput import NoProfiler, Throughput, samples_of
 
 # fmt: off
 __all__ = [
-    "EMA", "EarlyStop", "EpochProgress", "FiniteCheck", "GradientNorms", "NoProfiler", "Position", "StepCurve",
-    "StopNotFinite", "Throughput", "print_epoch", "samples_of",
+    "EMA", "EarlyStop", "EpochProgress", "FiniteCheck", "GlobalBatch", "GradientNorms", "NoProfiler", "Position",
+    "StepCurve", "StopNotFinite", "Throughput", "print_epoch", "samples_of",
 ]

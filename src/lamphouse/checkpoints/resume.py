@@ -14,7 +14,17 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from lamphouse.checkpoints.files import LAST, read_newest
 from lamphouse.checkpoints.signals import StopSignals
-from lamphouse.checkpoints.state import gather, loader_generators, process_state, set_process_state, train_loaders
+from lamphouse.checkpoints.state import (
+    end_epoch,
+    gather,
+    has_position,
+    loader_generators,
+    process_state,
+    renumber,
+    set_process_state,
+    states_for,
+    train_loaders,
+)
 from lamphouse.checkpoints.stopping import accumulates, ends_here, go_on, goals, lacks_best, why_ended
 from lamphouse.errors import StoppedError
 from lamphouse.files import check_kept, only_writer
@@ -52,7 +62,8 @@ class ExactResume(Checkpoint):
         self._between_epochs = self._validated = self._finished = False
         self._lock = ExitStack()
         self._goals: dict[str, Any] = {}
-        self._loaded: dict[str, Any] | None = None
+        self._loaded: list[dict[str, Any]] | None = None
+        self._processes = 0  # that have written the checkpoint
         self._positions: list[dict[str, Any]] = []
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -75,8 +86,9 @@ class ExactResume(Checkpoint):
         """Keep this process's state and the positions of loaders, to be restored when training begins."""
         if trainer.state.fn != TrainerFn.FITTING:
             return
-        if trainer.global_rank < len(checkpoint.get("processes", [])):
-            self._loaded = checkpoint["processes"][trainer.global_rank]
+        if processes := checkpoint.get("processes"):
+            self._loaded = states_for(trainer.global_rank, trainer.world_size, processes)
+            self._processes = len(processes)
             self._positions = checkpoint["loops"]["fit_loop"]["state_dict"].get("combined_loader", [])
         finished, callbacks = bool(checkpoint.get("finished")), checkpoint["callbacks"]
         self.complete |= finished and checkpoint.get("goals") == self._goals
@@ -100,6 +112,8 @@ class ExactResume(Checkpoint):
             stateful = [loader for loader in train_loaders(trainer) if hasattr(loader, "load_state_dict")]
             for loader, position in zip(stateful, self._positions, strict=True):
                 loader.load_state_dict(position)
+            if self._processes != trainer.world_size:
+                renumber(trainer, stateful, self._processes)
             iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]  # private: iterates loaders anew
         self._restore(trainer)
 
@@ -203,7 +217,8 @@ class ExactResume(Checkpoint):
 
     def _restore(self, trainer: Trainer) -> None:
         if self._loaded is not None:
-            set_process_state(trainer.lightning_module, self._loaded, loader_generators(trainer))
+            own, *others = self._loaded
+            set_process_state(trainer.lightning_module, own, loader_generators(trainer), others)
 
     def _save(self, trainer: Trainer, between_epochs: bool = False, finished: bool = False) -> None:
         if self.path is not None and not trainer.fast_dev_run:  # type: ignore[attr-defined]  # set by a connector
@@ -231,19 +246,3 @@ def validates(trainer: Trainer) -> bool:
     """Return whether a validation is due after this batch."""
     loop: Any = trainer.fit_loop
     return bool(loop.epoch_loop._should_check_val_fx(loop._data_fetcher))  # private: Lightning says it nowhere else
-
-
-def has_position(trainer: Trainer) -> bool:
-    """Return whether a checkpoint can hold this position in an epoch."""
-    resumable = all(hasattr(loader, "load_state_dict") for loader in train_loaders(trainer))
-    return resumable and not trainer.is_last_batch
-
-
-def end_epoch(loop: dict[str, Any]) -> None:
-    """Have the saved state of Lightning's loop say that an epoch is over, or else resuming would omit the next."""
-    for progress in loop["epoch_progress"].values():
-        progress.update(dict.fromkeys(("ready", "started", "completed"), progress["processed"]))
-    batches = loop["epoch_loop.batch_progress"]
-    batches["current"] = dict.fromkeys(batches["current"], 0)
-    batches["is_last_batch"] = False
-    loop["state_dict"].pop("combined_loader", None)

@@ -1,4 +1,4 @@
-"""What a process has besides weights and optimizers: random numbers and metrics, in types that checkpoints hold."""
+"""What a process has besides weights and optimizers: random numbers, metrics and its place in an epoch."""
 
 import random
 from collections.abc import Sequence
@@ -13,6 +13,8 @@ from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from torch import Generator, nn
 from torchmetrics import Metric, MetricCollection
 
+from lamphouse.errors import InputError
+
 
 def process_state(module: nn.Module, generators: Sequence[Generator] = ()) -> dict[str, Any]:
     """Copy the states of all random number generators, the user's own too, and of the module's metrics."""
@@ -20,9 +22,22 @@ def process_state(module: nn.Module, generators: Sequence[Generator] = ()) -> di
     return {"random": random_state(), "generators": states, "metrics": metric_states(module)}
 
 
-def set_process_state(module: nn.Module, state: dict[str, Any], generators: Sequence[Generator] = ()) -> None:
-    """Restore what `process_state` copied."""
+def states_for(rank: int, world_size: int, processes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the states, of those of all processes, that one of perhaps another number of processes continues from."""
+    own = list(processes[rank::world_size])
+    return own or [{**processes[rank % len(processes)], "metrics": {}}]
+
+
+def set_process_state(
+    module: nn.Module,
+    state: dict[str, Any],
+    generators: Sequence[Generator] = (),
+    others: Sequence[dict[str, Any]] = (),
+) -> None:
+    """Restore what `process_state` copied, and add what the metrics of other processes had accumulated."""
     set_metric_states(module, state["metrics"])
+    for other in others:
+        add_metric_states(module, other["metrics"])
     for generator, saved in zip(generators, state.get("generators", []), strict=False):
         generator.set_state(saved)
     set_random_state(state["random"])
@@ -81,6 +96,16 @@ def set_metric_states(module: nn.Module, states: dict[str, Any]) -> None:
         metric._update_count = saved["updates"]  # private: as above
 
 
+def add_metric_states(module: nn.Module, states: dict[str, Any]) -> None:
+    """Merge what the module's metrics had accumulated in a process that there is no longer."""
+    for name, saved in states.items():
+        metric: Any = module.get_submodule(name)
+        updates = metric._update_count  # private: as above
+        if saved["updates"]:
+            metric.merge_state(move_data_to_device(saved["state"], metric.device))
+            metric._update_count = updates + saved["updates"]
+
+
 def train_loaders(trainer: Trainer) -> list[Any]:
     """List the loaders that the Trainer trains from."""
     loaders = trainer.train_dataloader
@@ -93,3 +118,37 @@ def loader_generators(trainer: Trainer) -> list[Generator]:
     owners = [owner for loader in loaders for owner in (loader, getattr(loader, "sampler", None))]
     generators = [getattr(owner, "generator", None) for owner in owners]
     return [generator for generator in generators if isinstance(generator, Generator)]
+
+
+def renumber(trainer: Trainer, loaders: Sequence[Any], before: int) -> None:
+    """Count the batches of an epoch that another number of processes began so that its last one is the Trainer's last.
+
+    Raises:
+        InputError: the position of a loader is that of a number of processes.
+    """
+    for loader in loaders:
+        if not hasattr(loader, "number"):
+            name, way_out = type(loader).__name__, f"give --trainer.devices {before}, until the epoch ends"
+            raise InputError(
+                f"--trainer.devices {trainer.world_size}: {name} is within an epoch of {before}: {way_out}"
+            )
+    number = min(max(loader.number for loader in loaders), trainer.num_training_batches - 1)
+    current: Any = trainer.fit_loop.epoch_loop.batch_progress.current
+    current.ready = current.started = current.processed = number
+    current.completed = number - 1  # as within `on_train_batch_end`, where checkpoints are written
+
+
+def end_epoch(loop: dict[str, Any]) -> None:
+    """Have the saved state of Lightning's loop say that an epoch is over, or else resuming would omit the next."""
+    for progress in loop["epoch_progress"].values():
+        progress.update(dict.fromkeys(("ready", "started", "completed"), progress["processed"]))
+    batches = loop["epoch_loop.batch_progress"]
+    batches["current"] = dict.fromkeys(batches["current"], 0)
+    batches["is_last_batch"] = False
+    loop["state_dict"].pop("combined_loader", None)
+
+
+def has_position(trainer: Trainer) -> bool:
+    """Return whether a checkpoint can hold this position in an epoch."""
+    resumable = all(hasattr(loader, "load_state_dict") for loader in train_loaders(trainer))
+    return resumable and not trainer.is_last_batch

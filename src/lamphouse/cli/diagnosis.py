@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from traceback import extract_tb, walk_tb
+from typing import Any
 
 import torch
 from lightning.pytorch import callbacks
@@ -58,11 +59,12 @@ def _naming_operation(experiment: Experiment) -> Iterator[None]:
 
 def _named_samples(experiment: Experiment, position: Position) -> str:
     data = experiment.datamodule
-    sampler = data.train_dataloader().sampler if isinstance(data, TensorDataModule) else None
+    loader: Any = experiment.trainer.train_dataloader or data.train_dataloader()
+    sampler = getattr(loader, "sampler", None) if isinstance(data, TensorDataModule) else None
     if not isinstance(sampler, BatchSampler):
         return ""  # another DataLoader, whose order is not known
     sampler.set_epoch(position.epoch)
-    _, batch = next(islice(sampler, position.batch, None))
+    _, batch = next(islice(sampler, position.batch - sampler.number, None))
     rows = data.parts["train"].rows
     batch = batch.cpu() if rows is None else rows[batch.cpu()]  # indices of what `load` returned
     text = f"training samples {', '.join(map(str, batch[:MOST_NAMED].tolist()))}"

@@ -22,6 +22,7 @@ from lamphouse.callbacks import (
     EarlyStop,
     EpochProgress,
     FiniteCheck,
+    GlobalBatch,
     GradientNorms,
     NoProfiler,
     StepCurve,
@@ -191,7 +192,7 @@ class Experiment(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = as_started(self.config_init.trainer, self.project.job)
         self.finite = FiniteCheck(self.config.check_finite or config.detect_anomaly)
-        callbacks: list[Callback] = [Throughput(), StepCurve(), StopNotFinite(self.finite)]
+        callbacks: list[Callback] = [Throughput(), StepCurve(), GlobalBatch(), StopNotFinite(self.finite)]
         callbacks += [EMA(self.config.ema)] if self.config.ema is not None else []
         if every := self.config.gradient_norms:
             callbacks.append(GradientNorms(every, clipped=bool(config.gradient_clip_val)))

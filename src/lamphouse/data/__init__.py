@@ -10,11 +10,12 @@ from lamphouse.data.augment import (
     RandomResizedCrop,
     SmallFirst,
 )
+from lamphouse.data.batches import BatchLoader, BatchSampler
 from lamphouse.data.datamodule import TensorDataModule
 from lamphouse.data.downloads import ensure_downloaded
 from lamphouse.data.folder import ImageFolderDataModule
 from lamphouse.data.images import ImageDataModule
-from lamphouse.data.samples import Batch, BatchLoader, BatchSampler, Samples
+from lamphouse.data.samples import Batch, Samples
 
 # fmt: off
 __all__ = [

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lamphouse.data.arrays import read_array
-from lamphouse.data.samples import BatchLoader, BatchSampler, SampleBatches, Samples, is_labels
+from lamphouse.data.batches import BatchLoader, BatchSampler, SampleBatches
+from lamphouse.data.samples import Samples, is_labels
 from lamphouse.errors import InputError, short_path
 from lamphouse.shards import Readable, Shards, StreamedSamples, options_of_samples
 
@@ -180,7 +181,7 @@ class TensorDataModule(LightningDataModule):
         order = samples.shuffled if isinstance(samples, StreamedSamples) else None
         sampler = BatchSampler(len(samples), self.batch_size, self.seed, shuffle, *ranks, held_on, order)
         if sampler.joins_last and sampler.rank == 0:
-            note_joined(len(samples), self.batch_size)
+            note_joined(len(samples), sampler.together)
         return BatchLoader(
             SampleBatches(samples, alternates, self.seed),
             batch_size=None,  # the sampler's keys are whole batches
@@ -234,5 +235,6 @@ def is_table(inputs: Tensor) -> bool:
 @cache
 def note_joined(size: int, batch_size: int) -> None:
     """Say once that the last batch is joined to the one before."""
-    text = "the last batch, of one sample, is joined to the one before, for batch normalization"
+    last = f"{size % batch_size} samples" if size % batch_size > 1 else "one sample"
+    text = f"the last batch, of {last}, is joined to the one before, for batch normalization"
     print(f"note: {size:,} training samples in batches of {batch_size}: {text}", file=sys.stderr)

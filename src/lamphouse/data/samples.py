@@ -1,21 +1,14 @@
-"""Samples in memory, fetched in whole batches, in an order that depends on the seed and the epoch alone."""
+"""Samples in memory, and how they are split."""
 
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from numpy.random import SeedSequence
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
 
 from lamphouse.errors import InputError
-from lamphouse.shards import Readable
 
 Batch = tuple[Tensor, Tensor]  # inputs, [B, ...]; targets, [B, ...]
-Key = tuple[int, Tensor]  # the epoch, and the indices of a batch, int64 [B]
 ORDER, AUGMENT, ALTERNATE, SPLIT = range(4)  # purposes of random numbers; no two share theirs
 
 
@@ -132,119 +125,3 @@ def shuffled_by_class(labels: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     _, classes, counts = labels.unique(return_inverse=True, return_counts=True)
     shuffled = torch.randperm(len(labels), generator=generator(SPLIT, seed))
     return shuffled[classes[shuffled].argsort(stable=True)], counts
-
-
-class SampleBatches(Dataset[tuple[Any, ...]]):
-    """A data set whose items are whole batches, with random numbers for augmentations unless `alternates` is None.
-
-    It states of each number of a sample whether it is drawn once, and shifted by 0.5 (modulo 1) in every other epoch.
-    """
-
-    def __init__(self, samples: Readable, alternates: Sequence[bool] | None = None, seed: int = 0) -> None:
-        self.samples, self.seed = samples, seed
-        self.draws = alternates is not None
-        self.alternates = torch.tensor(alternates or (), dtype=torch.bool)
-        self._drawn = torch.empty(0)
-        self._epoch = -1
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, key: Key) -> tuple[Any, ...]:
-        """Fetch inputs, targets and, for augmentations, draws in [0, 1), [B, draws], and the epoch."""
-        batch = self.samples[key[1]]
-        return (*batch, self._draw(key[0])[key[1]], key[0]) if self.draws else batch
-
-    def _draw(self, epoch: int) -> Tensor:
-        if epoch != self._epoch:  # for all samples at once, so that the numbers of one do not depend on its batch
-            shape = (len(self), len(self.alternates))
-            drawn = torch.rand(shape, generator=generator(AUGMENT, self.seed, epoch))
-            if self.alternates.any():
-                first = torch.rand(shape, generator=generator(ALTERNATE, self.seed))
-                drawn = torch.where(self.alternates, (first + epoch % 2 / 2) % 1, drawn)
-            self._drawn, self._epoch = drawn.to(self.samples.inputs.device), epoch
-        return self._drawn
-
-
-@dataclass(eq=False)
-class BatchSampler(DistributedSampler[Any], SequentialSampler):
-    """Samples the keys of whole batches, shared out between processes.
-
-    In training, where every process must take the same number of steps, up to `world_size - 1` samples come twice; in
-    evaluation none does. A last training batch of a single sample joins the one before, as batch normalization needs
-    two. The base classes make Lightning leave the sampler in place, also with `overfit_batches`.
-    """
-
-    size: int  # of the data set
-    batch_size: int  # of one process
-    seed: int = 0
-    train: bool = False  # shuffle anew in each epoch
-    rank: int = 0
-    world_size: int = 1
-    device: torch.device | str = "cpu"  # of the indices, which are copied there once an epoch
-    shuffled: Callable[[torch.Generator], Tensor] | None = None  # the order of an epoch; None for any, equally likely
-    epoch = start = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        if epoch != self.epoch:
-            self.epoch, self.start = epoch, 0
-
-    @property
-    def joins_last(self) -> bool:
-        """Whether the last batch of an epoch is joined to the one before."""
-        full, rest = divmod(self.size, self.batch_size * self.world_size)
-        return self.train and self.batch_size > 1 and full > 0 and 0 < rest <= self.world_size
-
-    def __len__(self) -> int:
-        full, rest = divmod(self.size, self.batch_size * self.world_size)
-        return full + (rest > (0 if self.train else self.rank)) - self.joins_last
-
-    def __iter__(self) -> Iterator[Key]:  # type: ignore[override]  # whole batches, not single samples
-        """Yield the batches of the epoch, beginning with number `start`, counted from 0."""
-        order, together = self._order().to(self.device), self.batch_size * self.world_size
-        bounds = [*range(0, len(order) - self.world_size * self.joins_last, together), len(order)]
-        for first, last in zip(bounds[self.start : -1], bounds[self.start + 1 :], strict=True):
-            share = order[first + self.rank : last : self.world_size]
-            if len(share):
-                yield self.epoch, share
-
-    def _order(self) -> Tensor:
-        if not self.train:
-            return torch.arange(self.size)
-        random = generator(ORDER, self.seed, self.epoch)
-        order = self.shuffled(random) if self.shuffled else torch.randperm(self.size, generator=random)
-        return torch.cat([order, order[: -self.size % self.world_size]])
-
-
-class BatchLoader(DataLoader[Any]):
-    """A DataLoader that can save the position of the batch in use, not of those fetched ahead, and continue from it."""
-
-    sampler: BatchSampler
-    batch = 0
-
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # as good as DataLoader's own iterators
-        self.batch = self.sampler.start
-        with without_signals():
-            batches = super().__iter__()
-        for batch in batches:
-            self.batch += 1
-            yield batch
-
-    def state_dict(self) -> dict[str, int]:
-        return {"epoch": self.sampler.epoch, "batch": self.batch}
-
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        self.sampler.epoch, self.sampler.start = state_dict["epoch"], state_dict["batch"]
-
-
-@contextmanager
-def without_signals() -> Iterator[None]:
-    """Have the processes that are started here, such as workers, leave signals to the one that trains."""
-    if not hasattr(signal, "pthread_sigmask"):  # on Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

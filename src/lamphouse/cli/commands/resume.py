@@ -36,6 +36,7 @@ MAY_CHANGE = (  # options, with all below them, that do not change what a run co
     *("logger", "logger_options", "gradient_norms", "pictures"),
     *("machine.allocator", "machine.threads"),
 )
+OF_A_STEP = ("data.batch_size", "trainer.accumulate_grad_batches")  # which another number of processes divide anew
 PLACES = re.compile(  # options of data that say where it lies, or how it is fetched
     r"data\.((\w+_)?(dir|file|folder|path|root)|num_workers|on_device|persistent_workers|pin_memory|prefetch_factor)"
 )
@@ -57,8 +58,10 @@ def go_on(project: Project, run: Run, rest: Sequence[str]) -> dict[str, float]:
 
 def _resume(project: Project, run: Run, options: Sequence[str]) -> dict[str, float]:
     experiment = Experiment(project, "resume", ["-c", str(run.config), *options], where=lambda _: run)
-    changed = _changed(experiment, run)
     newest = read_newest(run.path, partial(load_checkpoint, weights=False))
+    processes = len(newest.content.get("processes", [])) if newest else 0
+    resized = processes not in {0, experiment.trainer.world_size}
+    changed = _changed(experiment, run, (*MAY_CHANGE, *OF_A_STEP) if resized else MAY_CHANGE)
     if newest is None and experiment.table.rows:
         raise InputError(f"{run.last}: no such checkpoint: use fit for a new run")
     if newest is not None:
@@ -75,7 +78,7 @@ def _resume(project: Project, run: Run, options: Sequence[str]) -> dict[str, flo
     return train(experiment, newest, changed)
 
 
-def _changed(experiment: Experiment, run: Run) -> dict[str, list[Any]]:
+def _changed(experiment: Experiment, run: Run, may_change: tuple[str, ...]) -> dict[str, list[Any]]:
     """Return the values before and now of options that differ from the run's; refuse those that may not."""
     before = dict(named_options(read_yaml(run.config.read_text(encoding="utf-8"))))
     for name, value in named_options(experiment.parser.get_defaults().as_dict()):
@@ -85,7 +88,7 @@ def _changed(experiment: Experiment, run: Run) -> dict[str, list[Any]]:
     both = ((name, [before.get(name), now.get(name)]) for name in {**before, **now} if name != "runs")
     changed = {name: [value, new] for name, (value, new) in both if value != new}
     for name, (value, new) in changed.items():
-        if not f"{name}.".startswith(tuple(f"{option}." for option in MAY_CHANGE)) and not PLACES.fullmatch(name):
+        if not f"{name}.".startswith(tuple(f"{option}." for option in may_change)) and not PLACES.fullmatch(name):
             reason = f"was {json.dumps(value)}, and decides what a run computes: leave it out"
             way_out = f"start another run: {experiment.project.program} fit -c {quote(short_path(run.config))}"
             raise InputError(f"--{name} {json.dumps(new)}: {reason}, or {way_out}")
@@ -94,10 +97,7 @@ def _changed(experiment: Experiment, run: Run) -> dict[str, list[Any]]:
 
 def _check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any]) -> None:
     trainer, done, steps = experiment.trainer, checkpoint["epoch"], checkpoint["global_step"]
-    processes, seconds = len(checkpoint.get("processes", [])), seconds_trained(checkpoint)
-    if processes not in {0, trainer.world_size}:
-        reason = f"the run's steps take a batch from each of {processes}"
-        raise InputError(f"--trainer.devices {trainer.world_size}: {reason}: give --trainer.devices {processes}")
+    seconds = seconds_trained(checkpoint)
     complete = checkpoint.get("finished") and checkpoint.get("goals") == goals(trainer)
     untestable = lacks("test", experiment.model, experiment.datamodule)
     tested = any(name.startswith("test") for row in experiment.table.rows for name in row)

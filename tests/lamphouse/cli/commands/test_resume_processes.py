@@ -9,11 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import fit_options
+import torch
+from conftest import Outcome, fit_options
 from same_runs import assert_same, run_in
+
+from lamphouse.checkpoints import load_checkpoint
+
+Command = Callable[..., Outcome]
 
 TWO = ["--trainer.devices=2", "--trainer.max_epochs=3", "--trainer.limit_train_batches=7", "--model.dropout=0.2"]
 OWN = [path for path in [os.environ.get("PYTHONPATH")] if path]
+EVERY_BATCH = [f"--trainer.limit_{part}_batches=1.0" for part in ("train", "val", "test")]
+TOLERANCE = 1e-5  # absolute, of weights and metrics; sums of two halves are rounded otherwise than one sum
 SAVING = ["--last_checkpoint.every_n_steps=2", "--trainer.accumulate_grad_batches=2"]
 
 
@@ -47,6 +54,26 @@ def test_two_processes_go_on(stop: signal.Signals) -> None:
     status, err = done(start("resume", "--run=parts"))
     assert status == 0, err
     assert_same(run_in("whole"), run_in("parts"))
+
+
+@pytest.mark.slow
+def test_one_process_goes_on_within_an_epoch_of_two(arc: Command, fit: Command) -> None:
+    """It takes the steps of the two: the same samples, the last and uneven ones too, and the same metrics."""
+    options = ["--model.lr_scheduler=null", "--trainer.max_epochs=2", "--trainer.accumulate_grad_batches=2"]
+    two = ["--trainer.devices=2", "--data.batch_size=25", "--trainer.max_steps=5", "--runs=two"]
+    one = ["--trainer.devices=1", "--data.batch_size=50"]
+    status, err = done(start("fit", *fit_options("digits_mlp"), *EVERY_BATCH, *options, *two))
+    assert status == 0, err
+    resumed = arc("resume", "--run=two", *one, "--trainer.max_steps=-1")
+    assert "1 process instead of 2, 100 samples a step as before" in resumed.err
+    assert fit(*EVERY_BATCH, *options, *one, "--runs=one").status == 0
+    runs = [run_in("one"), run_in("two")]
+    mine, yours = (load_checkpoint(run / "last.ckpt") for run in runs)
+    assert mine["global_step"] == yours["global_step"] == 26
+    for name, weight in mine["state_dict"].items():
+        torch.testing.assert_close(weight, yours["state_dict"][name], rtol=0, atol=TOLERANCE)
+    rows = [(run / "metrics.csv").read_text().splitlines()[-1].split(",")[6:8] for run in runs]
+    assert [*map(float, rows[0])] == pytest.approx([*map(float, rows[1])], abs=TOLERANCE)
 
 
 @pytest.mark.slow
