@@ -194,11 +194,11 @@ class Experiment(LightningCLI):
         self.finite = FiniteCheck(self.config.check_finite or config.detect_anomaly)
         callbacks: list[Callback] = [Throughput(), StepCurve(), GlobalBatch(), StopNotFinite(self.finite)]
         callbacks += [EMA(self.config.ema)] if self.config.ema is not None else []
-        if every := self.config.gradient_norms:
-            callbacks.append(GradientNorms(every, clipped=bool(config.gradient_clip_val)))
+        every, clips = self.config.gradient_norms, bool(config.gradient_clip_val)
+        callbacks += [GradientNorms(every, clipped=clips)] if every else []
         given = as_list(config.callbacks)
-        if config.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in given):
-            callbacks.append(EpochProgress())
+        shows = config.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in given)
+        callbacks += [EpochProgress()] if shows else []
         config.callbacks = [*given, *callbacks]
         config.precision, config.plugins = float16_on_cpu(config.precision, as_list(config.plugins), self.device)
         switch(self.config_init.early_stopping, on=self.config.stop_early)
@@ -215,9 +215,8 @@ class Experiment(LightningCLI):
     def _write_into_the_run(self, config: Namespace) -> None:
         self.table = MetricsTable(self.run.metrics)
         options = {} if self.config.logger in {"csv", "none"} else self.config.logger_options
-        project = self.project.package.replace("_", "-")
-        logger = make_logger(self.config.logger, self.run.path, self.config.experiment, options, project)
-        config.logger = [*as_list(logger), self.table]
+        where, project = (self.run.path, self.config.experiment), self.project.package.replace("_", "-")
+        config.logger = [*as_list(make_logger(self.config.logger, *where, options, project)), self.table]
         config.default_root_dir = str(self.run.path)
         place_checkpoints(config.callbacks, self.run.path)
 
