@@ -18,6 +18,8 @@ from lamphouse.checkpoints.shards import INDEX_SUM, sum_of_index
 from lamphouse.errors import InputError
 from lamphouse.files import remove, temporary_path
 
+NO_FORWARD = (nn.ModuleList, nn.ModuleDict)
+
 
 class FullyShardedStrategy(ModelParallelStrategy):
     """Shards weights, gradients and optimizer states over all devices, and writes checkpoints whole or not at all.
@@ -99,7 +101,7 @@ def distribute(checkpoint: Mapping[str, Any], model: nn.Module, optimizers: Sequ
     options = states.StateDictOptions(full_state_dict=True, strict=strict)
     states.set_model_state_dict(model, checkpoint["state_dict"], options=options)
     names = {parameter: name for name, parameter in model.named_parameters()}
-    for optimizer, state in zip(optimizers, checkpoint["optimizer_states"], strict=True):
+    for optimizer, state in zip(optimizers, checkpoint["optimizer_states"], strict=False):
         given = [names[parameter] for group in optimizer.param_groups for parameter in group["params"]]
         groups = [{**group, "params": [given[number] for number in group["params"]]} for group in state["param_groups"]]
         named: Any = {
@@ -111,7 +113,7 @@ def distribute(checkpoint: Mapping[str, Any], model: nn.Module, optimizers: Sequ
 
 def shard(module: LightningModule, mesh: Any) -> None:
     """Shard all parameters of a module, once; each part is gathered when it computes."""
-    for part in (*layers(module), *module.children()):
+    for part in parts(module):
         if any(True for _ in part.parameters()) and not isinstance(part, FSDPModule):
             fully_shard(part, mesh=mesh["data_parallel"], reshard_after_forward=True)  # after a validation, too
     whole = [name for name, _ in module.named_parameters(recurse=False)]
@@ -120,10 +122,20 @@ def shard(module: LightningModule, mesh: Any) -> None:
         raise InputError(f"--trainer.strategy: {type(module).__name__}.{whole[0]} is in no module: {way_out}")
 
 
-def layers(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the layers in the outermost lists of a module's."""
+def parts(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the modules in a LightningModule, each after the layers in its outermost lists."""
     for part in module.children():
-        if isinstance(part, nn.ModuleList | nn.Sequential):
-            yield from (layer for layer in part if not isinstance(layer, nn.ModuleList))
+        if isinstance(part, NO_FORWARD):
+            yield from parts(part)
+        else:
+            yield from layers(part)
+            yield part
+
+
+def layers(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the layers in a module's outermost lists."""
+    for part in module.children():
+        if isinstance(module, (*NO_FORWARD, nn.Sequential)) and not isinstance(part, NO_FORWARD):
+            yield part
         else:
             yield from layers(part)
