@@ -100,7 +100,7 @@ board: $(READY) ## show all runs in TensorBoard
 # [part:demo]
 demo: $(READY) ## classify images with a RUN's model on a page in the browser
 # [/part:demo]
-export: $(READY) ## write a RUN's model to a file in a FORMAT: onnx, pt2 or safetensors
+export: $(READY) ## write a RUN's model to a file in a FORMAT: onnx, pt2, safetensors or ckpt
 	@$(RUN_PYTHON) export --run "$(RUN)" $(if $(FORMAT),--format $(FORMAT)) $(ARGS)
 resume: $(READY) ## continue a RUN, for example with ARGS="--trainer.max_epochs 30"
 evaluate report demo resume:; @$(RUN_PYTHON) $@ --run "$(RUN)" $(ARGS)

@@ -158,6 +158,7 @@ def test_each_name_of_a_strategy_works_or_is_refused(fit: Command) -> None:
         *cases(REFUSED),
         *(["--trainer.strategy=" + name] for name in {*StrategyRegistry.available_strategies()} - {*STRATEGIES}),
         ["--trainer.profiler=xla"],
+        ['--trainer.strategy={"class_path": "lamphouse.checkpoints.FullyShardedStrategy"}', "--ema=0.9"],
         ['--trainer.callbacks+={"class_path": "BackboneFinetuning"}', "--model.lr_scheduler=null"],  # has no backbone
         ["--trainer.plugins+=lightning.pytorch.plugins.DoublePrecision"],  # and --trainer.precision
     ],

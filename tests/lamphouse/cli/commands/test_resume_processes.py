@@ -1,5 +1,7 @@
 """Two processes that train together stop together, and go on to the bits of two that never stopped."""
 
+import csv
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Outcome, fit_options
+from conftest import CONFIGS, Outcome, fit_options
 from same_runs import assert_same, run_in
 
 from lamphouse.checkpoints import load_checkpoint
@@ -40,7 +42,11 @@ def done(process: subprocess.Popen[str]) -> tuple[int, str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGKILL])
 def test_two_processes_go_on(stop: signal.Signals) -> None:
-    options = [*fit_options("digits_mlp"), *TWO, *SAVING]
+    go_on(stop, [*fit_options("digits_mlp"), *TWO, *SAVING])
+
+
+def go_on(stop: signal.Signals, options: list[str]) -> None:
+    """Stop a run when it has written twice, resume it, and compare it with one that was not stopped."""
     assert done(start("fit", *options, "--runs=whole"))[0] == 0
     process = start("fit", *options, "--runs=parts")
     while not any(Path("parts").rglob("previous.ckpt")) and process.poll() is None:
@@ -54,6 +60,27 @@ def test_two_processes_go_on(stop: signal.Signals) -> None:
     status, err = done(start("resume", "--run=parts"))
     assert status == 0, err
     assert_same(run_in("whole"), run_in("parts"))
+
+
+TWO_GPUS = pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=TWO_GPUS)])
+def test_two_processes_with_shards_go_on(arc: Callable[..., Outcome], device: str) -> None:
+    """One process measures their checkpoint, or the file that is written from it, as the two did."""
+    sharded = ["-c", str(CONFIGS / "strategy" / "fsdp.yaml"), f"--trainer.accelerator={device}"]
+    options = ["--trainer.gradient_clip_val=0.5", "--trainer.limit_test_batches=1.0"]
+    go_on(signal.SIGKILL, [*fit_options("digits_mlp"), *sharded, *TWO, *SAVING, *options])
+    run = run_in("parts")
+    assert (run / "last.ckpt").is_dir()
+    assert (run / "best.ckpt").is_dir()
+    assert arc("export", "--run=parts", "--format=ckpt").status == 0
+    for more in ([], [f"--checkpoint={run}/export/model.ckpt", "--trainer.strategy=auto"]):
+        assert arc("evaluate", "--run=parts", "--trainer.devices=1", *more).status == 0
+    tested = float([*csv.DictReader((run / "metrics.csv").read_text().splitlines())][-1]["test/loss"])
+    measured = json.loads((run / "evaluation.json").read_text())
+    assert [one["metrics"]["test/loss"] for one in measured.values()] == pytest.approx([tested] * 2, rel=1e-5)
 
 
 @pytest.mark.slow
