@@ -119,7 +119,7 @@ class Task(LightningModule, ABC):
         """Take the weights of `init_from`, once, and say which; raise an InputError if a strategy cannot freeze."""
         check_strategy(strategy, self.freeze_epochs)
         source, self.init_from = self.init_from, None
-        if source:
+        if source is not None:
             rank_zero_only(print)(take_fitting(self, source))
 
     def freeze_backbone(self, epoch: int) -> None:

@@ -20,8 +20,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from lamphouse.checkpoints import ExactResume, WholeCheckpointIO, load_checkpoint
 from lamphouse.errors import InputError
 from lamphouse.optim import ConvMuon, OneCycle
+from arc_light.models.gpt import GPTLanguageModel
 from arc_light.models.mlp import MLPClassifier
 from arc_light.models.resnet import ResNetClassifier
+from arc_light.models.unet import UNetSegmenter
 
 SHAPE = (1, 8, 8)
 LOADER = DataLoader(TensorDataset(torch.rand(24, *SHAPE), torch.arange(24) % 3), batch_size=4)
@@ -136,6 +138,12 @@ def test_the_head_is_trained_first_and_alone() -> None:
     assert later == [model.state_dict().keys() - {"network.1.bias"}] * 2
     assert watch.modes == [False] * 4 + [True] * 8
     assert not model.network[1].bias.requires_grad
+
+
+def test_heads() -> None:
+    unet, gpt = UNetSegmenter(8, 2, input_shape=SHAPE, num_classes=3), GPTLanguageModel(input_shape=(8,), num_classes=5)
+    assert next(unet.head.parameters()).shape[0] == 3
+    assert gpt.head is gpt.network.tokens
 
 
 @pytest.mark.slow

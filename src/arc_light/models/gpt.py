@@ -102,3 +102,8 @@ class GPTLanguageModel(LanguageModel):
     ) -> None:
         super().__init__(**kwargs)
         self.network = GPT(self.input_shape[0], self.num_classes, depth, heads, width, dropout)
+
+    @property
+    def head(self) -> nn.Module:
+        """The embeddings, by which the outputs are computed, too."""
+        return self.network.get_submodule("tokens")
