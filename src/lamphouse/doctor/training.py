@@ -115,7 +115,7 @@ def examine_training(
 def _train(model: LightningModule, batch: Any, steps: int, observer: Observer, **options: Any) -> Observer | Finding:
     seed_everything(0, verbose=False)
     model = deepcopy(model)
-    trainer = Trainer(callbacks=[observer], max_steps=steps, max_epochs=1, **QUIET, **options)
+    trainer = Trainer(callbacks=[observer], max_steps=steps, max_epochs=1, **QUIET, **deepcopy(options))
     try:
         trainer.fit(model, Repeated(batch, steps), Repeated(batch, 1))
     except Exception as error:  # of a user's code, which may raise anything

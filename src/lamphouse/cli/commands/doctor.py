@@ -6,8 +6,10 @@ from time import perf_counter
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.plugins import Precision
 from torch import Tensor
 
+from lamphouse.cli.checks.parts import as_list
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from lamphouse.data import TensorDataModule
@@ -39,6 +41,7 @@ def main(project: Project, args: Sequence[str]) -> None:
 def _findings(experiment: Experiment) -> Iterator[Finding]:
     model, data, config = experiment.model, experiment.datamodule, experiment.config_init.trainer
     options = {"accelerator": config.accelerator, "devices": 1, "precision": config.precision}
+    options["plugins"] = [plugin for plugin in as_list(config.plugins) if isinstance(plugin, Precision)]
     batch = next(iter(data.train_dataloader()))
     prepared = data.on_after_batch_transfer(data.on_before_batch_transfer(batch, 0), 0)
     is_pair = isinstance(prepared, list | tuple) and all(isinstance(part, Tensor) for part in prepared[:2])
