@@ -47,6 +47,7 @@ NOT_SHARDED: dict[str, tuple[list[Any], str]] = {  # options that shards of a mo
     "ema": ([None], "an average is of whole weights: leave it out, or use ddp"),
     "model.init_args.compile": ([None, False], "it compiles whole layers: leave it out, or use ddp"),
     "model.init_args.freeze_epochs": ([None, 0], "frozen weights have no state to resume from: use ddp"),
+    "trainer.sync_batchnorm": ([None, False], "Lightning would ignore it: leave it out, or use ddp"),
     "model.init_args.l1": ([None, 0], "its penalty is of whole weights: use a weight decay, or ddp"),
 }
 PRECISION = "a plugin has a precision already: give --trainer.precision null"

@@ -78,6 +78,7 @@ def test_two_processes_with_shards_go_on(arc: Callable[..., Outcome], device: st
     assert arc("export", "--run=parts", "--format=ckpt").status == 0
     for more in ([], [f"--checkpoint={run}/export/model.ckpt", "--trainer.strategy=auto"]):
         assert arc("evaluate", "--run=parts", "--trainer.devices=1", *more).status == 0
+    torch.distributed.destroy_process_group()
     tested = float([*csv.DictReader((run / "metrics.csv").read_text().splitlines())][-1]["test/loss"])
     measured = json.loads((run / "evaluation.json").read_text())
     assert [one["metrics"]["test/loss"] for one in measured.values()] == pytest.approx([tested] * 2, rel=1e-5)
