@@ -108,12 +108,17 @@ class StreamedSamples:
     def to(self, device: torch.device) -> "StreamedSamples":  # batches are copied there, one by one
         return self
 
+    @property
+    def mixes_all(self) -> bool:
+        """Whether the order is that of samples in memory."""
+        return self.size <= self.chunk * self.mixed
+
     def shuffled(self, random: torch.Generator) -> Tensor:
         """Return the order of an epoch, int64 [size]: chunks are shuffled, and the samples of `mixed` ones at a time.
 
         If there are no more chunks than that, the order is that of samples in memory.
         """
-        if self.size <= self.chunk * self.mixed:
+        if self.mixes_all:
             return torch.randperm(self.size, generator=random)
         starts = torch.randperm(-(-self.size // self.chunk), generator=random) * self.chunk
         whole = [torch.arange(start, min(start + self.chunk, self.size)) for start in starts.tolist()]

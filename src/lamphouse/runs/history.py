@@ -14,7 +14,7 @@ from lamphouse.data import TensorDataModule
 from lamphouse.errors import InputError
 from lamphouse.files import write_whole
 from lamphouse.runs.directory import Run, find_runs
-from lamphouse.shards import checksum
+from lamphouse.shards import StreamedSamples, checksum
 
 
 def read_history(run: Run) -> list[dict[str, Any]]:
@@ -75,9 +75,12 @@ def begun_by(root: Path, job: Mapping[str, Any]) -> Run | None:
 
 
 def identity(data: LightningDataModule) -> dict[str, list[int]]:
-    """Return the number of samples in each part of data in memory, and a checksum of their targets."""
+    """Return the number of samples in each part, a checksum of their targets, and what sets a stream's own order."""
     parts = data.parts if isinstance(data, TensorDataModule) else {}
-    return {part: [len(samples), checksum(samples)] for part, samples in parts.items()}
+    found = {part: [len(samples), checksum(samples)] for part, samples in parts.items()}
+    if isinstance(train := parts.get("train"), StreamedSamples) and not train.mixes_all:
+        found["train"] += [train.chunk, train.mixed]
+    return found
 
 
 @rank_zero_only
@@ -87,5 +90,9 @@ def check_data(run: Run, data: LightningDataModule) -> None:
     for part, found in identity(data).items():
         if part in before and before[part] != found:
             counts = f"{before[part][0]:,} samples, and now has {found[0]:,}"
-            reason = f"its {part} part had {counts}" if before[part][0] != found[0] else f"its {part} targets differ"
+            reason = (
+                f"its {part} part had {counts}"
+                if before[part][0] != found[0]
+                else f"its {part} targets or their order differ"
+            )
             raise InputError(f"--data: {reason}: put back the data that the run began with, or start a new run")

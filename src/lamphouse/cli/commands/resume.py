@@ -38,7 +38,7 @@ MAY_CHANGE = (  # options, with all below them, that do not change what a run co
 )
 OF_A_STEP = ("data.batch_size", "trainer.accumulate_grad_batches")  # which another number of processes divide anew
 PLACES = re.compile(  # options of data that say where it lies, or how it is fetched
-    r"data\.((\w+_)?(dir|file|folder|path|root)|num_workers|on_device|persistent_workers|pin_memory|prefetch_factor)"
+    r"data\.((\w+_)?(dir|file|folder|path|root)|shards|num_workers|on_device|persistent_workers|pin_memory|prefetch_factor)"
 )
 
 

@@ -17,7 +17,7 @@ from lamphouse.data import TensorDataModule
 from lamphouse.errors import InputError, python_command, short_path
 from lamphouse.files import user_path
 from lamphouse.runs.report import PARTS, unit
-from lamphouse.shards import Shards, options_of_samples, write_part
+from lamphouse.shards import Shards, options_of_samples, require_litdata, write_part
 
 MEGABYTE = 10**6
 
@@ -30,6 +30,7 @@ def main(project: Project, args: Sequence[str]) -> None:
     parser.add_argument("--chunk_mb", type=PositiveInt, default=32, help="size of a chunk in megabytes (default: 32)")
     parser.add_argument("--mixed", type=PositiveInt, default=32, help="chunks that are shuffled together (default: 32)")
     given, rest = parser.parse_known_args(args)
+    require_litdata()
     experiment = Experiment(project, "shards", rest)
     data, output = experiment.datamodule, given.output or Path("data", f"{experiment.config.experiment}_shards")
     if not isinstance(data, TensorDataModule):
