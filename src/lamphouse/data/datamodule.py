@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader
 from lamphouse.data.arrays import read_array
 from lamphouse.data.batches import BatchLoader, BatchSampler, SampleBatches
 from lamphouse.data.samples import Samples, is_labels
+from lamphouse.data.sharing import load_once
 from lamphouse.errors import InputError, short_path
 from lamphouse.shards import Readable, Shards, StreamedSamples, options_of_samples
 
@@ -67,6 +68,7 @@ class TensorDataModule(LightningDataModule):
         self.num_workers, self.on_device = num_workers, on_device
         self.num_folds, self.fold = num_folds, fold
         self.parts: dict[str, Any] = {}  # Samples, or StreamedSamples of shards
+        self.shared_parts: set[str] = set()  # between the processes of this machine
         self.shards = Path(shards) if shards else None
         if self.shards:
             self.prepare_data = self._check_shards  # type: ignore[method-assign]  # needs no other file
@@ -93,7 +95,15 @@ class TensorDataModule(LightningDataModule):
         """
 
     def setup(self, stage: str) -> None:
-        """Load what the stage needs, once; raise an `InputError` if samples are bad or too few."""
+        """Load what the stage needs, once on each machine; raise an `InputError` if samples are bad or too few."""
+        together = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1 and not self.shards
+        if together and not self.shared_parts.issuperset({"test": ["test"]}.get(stage, ["train", "val"])):
+            load_once(self, lambda: self.load_parts(stage))
+        else:
+            self.load_parts(stage)
+
+    def load_parts(self, stage: str) -> None:
+        """Load what a stage needs and there is not yet; other processes get the parts, and what else this sets."""
         if stage in {"fit", "validate"} and "train" not in self.parts:
             self.parts.update(self._streamed("train", "val") if self.shards else self.load_train_and_val())
         if stage == "test" and "test" not in self.parts and is_overridden("test_dataloader", self):

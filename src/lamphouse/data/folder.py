@@ -117,10 +117,10 @@ class ImageFolderDataModule(ImageDataModule):
         """Check that every class has images before any is read."""
         self.found  # noqa: B018  # raises
 
-    def setup(self, stage: str) -> None:
+    def load_parts(self, stage: str) -> None:
         if not hasattr(self, "mean"):
-            super().setup("fit")  # which measures the training images
-        super().setup(stage)
+            super().load_parts("fit")  # which measures the training images
+        super().load_parts(stage)
 
     def load(self, train: bool) -> Samples:
         return self._read("train" if train else "test", self._split_files(train))

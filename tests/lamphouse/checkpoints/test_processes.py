@@ -9,6 +9,7 @@ from gloo_ranks import measure_digits, run_ranks
 def test_metrics_and_shares_of_two_processes() -> None:
     alone = measure_digits()
     first, second = run_ranks(measure_digits, 2)
+    assert first["loaded by"] == second["loaded by"]  # once, and both have what loading has set
     for name in ("loss", "acc"):
         assert first["val"][name] == second["val"][name] == pytest.approx(alone["val"][name], rel=1e-5)
     assert first["val"]["images"] + second["val"]["images"] == alone["val"]["images"] == 143
