@@ -82,5 +82,5 @@ def test_the_machines_of_a_cloud_train_together(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("PATH", f"{Path('bin').absolute()}:{os.environ['PATH']}")
     done = subprocess.run(["bash", "-c", task["run"]], capture_output=True, text=True, check=True)
     launcher = "--nnodes=2 --node-rank=1 --nproc-per-node=8 --master-addr=10.0.0.1 --master-port=29500"
-    command = f".venv/bin/torchrun {launcher} -m arc_light fit -c configs/trainer.yaml -c configs/digits_mlp.yaml"
+    command = f".venv/bin/torchrun {launcher} -m -- arc_light fit -c configs/trainer.yaml -c configs/digits_mlp.yaml"
     assert f"{command} --logger none --runs ~/runs" in " ".join(done.stdout.split())

@@ -77,7 +77,7 @@ OPTIONS = {
     "--logger foo": ["--logger foo", "wandb", "tensorboard"],
     "--trainer.logger Foo": ["--trainer.logger", "choose a logger with --logger wandb"],
     "--trainer.logger CSVLogger --trainer.logger.save_dir x": ["--trainer.logger", "choose a logger with --logger"],
-    "--trainer.strategy foo": ["strategy", "foo"],
+    "--trainer.strategy foo": ["--trainer.strategy foo: no such strategy; there are auto"],
     "--trainer.precision transformer-engine": ["--trainer.precision transformer-engine: ", "use bf16-mixed"],
     "--trainer.precision 17": ["--trainer.precision 17", "bf16-mixed"],
     "--model.activation foo": ["--model.activation foo", "relu"],
@@ -166,8 +166,10 @@ def test_other_processes_than_there_are(fit: Command, monkeypatch: pytest.Monkey
     assert_refused(fit, [option], f"{option.replace('=', ' ')}: {words}")
 
 
-def test_a_second_node_that_nobody_starts(fit: Command) -> None:
+def test_processes_that_nobody_starts(fit: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_refused(fit, ["--trainer.num_nodes=2"], "--trainer.num_nodes 2: ", "torchrun --nnodes 2", "srun")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert_refused(fit, [], "WORLD_SIZE=2: ", "train with 1", "torchrun")
 
 
 def test_a_command_of_one_process_started_by_torchrun(arc: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -147,22 +148,36 @@ def check_monitors(config: Namespace, model: Any, trainer: Any) -> None:
 def check_processes(config: Namespace, job: Job, args: Sequence[str]) -> None:
     """Refuse to train in fewer or more processes than the options ask for, as the environment may have it."""
     devices, nodes = config.trainer.devices, config.trainer.num_nodes
+    wanted = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else None
     if not job.is_external:
-        if nodes > 1 and not job.by_hand:
-            by_hand = "set MASTER_ADDR, MASTER_PORT and NODE_RANK"
-            way_out = f"start it on each node with torchrun --nnodes {nodes} or srun, or {by_hand}"
-            raise InputError(f"--trainer.num_nodes {nodes}: nothing in the environment has started {nodes}: {way_out}")
+        _check_launched(job, wanted or 1, nodes)
         return
     there = job.nodes or nodes
     per_node, rest = divmod(job.size, there)
     started = f"the environment has started {job.size} on {there} node{'s' * (there > 1)} ({job.launcher})"
+    flag = {"torchrun": "--nproc-per-node", "SLURM": "--ntasks-per-node"}.get(job.launcher, "processes on each node:")
     if nodes != there and (nodes > 1 or any(arg.startswith("--trainer.num_nodes") for arg in args)):
-        raise InputError(f"--trainer.num_nodes {nodes}: {started}: give --trainer.num_nodes {there}, or start {nodes}")
-    wanted = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else None
-    if rest or (devices not in AUTO and wanted not in {per_node, None}):
-        tasks = wanted or per_node + 1
-        way_out = f"give --trainer.devices auto, or start {tasks} tasks on each node (--ntasks-per-node)"
+        way_out = f"give --trainer.num_nodes {there}, or start it on {nodes}"
+        raise InputError(f"--trainer.num_nodes {nodes}: {started}: {way_out}")
+    if rest:
+        raise InputError(f"--trainer.devices {devices}: {started}: start the same number on each node ({flag})")
+    if devices not in AUTO and wanted not in {per_node, None}:
+        way_out = f"give --trainer.devices auto, or start it with {flag} {wanted}"
         raise InputError(f"--trainer.devices {devices}: {started}: {way_out}")
+
+
+def _check_launched(job: Job, devices: int, nodes: int) -> None:
+    """Refuse nodes that nobody starts, and launchers that Lightning does not know: it would wait, or train alone."""
+    launch = f"start it on each node with torchrun --nnodes {nodes} or srun"
+    if nodes > 1 and not job.by_hand:
+        reason = f"nothing in the environment has started {nodes}"
+        raise InputError(
+            f"--trainer.num_nodes {nodes}: {reason}: {launch}, or set MASTER_ADDR, MASTER_PORT and NODE_RANK"
+        )
+    world = os.environ.get("WORLD_SIZE", "1")
+    if not job.launched and world.isdecimal() and int(world) > devices * nodes:
+        reason = f"--trainer.devices and num_nodes have it train with {devices * nodes}"
+        raise InputError(f"WORLD_SIZE={world}: {reason}: {launch}, or unset the variable")
 
 
 def as_started(trainer: Namespace, job: Job) -> Namespace:

@@ -117,6 +117,8 @@ def _make_readable(kind: type, arguments: Namespace) -> None:
 
 def _reason(option: str, value: Any, config: Namespace) -> str | None:
     if option == "strategy" and isinstance(value, str) and value not in STRATEGIES:
+        if value not in strategies.StrategyRegistry.available_strategies():
+            return f"no such strategy; there are {', '.join(STRATEGIES)}"
         return FORKS if value.startswith("ddp") else SHARDED
     if not isinstance(value, Namespace):
         return REFUSED[XLAProfiler] if (option, value) == ("profiler", "xla") else None
