@@ -38,6 +38,7 @@ class Job:
         shared = any(name.startswith(SHARED) for name in os.environ)
         self.launched = shared and not self.is_external and self.environment.local_rank() > 0
         self.ready = False
+        self.is_told = False  # by another process, what ends this one
         from lightning.pytorch.utilities import rank_zero_only  # noqa: PLC0415  # imports torch
 
         rank_zero_only.rank = self.rank  # type: ignore[attr-defined]  # as Lightning does, but later
@@ -101,7 +102,7 @@ class Job:
     def reports(self) -> bool:
         """Return whether this process, which has failed, is to say why, and no other says the same."""
         if vars(self).get("store") is None:
-            return self.rank == 0 or self.launched
+            return self.rank == 0 or (self.launched and not self.is_told)
         self.store.set(f"failed/{self.rank}", "")
         if self.rank == 0:
             if not self.ready:  # the others learn from the store, which ends with this process

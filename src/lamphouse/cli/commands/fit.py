@@ -56,8 +56,7 @@ def train_new(project: Project, args: Sequence[str]) -> tuple[Run, dict[str, flo
     begun: list[str] = []
     experiment = Experiment(project, "fit", args, where=partial(_choose, project.job, args, begun))
     if begun:
-        go_on = import_module("lamphouse.cli.commands.resume").go_on
-        return experiment.run, go_on(project, experiment.run, [])
+        return experiment.run, import_module("lamphouse.cli.commands.resume").go_on_again(project, experiment.run)
     experiment.check()
     print_unused(experiment.files, experiment.config)
     make_directory(experiment.run)
@@ -139,6 +138,10 @@ def _explaining_end(experiment: Experiment) -> Iterator[Ranks]:
         raise stop from cause
     except Exception as error:
         end_entry(run, type(error).__name__)
+        end = monotonic() + SECONDS_A_RANK
+        while experiment.project.job.launched and is_open(run) and monotonic() < end:
+            sleep(0.1)
+        experiment.project.job.is_told = experiment.project.job.launched and not is_open(run)
         raise
     finally:
         close(trainer.loggers)

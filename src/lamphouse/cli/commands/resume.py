@@ -56,6 +56,15 @@ def go_on(project: Project, run: Run, rest: Sequence[str]) -> dict[str, float]:
         return _resume(project, run, rest)
 
 
+def go_on_again(project: Project, run: Run) -> dict[str, float]:
+    """Continue a run that this job has begun before it was started again, unless it is complete."""
+    newest = read_newest(run.path)
+    if newest and newest.content.get("finished") and has_ended(run, newest.content):
+        rank_zero_only(print)(f"{short_path(run.path)}: complete, trained by this job before it was started again")
+        return {}
+    return go_on(project, run, [])
+
+
 def _resume(project: Project, run: Run, options: Sequence[str]) -> dict[str, float]:
     experiment = Experiment(project, "resume", ["-c", str(run.config), *options], where=lambda _: run)
     newest = read_newest(run.path, partial(load_checkpoint, weights=False))
