@@ -1,6 +1,7 @@
 """Shards weights and optimizer states over all devices, and writes whole checkpoints, which are directories."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from errno import ENOSPC
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -73,7 +74,10 @@ class FullyShardedStrategy(ModelParallelStrategy):
                 place_directory(new, path)
             self.barrier()
         except CheckpointException as error:  # which is no Exception; a full disk, say
-            raise next(iter(error.failures.values()))[0] from error
+            cause = next(iter(error.failures.values()))[0]
+            if isinstance(cause, RuntimeError):  # behind which torch hides that the disk is full, say
+                cause = OSError(ENOSPC, f"not written ({str(cause).splitlines()[0]})", str(path))
+            raise cause from error
         finally:
             if self.is_global_zero:
                 remove(new)

@@ -71,6 +71,8 @@ def _check_sharded(config: Namespace) -> None:
     for option, (allowed, reason) in NOT_SHARDED.items():
         if (given := config.get(option)) not in allowed:
             raise InputError(f"--{option.replace('.init_args', '')} {given}: with sharded weights: {reason}")
+    if str(config.trainer.precision) in {"16", "16-mixed"}:
+        raise InputError("--trainer.precision 16-mixed: each process would scale its own shard: use bf16-mixed, or ddp")
     if (config.logger_options or {}).get("log_model") == "all":
         raise InputError("--logger_options.log_model all: not of directories, which shards are in: use true")
     if config.get("model.init_args.channels_last", False) is not False:
