@@ -63,10 +63,8 @@ class GlobalBatch(Callback):
             each, rest = divmod(had, now * trainer.accumulate_grad_batches)
             way_out = "" if rest else f" (--data.batch_size {each} keeps them)"
             step = f"{self.samples:,} samples a step instead of {had:,}{way_out}, so other steps and learning rates"
-        same = (
-            "each sample of the epoch is used once; batch norms and random numbers such as dropout's are not the same"
-        )
-        print(f"note: {change}, {step}: {same}", file=sys.stderr, flush=True)
+        exact = "each sample of the epoch is used once; batch normalization and dropout differ"
+        print(f"note: {change}, {step}: {exact}", file=sys.stderr, flush=True)
 
     def state_dict(self) -> dict[str, Any]:
         return {"processes": self.processes, "samples": self.samples}

@@ -124,8 +124,21 @@ def _check_what_is_left(experiment: Experiment, checkpoint: Mapping[str, Any]) -
     if complete:
         way_out = "give a larger --trainer.max_epochs or --early_stopping.patience, or --stop_early false"
         raise InputError(f"{experiment.run.path}: the run is complete, it ended {checkpoint.get('ended')}: {way_out}")
-    if any("total_steps" in state for state in checkpoint["lr_schedulers"] or ()) and checkpoint.get("finished"):
+    if any("total_steps" in state for state in checkpoint["lr_schedulers"] or ()):
+        _check_steps(experiment, checkpoint)
+
+
+def _check_steps(experiment: Experiment, checkpoint: Mapping[str, Any]) -> None:
+    """Refuse to go on with a schedule of torch's that knows the number of the run's steps, if that is another now."""
+    if checkpoint.get("finished"):
         raise InputError("--model.lr_scheduler: its steps are used up: start another run with fit")
+    before = checkpoint.get("callbacks", {}).get("GlobalBatch", {}).get("samples")
+    together = experiment.trainer.world_size * experiment.config.trainer.accumulate_grad_batches
+    samples = getattr(experiment.datamodule, "batch_size", 0) * together
+    if before and samples not in {0, before}:
+        way_out = f"give --data.batch_size {before // together}" if before % together == 0 else "take as many"
+        reason = f"the schedule's steps are of {before} samples, not {samples}"
+        raise InputError(f"--trainer.devices {experiment.trainer.world_size}: {reason}: {way_out}")
 
 
 def _check_best(run: Run) -> None:
