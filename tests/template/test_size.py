@@ -17,7 +17,7 @@ PARTS = {
     "checkpoints": 1330,
     "cli": 1130,
     "cli/checks": 625,
-    "cli/commands": 2900,
+    "cli/commands": 2950,
     "data": 1730,
     "doctor": 375,
     "export": 425,
