@@ -49,7 +49,7 @@ def test_the_smallest_project_is_small() -> None:
     assert plan["Makefile"].content.count(b"\n") <= 110
 
 
-TASKS = {"segmentation": 335, "language": 300}  # lines that a task adds: itself, its networks and its data sets
+TASKS = {"segmentation": 335, "language": 305}  # lines that a task adds: itself, its networks and its data sets
 
 
 def test_the_project_with_everything() -> None:

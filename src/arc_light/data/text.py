@@ -16,19 +16,20 @@ from lamphouse.errors import InputError
 class WindowsOfText(TensorDataModule):
     """Windows of a text, and as their targets windows one character further (abstract).
 
-    A training window begins anywhere in the first part of the text. Validation covers the rest once, window after
-    window. There is no test.
+    A training window begins anywhere in the first part of the text, or at every `stride` characters. Validation covers
+    the rest once, window after window. There is no test.
 
     Args:
         context: characters in a window.
+        stride: characters from one training window to the next; `context` for shards of hardly twice the text's size.
         **kwargs: see `TensorDataModule`; `val_fraction` is cut off from the end of the text.
     """
 
     test_dataloader = LightningDataModule.test_dataloader  # none
 
-    def __init__(self, context: PositiveInt = 64, **kwargs: Any) -> None:
+    def __init__(self, context: PositiveInt = 64, stride: PositiveInt = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.input_shape = (int(context),)
+        self.input_shape, self.stride = (int(context),), int(stride)
 
     @abstractmethod
     def read(self) -> str:
@@ -49,7 +50,7 @@ class WindowsOfText(TensorDataModule):
         part = text[:border] if train else text[border:]
         if len(part) <= context:
             raise InputError(f"--data.context {context}: a part of the text has {len(part):,} characters: give fewer")
-        windows = part.unfold(0, context + 1, 1 if train else context)  # views, [N, context + 1]
+        windows = part.unfold(0, context + 1, self.stride if train else context)  # views, [N, context + 1]
         return Samples(windows[:, :-1], windows[:, 1:])
 
     def load_train_and_val(self) -> dict[str, Samples]:
