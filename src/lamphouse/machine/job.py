@@ -2,10 +2,11 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property
-from socket import gethostname
+from secrets import token_hex
+from socket import create_connection, gethostname
 from time import monotonic, sleep
 from typing import Any
 
@@ -37,6 +38,7 @@ class Job:
         self.rank: int = sum(getattr(self.environment, name)() for name in ranks)
         shared = any(name.startswith(SHARED) for name in os.environ)
         self.launched = shared and not self.is_external and self.environment.local_rank() > 0
+        self.store: Any = None  # as `served`, for these processes alone
         self.ready = False
         self.is_told = False  # by another process, what ends this one
         from lightning.pytorch.utilities import rank_zero_only  # noqa: PLC0415  # imports torch
@@ -44,31 +46,76 @@ class Job:
         rank_zero_only.rank = self.rank  # type: ignore[attr-defined]  # as Lightning does, but later
 
     @cached_property
-    def store(self) -> Any:
+    def served(self) -> Any:
         """Where processes that were started apart find each other before they train; None if this one is alone."""
         if self.launched or (self.size == 1 and not self.by_hand):
             return None
-        from torch.distributed import DistError, PrefixStore  # type: ignore[attr-defined]  # noqa: PLC0415  # as above
+        from torch.distributed import DistError  # noqa: PLC0415  # imports torch
 
         address, port = self.environment.main_address, self.environment.main_port
         try:
-            served = _tcp_store(address, port, serves=self.rank == 0 and os.environ.get(AGENT) != "True")
+            return _tcp_store(address, port, serves=self.rank == 0 and os.environ.get(AGENT) != "True")
         except DistError as error:
             way_out = "start all processes of the job, with an address and a port that all of them reach"
             raise InputError(f"MASTER_ADDR {address}, MASTER_PORT {port}: no connection: {way_out}") from error
-        store = PrefixStore(os.environ.get(RESTARTS, "0"), served)  # which may be that of before a restart
-        store.set(f"there/{self.rank}", "")
-        return store
 
     def join(self) -> None:
         """Meet the other processes, in whose name the first one reports what goes wrong."""
-        if self.store is not None and os.environ.get(RESTARTS, "0") != "0":
-            os.environ.update(MASTER_PORT=self.share("port", self._serve_anew), **{AGENT: "False"})
+        if self.served is None:
+            return
+        from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # noqa: PLC0415  # imports torch
+
+        # torchrun's store is that of before a restart, which its nodes do not count alike: keys begin with a new word
+        generation = token_hex(8)
+        if self.is_external and self.rank == 0:
+            self.store = PrefixStore(generation, self.served)
+            self._answer_all(generation)
+        elif self.is_external:
+            self.store = self.served
+            self.store.set(f"hello/{self.rank}", generation)
+            if not self._wait(f"answer/{generation}"):
+                raise SystemExit(2)  # the first has said why
+            self.store = PrefixStore(self.store.get(f"answer/{generation}").decode(), self.served)
+            self.store.set(f"there/{self.rank}", "")
+        else:
+            self.store = self.served
+        if serves := self.share("serves", lambda: self._serve_anew() if self.begun else ""):
+            os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = serves.split()
+            os.environ[AGENT] = "False"
+
+    def _answer_all(self, generation: str) -> None:
+        """Tell each process, as soon as it has said hello, with which word the keys of all begin."""
+        began, noted, left = monotonic(), False, set(range(1, self.size))
+        while left := {rank for rank in left if not self.store.check([f"there/{rank}"])}:
+            for hello in (f"hello/{rank}" for rank in left):
+                if self.served.check([hello]):
+                    self.served.set(f"answer/{self.served.get(hello).decode()}", generation)
+            started = f"{self.launcher} says {self.size} processes, of which {self.size - len(left)} have been started"
+            if not noted and monotonic() - began > SOON:
+                print(f"note: {started}: waiting for the others", file=sys.stderr)
+                noted = True
+            if monotonic() - began > LATE:
+                raise InputError(f"{started}: start all, such as with srun, or unset what says so")
+            sleep(0.02)
+
+    @property
+    def begun(self) -> str:
+        """The run that these processes have begun before torchrun started them again; empty if there is none."""
+        known = self.served is not None and self.served.check(["begun"])
+        return self.served.get("begun").decode() if known else ""
+
+    def begin(self, run: str) -> str:
+        """Have a run be that of the processes which torchrun may start again; return it."""
+        if self.served is not None:
+            self.served.set("begun", run)
+        return run
 
     def _serve_anew(self) -> str:
         """Open a store for the process group: torchrun's still has the addresses of processes that have ended."""
-        self.group_store = _tcp_store(self.environment.main_address, 0, serves=True)
-        return str(self.group_store.port)
+        with create_connection((self.environment.main_address, self.environment.main_port)) as connection:
+            address = connection.getsockname()[0]  # by which the others reach this machine
+        self.group_store = _tcp_store(address, 0, serves=True)
+        return f"{address} {self.group_store.port}"
 
     def share(self, name: str, value: Callable[[], str]) -> str:
         """Return in every process what the first has found, and end a process if the first has failed."""
@@ -87,21 +134,14 @@ class Job:
         os.environ[variable] = found
         return found
 
-    def wait_for_all(self) -> None:
-        """Let no process go on before the first does, nor the first before all have been started."""
-        if self.is_external and self.rank == 0 and self.store is not None:
-            names = [f"there/{rank}" for rank in range(self.size)]
-            if not self._wait(*names, seconds=SOON):
-                started = f"{self.launcher} says {self.size} processes, of which {self._count(names)} have been started"
-                print(f"note: {started}: waiting for the others", file=sys.stderr)
-                if not self._wait(*names, seconds=LATE):
-                    raise InputError(f"{started}: start all, such as with srun, or unset what says so")
+    def wait_for_first(self) -> None:
+        """Go on when the first process does."""
         self.share("ready", str)
         self.ready = True
 
     def reports(self) -> bool:
         """Return whether this process, which has failed, is to say why, and no other says the same."""
-        if vars(self).get("store") is None:
+        if self.store is None:
             return self.rank == 0 or (self.launched and not self.is_told)
         self.store.set(f"failed/{self.rank}", "")
         if self.rank == 0:
@@ -126,9 +166,6 @@ class Job:
         counts = {"SkyPilot": "SKYPILOT_TASK_ID", "SLURM": "SLURM_RESTART_COUNT", "torchrun": RESTARTS}
         by = (launcher for launcher, count in counts.items() if os.environ.get(count, "0") != "0")
         return {launcher: self.identity[launcher] for launcher in by if launcher in self.identity}
-
-    def _count(self, names: Iterable[str]) -> int:
-        return sum(self.store.check([name]) for name in names)
 
     def _wait(self, *names: str, seconds: float = float("inf")) -> bool:
         """Wait for the store to have these names; return whether it has, and not that the first process has failed."""

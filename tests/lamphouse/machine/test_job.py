@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -37,29 +38,47 @@ def unused_port() -> int:
     return find_free_network_port()
 
 
+def started(start: Start) -> tuple[Job, Job]:
+    """Start both processes, and have them meet."""
+    both = start(0), start(1)
+    with ThreadPoolExecutor() as threads:
+        for joined in [threads.submit(one.join) for one in both]:
+            joined.result(timeout=60)
+    return both
+
+
 def test_all_have_what_the_first_has_chosen(start: Start) -> None:
-    first, second = start(0), start(1)
+    first, second = started(start)
     assert (first.rank, second.rank, first.size, first.nodes) == (0, 1, 2, 2)
-    assert first.share("run", lambda: "runs/a") == "runs/a"
+    assert first.share("run", lambda: first.begin("runs/a")) == "runs/a"
     assert second.share("run", lambda: "runs/b") == "runs/a"
 
 
 def test_the_others_end_with_the_first_and_leave_it_to_report(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "SOON", 0.1)
-    first, second = start(0), start(1)
-    first.join()
-    second.join()
+    first, second = started(start)
     assert first.reports()
     with pytest.raises(SystemExit):
         second.share("run", lambda: "runs/b")
     assert not second.reports()
 
 
+def test_processes_that_meet_again_know_their_run(start: Start) -> None:
+    """The store outlives them, as that of torchrun's agent does."""
+    before = started(start)
+    before[0].begin("runs/a")
+    again = started(start)
+    assert [one.begun for one in again] == ["runs/a"] * 2
+    assert int(os.environ["MASTER_PORT"]) != before[0].served.port  # of a store without their former addresses
+    assert again[0].share("run", lambda: "runs/c") == "runs/c"
+    assert again[1].share("run", str) == "runs/c"
+
+
 def test_a_process_that_was_not_started_is_not_waited_for(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job, "SOON", 0.1)
-    monkeypatch.setattr(job, "LATE", 0.1)
+    monkeypatch.setattr(job, "LATE", 0.2)
     with pytest.raises(InputError, match="says 2 processes, of which 1 have been started"):
-        start(0).wait_for_all()
+        start(0).join()
 
 
 def test_a_job_that_is_started_again_is_known_by_its_launcher(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

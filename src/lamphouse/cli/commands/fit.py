@@ -61,7 +61,7 @@ def train_new(project: Project, args: Sequence[str]) -> tuple[Run, dict[str, flo
     print_unused(experiment.files, experiment.config)
     make_directory(experiment.run)
     try:
-        project.job.wait_for_all()
+        project.job.wait_for_first()
         with only_writer(experiment.run.path):
             metrics = train(experiment)
     except (LostRankError, NotFiniteError, StoppedError):
@@ -80,11 +80,13 @@ def _choose(job: Job, args: Sequence[str], begun: list[str], config: Namespace) 
     """Choose the run of a job: a new one, or the one that it has `begun` before its processes were started again."""
 
     def before() -> str:
+        if job.begun and Run(Path(job.begun)).config.exists():
+            return job.begun
         found = begun_by(Path(config.runs), {"command": [*args], **job.again}) if job.again else None
-        return str(found.path) if found else ""
+        return job.begin(str(found.path)) if found else ""
 
     begun += filter(None, [job.share("begun", before)])
-    path = begun[0] if begun else job.share("run", lambda: str(new_run(config.runs, config.experiment).path))
+    path = begun[0] if begun else job.share("run", lambda: job.begin(str(new_run(config.runs, config.experiment).path)))
     return Run(Path(path))
 
 

@@ -81,7 +81,7 @@ def _resume(project: Project, run: Run, options: Sequence[str]) -> dict[str, flo
         _check_best(run)
     experiment.check()
     check_data(run, experiment.datamodule)
-    project.job.wait_for_all()
+    project.job.wait_for_first()
     _print_notes(experiment, newest, changed)
     experiment.table.keep_before(*(newest.content[name] for name in ("epoch", "global_step")) if newest else (0,))
     return train(experiment, newest, changed)
