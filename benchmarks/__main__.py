@@ -23,8 +23,9 @@ BENCHMARKS = {  # one module each, with a function `tables(options)`
     "memory": "peak memory of a run, against Lightning's",
     "loader": "images/s of the data path, against a training step",
     "scale": "data in memory, up to 100 times MNIST's size",
-    "many_epochs": "2,000 epochs of one step: the second half against the first",
-    "many_classes": "the split of a million labels by class, up to 10,000 classes",
+    "many_epochs": "5,000 epochs of one step: the second half against the first",
+    "many_classes": "split and tables of up to 10,000 classes",
+    "many_runs": "finding and comparing up to 1,000 runs",
     "folder": "up to 100,000 image files: first and second start, against torchvision",
     "streaming": "images from shards, against memory and torchvision; ten times as much data as memory",
 }

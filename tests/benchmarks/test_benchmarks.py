@@ -10,7 +10,7 @@ from benchmarks.options import Options
 from benchmarks.tables import Table
 
 ROWS = {
-    "start": ["fit of one step, digits, CSV logger", "--help"],
+    "start": ["fit of one step, digits, CSV logger", "--help", "digits_mlp"],
     "step": ["raw loop, same arithmetic", "Lightning's loop alone", "handwritten", "manual", "automatic"],
     "gpt": ["whole process, s", "CPU time, s", "training and validation, s", "of float32 matmul"],
     "techniques": [
@@ -29,6 +29,7 @@ ROWS = {
     "loader": ["mnist_mlp", "cifar10_resnet"],
     "scale": ["400"],
     "many_classes": ["10", "10,000"],
+    "many_runs": ["2", "4"],
     "folder": ["40"],
     "streaming": ["memory", "shards", "torchvision's ImageFolder"],
     "many_epochs": ["epochs 1..5", "epochs 6..10"],

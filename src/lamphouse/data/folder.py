@@ -172,7 +172,7 @@ class ImageFolderDataModule(ImageDataModule):
         if "test" in self.folders:
             return files
         split = stratified_split(torch.tensor([label for _, label in files]), self.test_fraction, seed=0)
-        return [files[i] for i in split[0 if train else 1]]
+        return [files[i] for i in split[0 if train else 1].tolist()]
 
     def _files(self, part: str) -> list[tuple[str, int]]:
         return [(file, i) for i, name in enumerate(self.classes) for file in self.found[part][name].files]

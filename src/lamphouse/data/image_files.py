@@ -4,13 +4,14 @@ import math
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -31,6 +32,7 @@ EXTENSIONS = {
 }
 HIDDEN = (".", "__MACOSX")  # beginnings of names
 BITS_PER_SAMPLE = 258  # a tag of TIFF files
+BLOCK = 4096  # files that threads are given at a time
 MAX_PIXELS = 2**26  # to decode: 256 MiB of memory
 Shape = tuple[int, int, int]  # channels, height, width
 
@@ -138,9 +140,8 @@ def read_images(files: Sequence[str], shape: Shape, cache: Path | None) -> Tenso
         if cached_state == state and checksum == crc32(cached.data):
             return torch.from_numpy(cached.view(np.uint8).reshape(len(files), *shape))
     images = np.empty((len(files), *shape), np.uint8)
-    with ThreadPoolExecutor() as threads:
-        for i, image in enumerate(threads.map(partial(read_image, shape=shape), files)):
-            images[i] = image
+    for i, image in enumerate(in_threads(partial(read_image, shape=shape), files)):
+        images[i] = image
     if cache:
         with suppress(OSError):  # training goes on without a cache
             cache.parent.mkdir(parents=True, exist_ok=True)
@@ -148,6 +149,13 @@ def read_images(files: Sequence[str], shape: Shape, cache: Path | None) -> Tenso
                 for array in (state, crc32(images.data), images):
                     np.save(file, array)
     return torch.from_numpy(images)
+
+
+def in_threads(function: Callable[[str], Any], files: Sequence[str]) -> Iterator[Any]:
+    """Call a function for each file, in several threads; a million pending calls would take a gigabyte."""
+    with ThreadPoolExecutor() as threads:
+        for first in range(0, len(files), BLOCK):
+            yield from threads.map(function, files[first : first + BLOCK])
 
 
 class ImageFiles:
@@ -177,9 +185,7 @@ class ImageFiles:
 
 def refuse_unreadable(files: Sequence[str], shape: Shape) -> None:
     """Print every file that is not a readable image, and raise an `InputError`; for a single one, only raise it."""
-    with ThreadPoolExecutor() as threads:
-        errors = [*filter(None, threads.map(partial(error_of, shape=shape), files))]
-    refuse_all(errors)
+    refuse_all([*filter(None, in_threads(partial(error_of, shape=shape), files))])
 
 
 def refuse_all(errors: Sequence[InputError], way_out: str = "replace or remove them") -> None:
