@@ -133,8 +133,9 @@ class BatchLoader(DataLoader[Any]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # as good as DataLoader's own iterators
         self.used = self.sampler.start
+        plain = not (self.num_workers or self.pin_memory)  # then DataLoader's iterator would only cost time
         with without_signals():
-            batches = super().__iter__()
+            batches = (list(self.dataset[key]) for key in self.sampler) if plain else super().__iter__()
         for batch in batches:
             self.used += self.sampler.together
             yield batch

@@ -49,7 +49,9 @@ class Samples:
 
     def __getitem__(self, indices: Tensor | slice) -> Batch:
         rows = indices if self.rows is None else self.rows[indices]
-        return self.inputs[rows], self.targets[rows]
+        if isinstance(rows, slice):
+            return self.inputs[rows], self.targets[rows]
+        return self.inputs.index_select(0, rows), self.targets.index_select(0, rows)  # several times as fast on a CPU
 
     @property
     def nbytes(self) -> int:
