@@ -23,6 +23,7 @@ BENCHMARKS = {  # one module each, with a function `tables(options)`
     "memory": "peak memory of a run, against Lightning's",
     "loader": "images/s of the data path, against a training step",
     "scale": "data in memory, up to 100 times MNIST's size",
+    "scaling": "DDP in 1, 2 and 4 processes, and an estimate for 8 to 1,024 GPUs",
     "many_epochs": "5,000 epochs of one step: the second half against the first",
     "many_classes": "split and tables of up to 10,000 classes",
     "many_runs": "finding and comparing up to 1,000 runs",

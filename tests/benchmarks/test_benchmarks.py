@@ -32,6 +32,7 @@ ROWS = {
     "many_runs": ["2", "4"],
     "folder": ["40"],
     "streaming": ["memory", "shards", "torchvision's ImageFolder"],
+    "scaling": ["MLP, 1", "ResNet-18, 2", "ResNet-50, 1,024", "GPT 124M, 8"],
     "many_epochs": ["epochs 1..5", "epochs 6..10"],
     "mnist": ["test accuracy, lowest", "whole process", "its imports alone", "without imports"],
 }

@@ -30,7 +30,7 @@ def ended(process: subprocess.Popen[str], message: str) -> int:
     """Wait for a command that ends with one line and nothing else; return its exit status."""
     status, err = done(process)
     assert err.splitlines()[-1].startswith(f"arc_light {message}; to continue: "), err
-    assert err.count("arc_light ") == 1
+    assert err.count("; to continue: ") == 1, err
     assert "Traceback" not in err
     return status
 
