@@ -66,7 +66,7 @@ def measured(options: Options) -> Table:
             *("samples/s", "efficiency", "of what the cores allow", "predicted step, ms", "predicted / measured"),
         ],
     )
-    sizes, steps = ((1, 2), 1) if options.quick else (PROCESSES, 20)
+    sizes, steps = ((1, 2), 1) if options.quick else (PROCESSES, 8)
     kinds = {str(size): partial(python, "-m", "benchmarks.ranks", size, steps) for size in sizes}
     runs = interleaved(options.repeats, **kinds)
     outputs = {size: [json.loads(run.output.splitlines()[-1]) for run in runs[str(size)]] for size in sizes}
