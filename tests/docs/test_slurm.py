@@ -75,8 +75,9 @@ def test_the_machines_of_a_cloud_train_together(monkeypatch: pytest.MonkeyPatch)
     task = yaml.safe_load((ROOT / "docs" / "skypilot.yaml").read_text())
     known = {"name", "num_nodes", "workdir", "resources", "envs", "file_mounts", "setup", "run"}
     assert (task.keys() - known, task["setup"]) == (set(), "make setup")
-    for name, value in {**task["envs"], "NODE_IPS": "10.0.0.1\n10.0.0.2", "NODE_RANK": "1", "NUM_NODES": "2"}.items():
-        monkeypatch.setenv(name if name in task["envs"] else f"SKYPILOT_{name}", value)
+    envs = {**task["envs"], "EXPERIMENT": "digits_mlp"}
+    for name, value in {**envs, "NODE_IPS": "10.0.0.1\n10.0.0.2", "NODE_RANK": "1", "NUM_NODES": "2"}.items():
+        monkeypatch.setenv(name if name in envs else f"SKYPILOT_{name}", value)
     monkeypatch.setenv("SKYPILOT_NUM_GPUS_PER_NODE", "8")
     executable(Path("bin/make"), f'#!/usr/bin/env bash\n{shutil.which("make")} --dry-run -C {ROOT} "$@"\n')
     monkeypatch.setenv("PATH", f"{Path('bin').absolute()}:{os.environ['PATH']}")
