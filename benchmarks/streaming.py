@@ -30,7 +30,9 @@ def tables(options: Options) -> Iterator[Table]:
         yield speed(interleaved(options.repeats, **sources), few)
         path(images=many, shards=large)()
         limited = {"shards": path(images=many, shards=large, limit=ALLOWED)}
-        yield memory(limited | {"memory": path(images=many, limit=ALLOWED)}, many)
+        if not options.quick:
+            limited["memory"] = path(images=many, limit=ALLOWED)
+        yield memory(limited, many)
 
 
 def path(**request: object) -> Measure:
