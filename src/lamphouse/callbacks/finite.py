@@ -9,7 +9,6 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, nn
 from torch.amp import GradScaler
-from torch.distributed.tensor import DTensor
 
 from lamphouse.errors import NotFiniteError
 
@@ -54,7 +53,7 @@ class FiniteCheck:
         """Set the model to check; a scaler detects infinite gradients itself and skips their steps."""
         self._parameters = dict(model.named_parameters())
         self._scaler = scaler if scaler and scaler.is_enabled() else None
-        self._sharded = any(isinstance(parameter, DTensor) for parameter in self._parameters.values())
+        self._sharded = any(hasattr(parameter, "to_local") for parameter in self._parameters.values())
         on_accelerator = any(parameter.device.type != "cpu" for parameter in self._parameters.values())
         deferred = on_accelerator if self.deferred is None else self.deferred
         self._immediate = not deferred or torch.is_anomaly_enabled()
@@ -84,7 +83,7 @@ class FiniteCheck:
 
     def _check(self, kind: str, tensors: Mapping[str, Tensor]) -> None:
         if self._sharded:  # each process checks its own part
-            parts = {name: one.to_local() if isinstance(one, DTensor) else one for name, one in tensors.items()}
+            parts = {name: one.to_local() if hasattr(one, "to_local") else one for name, one in tensors.items()}
             tensors = {name: part for name, part in parts.items() if part.numel()}
         if not tensors:
             return

@@ -8,7 +8,6 @@ from weakref import WeakSet
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
-from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 
@@ -67,7 +66,7 @@ def gradient_norms(module: LightningModule, optimizer: Optimizer) -> dict[str, f
         if id(parameter) in own and parameter.grad is not None:
             gradient = parameter.grad.coalesce().values() if parameter.grad.is_sparse else parameter.grad
             square = gradient.detach().abs().float().square().sum()
-            squares[name.rpartition(".")[0]].append(square.full_tensor() if isinstance(square, DTensor) else square)
+            squares[name.rpartition(".")[0]].append(square.full_tensor() if hasattr(square, "full_tensor") else square)
     if not squares:
         return {"gradients/norm": 0.0}
     sums = torch.stack([torch.stack(of).sum() for of in squares.values()]).tolist()  # waits for an accelerator

@@ -11,7 +11,6 @@ from lightning.pytorch import LightningModule
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import nn
-from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim import Optimizer
 
 from lamphouse.checkpoints.files import load_checkpoint, make_room, place_directory
@@ -117,6 +116,8 @@ def distribute(checkpoint: Mapping[str, Any], model: nn.Module, optimizers: Sequ
 
 def shard(module: LightningModule, mesh: Any) -> None:
     """Shard all parameters of a module, once; each part is gathered when it computes."""
+    from torch.distributed.fsdp import FSDPModule, fully_shard  # noqa: PLC0415  # takes a third of a second
+
     for part in parts(module):
         if any(True for _ in part.parameters()) and not isinstance(part, FSDPModule):
             fully_shard(part, mesh=mesh["data_parallel"], reshard_after_forward=True)  # after a validation, too
