@@ -29,6 +29,7 @@ BENCHMARKS = {  # one module each, with a function `tables(options)`
     "many_runs": "finding and comparing up to 1,000 runs",
     "folder": "up to 100,000 image files: first and second start, against torchvision",
     "streaming": "images from shards, against memory and torchvision; ten times as much data as memory",
+    "jpeg": "decoded, scaled and cropped images/s, against torchvision and the decoder alone",
 }
 
 

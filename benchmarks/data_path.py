@@ -50,6 +50,7 @@ class Request:
         experiment: provides batch size, augmentation and model.
         images: number to draw; None reads a folder.
         root: the folder.
+        side: of its images in pixels; None is the experiment's.
         cache: directory for its scaled images.
         batches: number to iterate over.
         steps: training steps on one batch; 0 takes none.
@@ -58,6 +59,7 @@ class Request:
     experiment: str
     images: int | None = None
     root: str | None = None
+    side: int | None = None
     cache: str | None = None
     batches: int = 100
     steps: int = 0
@@ -97,7 +99,7 @@ def appetite(experiment: Experiment, batch: Batch, steps: int) -> float:
 def data_of(request: Request, like: ImageDataModule) -> ImageDataModule:
     """Build the data module."""
     if request.images is None:
-        size = like.input_shape[1]
+        size = request.side or like.input_shape[1]
         return ImageFolderDataModule(
             request.root or "", image_size=size, cache_dir=request.cache, batch_size=like.batch_size
         )

@@ -33,6 +33,7 @@ ROWS = {
     "folder": ["40"],
     "streaming": ["memory", "shards", "torchvision's ImageFolder"],
     "scaling": ["MLP, 1", "ResNet-18, 2", "ResNet-50, 1,024", "GPT 124M, 8"],
+    "jpeg": ["ours", "torchvision's ImageFolder", "the decoder alone"],
     "many_epochs": ["epochs 1..5", "epochs 6..10"],
     "mnist": ["test accuracy, lowest", "whole process", "its imports alone", "without imports"],
 }
