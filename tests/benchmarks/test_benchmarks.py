@@ -76,7 +76,7 @@ def test_it_prints_its_rows(name: str, capsys: pytest.CaptureFixture[str]) -> No
     assert "TFLOP/s" in out
     cells = [line.strip("| ").split("|") for line in out.splitlines() if line.startswith("|")]
     assert set(ROWS[name]) <= {row[0].strip() for row in cells}
-    figures = [cell.strip(" %") for row in cells for cell in row[1:] if re.match(r" *[\d.]+", cell)]
+    figures = [cell.strip(" %s") for row in cells for cell in row[1:] if re.match(r" *[\d.]+", cell)]
     assert figures
     assert all(float(figure.replace(",", "")) >= 0 for figure in figures)
     assert Path("figure.svg").exists() == (name in DRAW)

@@ -39,6 +39,13 @@ def test_figures_of_a_run(fit: Callable[..., Outcome], monkeypatch: pytest.Monke
     assert test["seconds"] == test["lr"] == ""
 
 
+def test_figures_of_an_epoch_that_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CLOCK, count().__next__)
+    trainer = Trainer(callbacks=[Throughput()], **{**QUIET, "max_steps": 3})
+    trainer.fit(DictionaryModel())
+    assert trainer.callback_metrics["samples_per_second"] == 6 / 3  # the validation comes after the last step
+
+
 @pytest.mark.parametrize(
     ("batch", "samples"),
     [
