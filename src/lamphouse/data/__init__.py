@@ -12,10 +12,10 @@ from lamphouse.data.augment import (
 )
 from lamphouse.data.batches import BatchLoader, BatchSampler
 from lamphouse.data.datamodule import TensorDataModule
-from lamphouse.data.downloads import ensure_downloaded
 from lamphouse.data.folder import ImageFolderDataModule
 from lamphouse.data.images import ImageDataModule
 from lamphouse.data.samples import Batch, Samples
+from lamphouse.files import ensure_downloaded
 
 # fmt: off
 __all__ = [

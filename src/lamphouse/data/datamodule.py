@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader
 from lamphouse.data.arrays import read_array
 from lamphouse.data.batches import BatchLoader, BatchSampler, SampleBatches
 from lamphouse.data.samples import Samples, is_labels
-from lamphouse.data.sharing import load_once
 from lamphouse.errors import InputError, short_path
+from lamphouse.machine.sharing import load_once
 from lamphouse.shards import Readable, Shards, StreamedSamples, options_of_samples
 
 

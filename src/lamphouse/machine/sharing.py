@@ -1,8 +1,9 @@
-"""Samples in memory that the processes of a machine share: the first one loads them, and the others map its pages."""
+"""Tensors in memory that the processes of a machine share: the first one loads them, and the others map its pages."""
 
 import os
 import pickle
 from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +11,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from lamphouse.data.samples import Samples
 from lamphouse.errors import InputError
 
 MOST_BYTES = 2**25  # of the attributes that are sent to other processes
@@ -29,9 +29,8 @@ class View(NamedTuple):
 
 
 Files = dict[str, Tensor]  # by path, the bytes of files that are mapped
-Offer = tuple[
-    bytes, dict[str, list[View | None]]
-]  # what loading has set besides; inputs, targets and rows of each part
+Part = tuple[type, list[View | None]]  # a dataclass of tensors
+Offer = tuple[bytes, dict[str, Part]]  # what loading has set besides; and the parts
 
 
 def load_once(data: Any, load: Callable[[], None]) -> None:
@@ -83,7 +82,7 @@ def gathered(value: Any) -> list[Any]:
 def offered(data: Any, files: list[int]) -> Offer | None:
     """Write samples that are not shared yet into files in memory; None if other processes have to load them."""
     parts = {part: samples for part, samples in data.parts.items() if part not in data.shared_parts}
-    if not all(type(samples) is Samples and samples.inputs.device.type == "cpu" for samples in parts.values()):
+    if not all(is_dataclass(samples) and all(map(can_be_mapped, values_of(samples))) for samples in parts.values()):
         return None
     try:
         attributes = pickle.dumps({name: value for name, value in vars(data).items() if is_found(name)})
@@ -92,11 +91,20 @@ def offered(data: Any, files: list[int]) -> Offer | None:
     if len(attributes) > MOST_BYTES:
         return None
     written: dict[int, tuple[str, int]] = {}
-    views = {
-        part: [view(tensor, written, files) for tensor in (samples.inputs, samples.targets, samples.rows)]
+    return attributes, {
+        part: (type(samples), [view(value, written, files) for value in values_of(samples)])
         for part, samples in parts.items()
     }
-    return attributes, views
+
+
+def values_of(samples: Any) -> list[Any]:
+    """Return the values of a dataclass."""
+    return [getattr(samples, field.name) for field in fields(samples)]
+
+
+def can_be_mapped(value: Any) -> bool:
+    """Return whether a value is a tensor in memory, or none."""
+    return value is None or (isinstance(value, Tensor) and value.device.type == "cpu")
 
 
 def is_found(name: str) -> bool:
@@ -128,7 +136,7 @@ def accept(data: Any, offer: Offer | None, load: Callable[[], None]) -> None:
     attributes, views = offer
     mapped: Files = {}
     try:
-        parts = {part: Samples(*(mapping(one, mapped) for one in tensors)) for part, tensors in views.items()}
+        parts = {part: kind(*(mapping(one, mapped) for one in tensors)) for part, (kind, tensors) in views.items()}
     except (OSError, RuntimeError):  # that process's files cannot be opened
         load()
         return
