@@ -116,7 +116,7 @@ class ImageDataModule(TensorDataModule):
         draws = torch.zeros(1, sum(augmentation.draws for augmentation in self.augment))
         images, targets = self.parts["train"][:1]
         try:
-            return self.on_after_batch_transfer([images, targets, draws, 0])[0]
+            return ImageDataModule.on_after_batch_transfer(self, [images, targets, draws, 0])[0]  # not a subclass's
         except (ArithmeticError, RuntimeError, ValueError) as error:
             raise InputError(f"--data.augment: {str(error).splitlines()[0]}") from error
 
