@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from lamphouse.checkpoints import load_weights
 from lamphouse.errors import InputError, short_path
 from lamphouse.files import user_path
-from lamphouse.runs.directory import find_run
+from lamphouse.runs.directory import find_runs
 
 MOST_NAMES = 4  # in a line
 
@@ -36,6 +36,8 @@ def take_fitting(module: nn.Module, source: str) -> str:
         raise InputError(f"--model.init_from {error}") from error
     named = {f"network.{name}": tensor for name, tensor in there.items()} | there
     own = {name: tensor for name, tensor in module.state_dict().items() if isinstance(tensor, Tensor)}
+    if any(hasattr(tensor, "device_mesh") for tensor in own.values()):
+        raise InputError(f"--model.init_from {source}: the weights are sharded already: call model.initialize() first")
     fitting = [name for name, tensor in own.items() if name in named and named[name].shape == tensor.shape]
     if not any(own[name].ndim > 1 for name in fitting):  # counts and biases alone may fit by chance
         way_out = "give a run of the same network, whose sizes may differ in a few layers only"
@@ -54,7 +56,10 @@ def _find(source: str) -> Path:
     if not path.exists():
         raise InputError(f"--model.init_from {source}: no such run or file: give a run's directory, or a checkpoint")
     try:
-        return find_run(path).best if path.is_dir() and path.suffix != ".ckpt" else path  # a checkpoint may be sharded
+        if not path.is_dir() or path.suffix == ".ckpt":  # a checkpoint may be sharded
+            return path
+        runs = find_runs(path)[::-1]
+        return next((run.best for run in runs if run.best.exists()), runs[0].best)  # the newest may be this one itself
     except InputError as error:
         raise InputError(f"--model.init_from {error}") from error
 

@@ -236,7 +236,7 @@ def check_chunks(folder: Path) -> None:
             raise ValueError(f"{path}: {path.stat().st_size:,} bytes instead of {chunk['chunk_bytes']:,}")
 
 
-SAME_SAMPLES = {"batch_size", "num_workers", "seed", "on_device", "augment", "mean", "std", "shards"}
+SAME_SAMPLES = {"batch_size", "num_workers", "seed", "on_device", "augment", "mean", "std", "resize", "crop", "shards"}
 
 
 def options_of_samples(hparams: Mapping[str, Any]) -> dict[str, Any]:

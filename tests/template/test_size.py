@@ -23,7 +23,7 @@ PARTS = {
     "export": 425,
     "loggers": 935,
     "loops": 900,
-    "machine": 800,
+    "machine": 815,
     "optim": 300,
     "pages": 500,
     "runs": 500,

@@ -45,19 +45,23 @@ class WindowsOfText(TensorDataModule):
 
     def load(self, train: bool) -> Samples:
         """Cut windows out of the training or the other part."""
-        text, context = self.encode(self.read()), self.input_shape[0]
-        border = int(len(text) * (1 - self.val_fraction))
+        return self.windows(self.encode(self.read()), train)
+
+    def windows(self, text: Tensor, train: bool) -> Samples:
+        """Cut windows out of a part of a text, [T]: views, which take no memory."""
+        border, context = int(len(text) * (1 - self.val_fraction)), self.input_shape[0]
         part = text[:border] if train else text[border:]
         if len(part) <= context:
             raise InputError(f"--data.context {context}: a part of the text has {len(part):,} characters: give fewer")
-        windows = part.unfold(0, context + 1, self.stride if train else context)  # views, [N, context + 1]
+        windows = part.unfold(0, context + 1, self.stride if train else context)  # [N, context + 1]
         return Samples(windows[:, :-1], windows[:, 1:])
 
     def load_train_and_val(self) -> dict[str, Samples]:
         """Load both parts."""
         if self.num_folds is not None:
             raise InputError(f"--data.num_folds {self.num_folds}: a text has no folds: use several seeds")
-        return {"train": self.load(train=True), "val": self.load(train=False)}
+        text = self.encode(self.read())
+        return {"train": self.windows(text, train=True), "val": self.windows(text, train=False)}
 
 
 class TextDataModule(WindowsOfText):

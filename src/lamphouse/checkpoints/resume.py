@@ -16,7 +16,6 @@ from lamphouse.checkpoints.files import LAST, read_newest
 from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.checkpoints.state import (
     end_epoch,
-    gather,
     has_position,
     loader_generators,
     process_state,
@@ -28,6 +27,7 @@ from lamphouse.checkpoints.state import (
 from lamphouse.checkpoints.stopping import accumulates, ends_here, go_on, goals, lacks_best, why_ended
 from lamphouse.errors import StoppedError
 from lamphouse.files import check_kept, only_writer
+from lamphouse.machine.sharing import gather
 
 LEFT_OUT = "; if it goes on, it leaves out the rest of the epoch, as its loader has no state_dict"
 

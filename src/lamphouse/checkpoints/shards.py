@@ -107,7 +107,7 @@ def _values(path: Path, index: Any, weights: bool) -> Iterator[tuple[str, Any]]:
 
 def _numbered(state: dict[str, Any]) -> dict[str, Any]:
     """Number the parameters of an optimizer's state in the order of its groups, as torch's optimizers do."""
-    groups = list(state["param_groups"].values())
+    groups = [group for _, group in sorted(state["param_groups"].items())]  # shards list them in any order
     numbers = {name: number for number, name in enumerate(name for group in groups for name in group["params"])}
     return {
         "state": {numbers[name]: values for name, values in state.get("state", {}).items()},

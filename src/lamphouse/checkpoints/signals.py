@@ -21,7 +21,7 @@ from lamphouse.errors import LostRankError, StoppedError
 NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2", "SIGXCPU", "SIGHUP")
 STOPPING = [getattr(signal, name) for name in NAMES if hasattr(signal, name)]
 WORKER = "DataLoader worker"  # begins torch's message about one that has died
-STOPPED = {75: signal.SIGTERM, 130: signal.SIGINT}  # by exit status
+SIGNAL_OF_STATUS = {75: signal.SIGTERM, 130: signal.SIGINT}
 LOST = re.compile(
     r"remote process exited|network error|[Cc]onnection .*(reset|closed|refused)|Broken pipe|[Tt]imed? ?out"
 )
@@ -136,8 +136,8 @@ class Ranks:
             sleep(0.2)
             processes = getattr(self.trainer.strategy.launcher, "procs", [])
             if all(isinstance(process, Popen) for process in processes):
-                self._launched += processes
-                processes.clear()  # or Lightning's own observer would kill them all
+                while processes:  # one by one, as others may be appended meanwhile
+                    self._launched.append(processes.pop(0))  # or Lightning's own observer would kill them all
         reason, end = self._reason(), monotonic() + (LONGEST_WAIT if distributed.is_initialized() else 1)
         if isinstance(reason, StoppedError) and not self.signals.answered:
             self.signals.received = reason.signal
@@ -159,7 +159,7 @@ class Ranks:
         if index is None:
             return LostRankError("another process of this run has ended, or cannot be reached")
         status = self._launched[index].returncode
-        if (number := STOPPED.get(status, -status)) in STOPPING:
+        if (number := SIGNAL_OF_STATUS.get(status, -status)) in STOPPING:
             return StoppedError(signal.Signals(number))
         how = f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         return LostRankError(f"the process of rank {self.trainer.global_rank + 1 + index} {how}")

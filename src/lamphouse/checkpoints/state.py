@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
@@ -64,15 +63,6 @@ def set_random_state(state: dict[str, Any]) -> None:
     device = torch.accelerator.current_accelerator(check_available=True)
     if device is not None and "device" in state:
         torch.get_device_module(device).set_rng_state(state["device"])
-
-
-def gather(value: Any) -> list[Any]:
-    """Collect the value of each process in all of them, ordered by rank."""
-    if not (dist.is_available() and dist.is_initialized()):
-        return [value]
-    values = [None] * dist.get_world_size()
-    dist.all_gather_object(values, value)
-    return values
 
 
 def metric_states(module: nn.Module) -> dict[str, Any]:

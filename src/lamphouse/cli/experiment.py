@@ -36,7 +36,7 @@ from lamphouse.cli.checks.parts import as_in_yaml, as_list, check_parts, place_c
 from lamphouse.cli.checks.yaml_files import yaml_files
 from lamphouse.cli.help import own_options, print_help
 from lamphouse.cli.parser import ExperimentParser, expand, integers_first, interpolate_if_asked, restrict_jsonargparse
-from lamphouse.cli.project import Project, plain_cause, user_place
+from lamphouse.cli.project import TOGETHER, Project, plain_cause, user_place
 from lamphouse.cli.suggestions import blaming
 from lamphouse.data import ImageDataModule
 from lamphouse.errors import InputError
@@ -60,7 +60,7 @@ class Experiment(LightningCLI):
     def __init__(
         self, project: Project, command: str, args: Sequence[str], where: Callable[[Namespace], Run] | None = None
     ) -> None:
-        self.project, self.args, self.where = project, list(args), where
+        self.project, self.args, self.where, self.is_alone = project, list(args), where, command not in TOGETHER
         restrict_jsonargparse()
         integers_first(Trainer.__init__)
         project.import_parts()
@@ -104,7 +104,7 @@ class Experiment(LightningCLI):
         except RecursionError as error:
             raise InputError("an option is nested too deeply; see --help for every option") from error
         check_parts(config)
-        check_processes(config, self.project.job, args)
+        check_processes(config, self.project.job, self.is_alone, args)
         if config.trainer.logger is False:
             config.trainer.logger, config.logger = None, "none"
         if not config.experiment:  # the name of the last YAML file that names a model, or else of the model's class
@@ -190,7 +190,7 @@ class Experiment(LightningCLI):
         return metric_class(*args, **with_classes(metric_class, kwargs, self.num_classes))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        config = as_started(self.config_init.trainer, self.project.job)
+        config = as_started(self.config_init.trainer, self.project.job, self.is_alone)
         self.finite = FiniteCheck(self.config.check_finite or config.detect_anomaly)
         callbacks: list[Callback] = [Throughput(), StepCurve(), GlobalBatch(), StopNotFinite(self.finite)]
         callbacks += [EMA(self.config.ema)] if self.config.ema is not None else []

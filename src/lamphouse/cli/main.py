@@ -102,7 +102,11 @@ def train(package: str, *files: PathLike[str] | str, **options: Any) -> dict[str
     """
     args = [*chain.from_iterable(("-c", str(file)) for file in files), *_as_arguments(options)]
     with process_restored(), _quiet_libraries():
-        run, metrics = import_module("lamphouse.cli.commands.fit").train_new(Project(package), args)
+        project = Project(package)
+        if project.job.size > 1:
+            started = f"{project.job.launcher} has started {project.job.size} processes"
+            raise InputError(f"train: {started}, which only the command fit trains together")
+        run, metrics = import_module("lamphouse.cli.commands.fit").train_new(project, args)
     return {"run": str(run.path), **metrics}
 
 

@@ -113,7 +113,8 @@ class RandomResizedCrop(Augmentation):
     Args:
         min_scale: smallest area of the part, 0..1 of the image.
         max_ratio: largest ratio of its sides, either way, 1 or more.
-        size: height and width of the result in pixels; None is the size of the image.
+        size: height and width of the result in pixels; None is the size of the image. Images of which even the smallest
+            part is larger are scaled down first, as `grid_sample` averages over no more than its nearest pixels.
     """
 
     draws = 4
@@ -131,9 +132,12 @@ class RandomResizedCrop(Augmentation):
         sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()], dim=1).clamp(max=1)  # width, height; 0..1
         centers = (2 * draws[:, 2:] - 1) * (1 - sides)  # -1..1, so that the part stays inside
         theta = torch.cat([torch.diag_embed(sides), centers.unsqueeze(2)], dim=2)  # [B, 2, 3]
-        size = [self.size] * 2 if self.size else images.shape[-2:]
+        size, images = [self.size] * 2 if self.size else images.shape[-2:], images.float()
+        if self.size and (factor := self.size / (self.min_scale**0.5 * min(images.shape[-2:]))) < 1:
+            scaled = [round(side * factor) for side in images.shape[-2:]]
+            images = F.interpolate(images, scaled, mode="bilinear", antialias=True)
         grid = F.affine_grid(theta, [*images.shape[:2], *size], align_corners=False)
-        return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+        return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
 class Mixture(Augmentation):

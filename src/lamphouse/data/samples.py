@@ -49,9 +49,9 @@ class Samples:
 
     def __getitem__(self, indices: Tensor | slice) -> Batch:
         rows = indices if self.rows is None else self.rows[indices]
-        if isinstance(rows, Tensor) and rows.ndim == 1 and rows.dtype == torch.int64:
-            return self.inputs.index_select(0, rows), self.targets.index_select(0, rows)  # many times as fast on a CPU
-        return self.inputs[rows], self.targets[rows]
+        if not isinstance(rows, Tensor) or (rows.ndim, rows.dtype, rows.device) != (1, torch.int64, self.inputs.device):
+            return self.inputs[rows], self.targets[rows]
+        return self.inputs.index_select(0, rows), self.targets.index_select(0, rows)  # many times as fast on a CPU
 
     @property
     def nbytes(self) -> int:

@@ -3,8 +3,10 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
+from ipaddress import ip_address
 from secrets import token_hex
 from socket import create_connection, gethostname
 from time import monotonic, sleep
@@ -114,6 +116,8 @@ class Job:
         """Open a store for the process group: torchrun's still has the addresses of processes that have ended."""
         with create_connection((self.environment.main_address, self.environment.main_port)) as connection:
             address = connection.getsockname()[0]  # by which the others reach this machine
+        if ip_address(address).is_loopback:  # by which only this machine reaches itself
+            address = self.environment.main_address
         self.group_store = _tcp_store(address, 0, serves=True)
         return f"{address} {self.group_store.port}"
 
@@ -129,8 +133,8 @@ class Job:
         elif self._wait(name):
             found = self.store.get(name).decode()
         else:
-            self.store.set(f"failed/{self.rank}", "")
-            raise SystemExit(2)  # the first has said why
+            self._fail()
+            raise SystemExit(2)  # the first has said why, unless it was killed
         os.environ[variable] = found
         return found
 
@@ -143,12 +147,19 @@ class Job:
         """Return whether this process, which has failed, is to say why, and no other says the same."""
         if self.store is None:
             return self.rank == 0 or (self.launched and not self.is_told)
-        self.store.set(f"failed/{self.rank}", "")
+        self._fail()
         if self.rank == 0:
             if not self.ready:  # the others learn from the store, which ends with this process
                 self._wait(*(f"failed/{rank}" for rank in range(self.size)), seconds=SOON)
             return True
         return not self._wait("failed/0", seconds=3)
+
+    def _fail(self) -> None:
+        """Tell the other processes that this one ends."""
+        from torch.distributed import DistError  # noqa: PLC0415  # imports torch
+
+        with suppress(DistError):  # the first process has ended, and the store with it
+            self.store.set(f"failed/{self.rank}", "")
 
     @property
     def identity(self) -> dict[str, str]:

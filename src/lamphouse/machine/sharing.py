@@ -14,7 +14,7 @@ from torch import Tensor
 from lamphouse.errors import InputError
 
 MOST_BYTES = 2**25  # of the attributes that are sent to other processes
-NOT_FOUND = {"trainer", "parts", "shared_parts"}  # attributes that loading does not set
+NOT_OF_LOADING = {"trainer", "parts", "shared_parts"}  # attributes that loading does not set
 
 
 class View(NamedTuple):
@@ -42,7 +42,7 @@ def load_once(data: Any, load: Callable[[], None]) -> None:
     Raises:
         InputError: loading fails in another process.
     """
-    machines, rank = gathered(machine_id()), dist.get_rank()
+    machines, rank = gather(machine_id()), dist.get_rank()
     first, is_shared = machines.index(machines[rank]), machines.count(machines[rank]) > 1
     failed, files, offer = None, list[int](), None
     if rank == first:
@@ -51,14 +51,15 @@ def load_once(data: Any, load: Callable[[], None]) -> None:
             offer = offered(data, files) if is_shared else None
         except Exception as error:
             failed = error
-    found = gathered((str(failed) if failed else None, offer))
+    found = gather((str(failed) if failed else None, offer))
     if failed is not None:
         raise failed
     if errors := [text for text, _ in found if text]:
         raise InputError(errors[0])
     if rank != first or offer:
         accept(data, found[first][1], load)
-    gathered(None)  # all have mapped the files
+    data.shared_parts.update(data.parts)
+    gather(None)  # all have mapped the files
     for file in files:
         os.close(file)
 
@@ -72,8 +73,10 @@ def machine_id() -> Any:
         return dist.get_rank()
 
 
-def gathered(value: Any) -> list[Any]:
-    """Collect the value of each process in all of them."""
+def gather(value: Any) -> list[Any]:
+    """Collect the value of each process in all of them, ordered by rank."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return [value]
     values = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
@@ -85,7 +88,7 @@ def offered(data: Any, files: list[int]) -> Offer | None:
     if not all(is_dataclass(samples) and all(map(can_be_mapped, values_of(samples))) for samples in parts.values()):
         return None
     try:
-        attributes = pickle.dumps({name: value for name, value in vars(data).items() if is_found(name)})
+        attributes = pickle.dumps({name: value for name, value in vars(data).items() if is_of_loading(name)})
     except Exception:  # an object may raise anything
         return None
     if len(attributes) > MOST_BYTES:
@@ -107,9 +110,9 @@ def can_be_mapped(value: Any) -> bool:
     return value is None or (isinstance(value, Tensor) and value.device.type == "cpu")
 
 
-def is_found(name: str) -> bool:
+def is_of_loading(name: str) -> bool:
     """Return whether loading may have set an attribute."""
-    return name not in NOT_FOUND and not name.startswith(("_hparams", "_log_hyper"))
+    return name not in NOT_OF_LOADING and not name.startswith(("_hparams", "_log_hyper"))
 
 
 def view(tensor: Tensor | None, written: dict[int, tuple[str, int]], files: list[int]) -> View | None:
@@ -142,14 +145,13 @@ def accept(data: Any, offer: Offer | None, load: Callable[[], None]) -> None:
         return
     vars(data).update(pickle.loads(attributes))  # noqa: S301  # of the first process of this job
     data.parts.update(parts)
-    data.shared_parts.update(parts)
 
 
 def mapping(one: View | None, mapped: Files) -> Any:
-    """Map a tensor."""
+    """Map a tensor; pages that a process writes to become its own."""
     if one is None:
         return None
     if one.path not in mapped:
-        mapped[one.path] = torch.from_file(one.path, shared=True, size=one.nbytes, dtype=torch.uint8)
+        mapped[one.path] = torch.from_file(one.path, shared=False, size=one.nbytes, dtype=torch.uint8)
     storage = mapped[one.path].untyped_storage()
     return torch.empty(0, dtype=one.dtype).set_(storage, one.offset, one.size, one.stride)

@@ -19,6 +19,7 @@ def test_windows_cover_the_text_and_targets_are_one_further() -> None:
     text = data.decode(torch.cat([start, end])) + "rather; wink'st\nWhiles thou art waking.\n"  # what fills no window
     assert sha256(text.encode()).hexdigest() == "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed"
     assert torch.equal(shifted[:-1], train[1:])
+    assert len({data.parts[part].inputs.untyped_storage().data_ptr() for part in data.parts}) == 1  # one text in memory
     assert len(start) == 1003854
 
 

@@ -26,15 +26,19 @@ class Killed(BaseException):
 def write_shards(path: Path, step: int) -> dict[str, Any]:
     """Write a directory as a strategy does, but for `path` itself; return what it holds."""
     weights = {"a.weight": torch.full((3, 2), float(step)), "b.bias": torch.arange(4.0)}
-    group = {"lr": 0.1, "betas": (0.9, 0.99), "params": ["b.bias", "a.weight"]}
+    groups = [{"lr": 0.1, "betas": (0.9, 0.99), "params": [name]} for name in ("b.bias", "a.weight")]
     states = {name: {"exp_avg": 2 * value, "step": torch.tensor(float(step))} for name, value in weights.items()}
-    parts = {"state_dict": weights, "optimizer_0": {"state": states, "param_groups": [group]}}
+    parts = {"state_dict": weights, "optimizer_0": {"state": states, "param_groups": groups}}
     save(parts, checkpoint_id=path, no_dist=True)
+    index = pickle.loads((path / INDEX).read_bytes())  # noqa: S301  # our own
+    index.storage_data = dict(reversed(index.storage_data.items()))  # in any order, as processes share entries out
+    (path / INDEX).write_bytes(pickle.dumps(index))
     rest = {"epoch": 1, "global_step": step, "loops": {}}
     torch.save(rest, path / REST)
     (path / INDEX_SUM).write_text(sum_of_index(path))
     state = {0: states["b.bias"], 1: states["a.weight"]}
-    optimizer = {"state": state, "param_groups": [{**group, "params": [0, 1]}]}  # numbered in the order of the groups
+    numbered = [{**group, "params": [number]} for number, group in enumerate(groups)]  # in the order of the groups
+    optimizer = {"state": state, "param_groups": numbered}
     return {**rest, "state_dict": weights, "optimizer_states": [optimizer]}
 
 

@@ -132,6 +132,13 @@ def test_equals_the_reference(
     torch.testing.assert_close(result, expected, atol=tolerance, rtol=0)
 
 
+def test_a_part_that_is_scaled_down_is_averaged() -> None:
+    stripes = torch.arange(96).remainder(2).mul(255).expand(4, 1, 96, 96).byte()
+    cropped = RandomResizedCrop(min_scale=1.0, max_ratio=1.0, size=16)(stripes, torch.rand(4, 4))
+    assert cropped.shape == (4, 1, 16, 16)
+    assert cropped[:, :, :, 1:-1].sub(127.5).abs().max() < 5
+
+
 @pytest.mark.parametrize(("augmentation", "_"), CASES.values(), ids=CASES.keys())
 def test_an_image_does_not_depend_on_its_batch(images: Tensor, augmentation: Augmentation, _: Reference) -> None:
     draws = drawn(augmentation, len(images))

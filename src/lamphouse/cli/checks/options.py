@@ -145,11 +145,11 @@ def check_monitors(config: Namespace, model: Any, trainer: Any) -> None:
             chosen_mode(f"trainer.callbacks {type(callback).__name__}", callback.monitor, callback.mode, model)
 
 
-def check_processes(config: Namespace, job: Job, args: Sequence[str]) -> None:
+def check_processes(config: Namespace, job: Job, is_alone: bool, args: Sequence[str]) -> None:
     """Refuse to train in fewer or more processes than the options ask for, as the environment may have it."""
     devices, nodes = config.trainer.devices, config.trainer.num_nodes
     wanted = len(devices) if isinstance(devices, list) else int(devices) if str(devices).isdecimal() else None
-    if not job.is_external:
+    if not job.is_external or is_alone:
         _check_launched(job, wanted or 1, nodes)
         return
     there = job.nodes or nodes
@@ -180,9 +180,9 @@ def _check_launched(job: Job, devices: int, nodes: int) -> None:
         raise InputError(f"WORLD_SIZE={world}: {reason}: {launch}, or unset the variable")
 
 
-def as_started(trainer: Namespace, job: Job) -> Namespace:
+def as_started(trainer: Namespace, job: Job, is_alone: bool) -> Namespace:
     """Have the Trainer take the processes that its environment has started, where the options leave it open."""
-    if job.is_external:
+    if job.is_external and not is_alone:
         trainer.num_nodes = job.nodes or trainer.num_nodes
         trainer.devices = job.size // trainer.num_nodes if trainer.devices in AUTO else trainer.devices
     return trainer

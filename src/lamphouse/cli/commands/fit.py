@@ -58,7 +58,7 @@ def train_new(project: Project, args: Sequence[str]) -> tuple[Run, dict[str, flo
     if begun:
         return experiment.run, import_module("lamphouse.cli.commands.resume").go_on_again(project, experiment.run)
     experiment.check()
-    print_unused(experiment.files, experiment.config)
+    rank_zero_only(print_unused)(experiment.files, experiment.config)
     make_directory(experiment.run)
     try:
         project.job.wait_for_first()

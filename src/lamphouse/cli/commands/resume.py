@@ -58,7 +58,7 @@ def go_on(project: Project, run: Run, rest: Sequence[str]) -> dict[str, float]:
 
 def go_on_again(project: Project, run: Run) -> dict[str, float]:
     """Continue a run that this job has begun before it was started again, unless it is complete."""
-    newest = read_newest(run.path)
+    newest = read_newest(run.path, partial(load_checkpoint, weights=False))
     if newest and newest.content.get("finished") and has_ended(run, newest.content):
         rank_zero_only(print)(f"{short_path(run.path)}: complete, trained by this job before it was started again")
         return {}
@@ -136,7 +136,8 @@ def _check_steps(experiment: Experiment, checkpoint: Mapping[str, Any]) -> None:
     together = experiment.trainer.world_size * experiment.config.trainer.accumulate_grad_batches
     samples = getattr(experiment.datamodule, "batch_size", 0) * together
     if before and samples not in {0, before}:
-        way_out = f"give --data.batch_size {before // together}" if before % together == 0 else "take as many"
+        size, rest = divmod(before, together)
+        way_out = f"choose sizes whose product is {before}" if rest else f"give --data.batch_size {size}"
         reason = f"the schedule's steps are of {before} samples, not {samples}"
         raise InputError(f"--trainer.devices {experiment.trainer.world_size}: {reason}: {way_out}")
 

@@ -1,5 +1,6 @@
 """Write the samples of an experiment in LitData's format, from which they are streamed."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -41,8 +42,9 @@ def main(project: Project, args: Sequence[str]) -> None:
         raise InputError(f"--chunk_mb {given.chunk_mb}: expected less than 2048")
     data.prepare_data()
     with new_folder(output) as folder:
-        parts = {}
-        for part, samples in data.parts_to_write().items():
+        parts, samples_of = {}, data.parts_to_write()
+        _check_state(data)
+        for part, samples in samples_of.items():
             parts[part] = write_part(folder / part, samples, given.chunk_mb * MEGABYTE, given.mixed)
         data.examine(parts["train"])
         options = options_of_samples(data.hparams)
@@ -51,6 +53,15 @@ def main(project: Project, args: Sequence[str]) -> None:
     size = sum(path.stat().st_size for path in output.rglob("*.bin")) / MEGABYTE
     train = python_command("-m", project.package, "fit", *rest, "--data.shards", short_path(output))
     print(f"{short_path(output)}: {counts} {unit(data)}, {size:,.1f} MB; to train on them: {train}")
+
+
+def _check_state(data: TensorDataModule) -> None:
+    """Refuse a state that cannot be written beside the samples, before these are written."""
+    try:
+        json.dumps(data.state_dict())
+    except TypeError as error:
+        name = type(data).__name__
+        raise InputError(f"--data {name}: its state_dict: {error}: have it return numbers, texts and lists") from error
 
 
 @contextmanager

@@ -56,8 +56,11 @@ def test_a_folder_is_written_without_being_loaded(
 def test_what_is_wrong_is_one_line_and_leaves_nothing(arc: Command, fit: Command) -> None:
     write_folder(Path("images"), per_class=4)
     next(Path("images").rglob("*.png")).write_bytes(b"no image")
+    code = "class Mine(DigitsDataModule):\n  def state_dict(self): return {'mean': torch.ones(1)}"
+    Path("mine.py").write_text(f"import torch\nfrom arc_light.data.digits import DigitsDataModule\n{code}\n")
     before = {*Path().iterdir()}
     wrong = [
+        ([*DIGITS, "--data=mine.Mine"], "state_dict: Object of type Tensor is not JSON"),
         ([*FOLDER, "--output=out/new"], "not a readable image"),
         ([*DIGITS, "--output=images"], "--output images: exists already"),
         ([*DIGITS, "--chunk_mb=5000"], "--chunk_mb 5000: expected less than"),
@@ -67,7 +70,7 @@ def test_what_is_wrong_is_one_line_and_leaves_nothing(arc: Command, fit: Command
         failed = arc("shards", *args)
         assert (failed.status, failed.err.count("\n")) == (2, 1), failed.err
         assert text in failed.err
-    assert {*Path().iterdir()} - {Path("out")} == before
+    assert {*Path().iterdir()} - {Path("out"), Path("data"), Path("__pycache__")} == before
     assert not [*Path("out").iterdir()]
     arc("shards", *DIGITS, "--output=digits")
     for args, text in [
