@@ -18,7 +18,7 @@ PARTS = {
     "cli": 1130,
     "cli/checks": 625,
     "cli/commands": 2950,
-    "data": 1520,
+    "data": 1550,
     "doctor": 375,
     "export": 425,
     "loggers": 935,

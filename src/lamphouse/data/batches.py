@@ -1,12 +1,17 @@
 """Whole batches of samples, in an order that depends on the seed and the epoch alone, shared out between processes."""
 
+import ctypes
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import current_thread, main_thread
+from time import sleep
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, DistributedSampler, SequentialSampler
 
@@ -133,6 +138,12 @@ class BatchLoader(DataLoader[Any]):
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # as good as DataLoader's own iterators
         self.used = self.sampler.start
+        if current_thread() is main_thread():  # Linux means the end of the thread that starts a process
+            self.worker_init_fn = self.worker_init_fn or end_with_parent
+        if self.num_workers and dist.is_available() and dist.is_initialized():
+            sleep(
+                0.05
+            )  # a thread of gloo's that starts to run Python now would leave a lock taken in a worker, for ever
         plain = not (self.num_workers or self.pin_memory)  # then DataLoader's iterator would only cost time
         with without_signals():
             batches = (list(self.dataset[key]) for key in self.sampler) if plain else super().__iter__()
@@ -152,6 +163,12 @@ class BatchLoader(DataLoader[Any]):
         """Continue from a position, which may be given in batches instead: `{"epoch": 2, "batch": 7}`."""
         self.sampler.epoch = state_dict["epoch"]
         self.sampler.start = state_dict.get("samples", state_dict.get("batch", 0) * self.sampler.together)
+
+
+def end_with_parent(_: int) -> None:
+    """Have Linux kill this process, a worker, when the one that started it ends; a broken pipe would be a traceback."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, int(signal.SIGKILL))  # PR_SET_PDEATHSIG
 
 
 @contextmanager

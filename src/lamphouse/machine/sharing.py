@@ -30,7 +30,7 @@ class View(NamedTuple):
 
 Files = dict[str, Tensor]  # by path, the bytes of files that are mapped
 Part = tuple[type, list[View | None]]  # a dataclass of tensors
-Offer = tuple[bytes, dict[str, Part]]  # what loading has set besides; and the parts
+Offer = tuple[dict[str, Any], dict[str, Part]]  # what loading has set besides; and the parts
 
 
 def load_once(data: Any, load: Callable[[], None]) -> None:
@@ -87,11 +87,11 @@ def offered(data: Any, files: list[int]) -> Offer | None:
     parts = {part: samples for part, samples in data.parts.items() if part not in data.shared_parts}
     if not all(is_dataclass(samples) and all(map(can_be_mapped, values_of(samples))) for samples in parts.values()):
         return None
+    attributes = {name: value for name, value in vars(data).items() if is_of_loading(name)}
     try:
-        attributes = pickle.dumps({name: value for name, value in vars(data).items() if is_of_loading(name)})
+        if len(pickle.dumps(attributes)) > MOST_BYTES:
+            return None
     except Exception:  # an object may raise anything
-        return None
-    if len(attributes) > MOST_BYTES:
         return None
     written: dict[int, tuple[str, int]] = {}
     return attributes, {
@@ -143,7 +143,7 @@ def accept(data: Any, offer: Offer | None, load: Callable[[], None]) -> None:
     except (OSError, RuntimeError):  # that process's files cannot be opened
         load()
         return
-    vars(data).update(pickle.loads(attributes))  # noqa: S301  # of the first process of this job
+    vars(data).update(attributes)
     data.parts.update(parts)
 
 

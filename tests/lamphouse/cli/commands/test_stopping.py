@@ -14,7 +14,7 @@ from conftest import fit_options
 from processes import child, done, ended, start, wait_for
 from same_runs import assert_same, run_in
 
-OPTIONS = ["--trainer.max_epochs=8", "--trainer.limit_train_batches=1.0", "--model.dropout=0.2", "--data.num_workers=1"]
+OPTIONS = ["--trainer.max_epochs=8", "--trainer.limit_train_batches=1.0", "--model.dropout=0.2"]
 SAVING = ["--last_checkpoint.every_n_steps=2", "--trainer.accumulate_grad_batches=2", "--logger=csv"]
 
 
