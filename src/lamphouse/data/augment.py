@@ -133,8 +133,8 @@ class RandomResizedCrop(Augmentation):
         centers = (2 * draws[:, 2:] - 1) * (1 - sides)  # -1..1, so that the part stays inside
         theta = torch.cat([torch.diag_embed(sides), centers.unsqueeze(2)], dim=2)  # [B, 2, 3]
         size, images = [self.size] * 2 if self.size else images.shape[-2:], images.float()
-        if self.size and (factor := self.size / (self.min_scale**0.5 * min(images.shape[-2:]))) < 1:
-            scaled = [round(side * factor) for side in images.shape[-2:]]
+        if self.size and (smallest := self.min_scale**0.5 * min(images.shape[-2:])) > self.size:
+            scaled = [round(side * self.size / smallest) for side in images.shape[-2:]]
             images = F.interpolate(images, scaled, mode="bilinear", antialias=True)
         grid = F.affine_grid(theta, [*images.shape[:2], *size], align_corners=False)
         return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
