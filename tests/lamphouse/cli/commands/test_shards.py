@@ -53,14 +53,14 @@ def test_a_folder_is_written_without_being_loaded(
         assert all(torch.equal(one, other) for one, other in zip(samples[:], streamed.parts[part][:], strict=True))
 
 
-def test_what_is_wrong_is_one_line_and_leaves_nothing(arc: Command, fit: Command) -> None:
+def test_what_is_wrong_is_one_line_and_leaves_nothing(arc: Command, fit: Command, own: Callable[[str], str]) -> None:
     write_folder(Path("images"), per_class=4)
     next(Path("images").rglob("*.png")).write_bytes(b"no image")
     code = "class Mine(DigitsDataModule):\n  def state_dict(self): return {'mean': torch.ones(1)}"
-    Path("mine.py").write_text(f"import torch\nfrom arc_light.data.digits import DigitsDataModule\n{code}\n")
+    own(f"import torch\nfrom arc_light.data.digits import DigitsDataModule\n{code}\n")
     before = {*Path().iterdir()}
     wrong = [
-        ([*DIGITS, "--data=mine.Mine"], "state_dict: Object of type Tensor is not JSON"),
+        ([*DIGITS, "--data=own.Mine"], "state_dict: Object of type Tensor is not JSON"),
         ([*FOLDER, "--output=out/new"], "not a readable image"),
         ([*DIGITS, "--output=images"], "--output images: exists already"),
         ([*DIGITS, "--chunk_mb=5000"], "--chunk_mb 5000: expected less than"),
