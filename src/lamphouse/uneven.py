@@ -17,7 +17,8 @@ def loss_of_none(loss: Callable[[Any], tuple[Tensor, Any]], batch: Any) -> tuple
 
 def weighted(loss: Tensor, samples: int, trainer: Any) -> Tensor:
     """Weigh the mean loss of a last batch by its samples, so that the mean of all gradients is that of all samples."""
-    if trainer is None or not (dist.is_available() and dist.is_initialized() and trainer.is_last_batch):
+    alone = not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1
+    if alone or trainer is None or not trainer.is_last_batch:
         return loss  # all processes have as many
     count = torch.full((), samples, dtype=torch.float32, device=loss.device)
     mean: Tensor = trainer.strategy.reduce(count.clone(), reduce_op="mean")
