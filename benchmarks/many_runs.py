@@ -40,7 +40,7 @@ def tables(options: Options) -> Iterator[Table]:
 def measure(folder: str, count: int) -> None:
     """Print the milliseconds that finding the newest of so many copies of a run takes, and comparing all."""
     from lamphouse.cli import main  # noqa: PLC0415  # this is the child process, which imports torch
-    from lamphouse.runs.directory import find_run  # noqa: PLC0415
+    from lamphouse.runs.directory import find_run  # noqa: PLC0415  # in the child process only
 
     (one,) = Path(folder).glob("*/*")
     for i in range(count):

@@ -185,7 +185,7 @@ def spread(values: Sequence[float], form: str) -> str:
 def draw(path: Path, runs: Runs) -> None:
     """Plot the mean validation loss of each epoch, in colors that show on light and on dark pages."""
     from matplotlib import rc_context  # noqa: PLC0415  # not needed for the tables
-    from matplotlib.figure import Figure as Drawing  # noqa: PLC0415
+    from matplotlib.figure import Figure as Drawing  # noqa: PLC0415  # slow to import
 
     grey: Any = {f"{part}color": "#808080" for part in ("axes.edge", "axes.label", "text.", "xtick.", "ytick.")}
     with rc_context({**grey, "svg.fonttype": "none", "svg.hashsalt": path.name}):

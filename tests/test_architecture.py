@@ -24,7 +24,7 @@ LAYERS = (  # each imports only what stands above it
     {"errors"},
     {"files"},
     {"machine", "shards"},
-    {"data", "optim", "metrics", "uneven"},
+    {"data", "optim", "metrics"},
     {"networks", "checkpoints", "runs"},
     {"finetuning"},
     {"task"},

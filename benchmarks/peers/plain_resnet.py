@@ -25,7 +25,7 @@ def loader(root: str, side: int, batch: int, steps: int, workers: int) -> DataLo
     data = datasets.CIFAR10(root, transform=transform) if side == 32 else datasets.ImageFolder(root, transform)
     some = RandomSampler(data, num_samples=steps * batch)
     kept = {"persistent_workers": True, "pin_memory": DEVICE == "cuda"} if workers else {}
-    return DataLoader(data, batch, sampler=some, drop_last=True, num_workers=workers, **kept)  # type: ignore[arg-type]
+    return DataLoader(data, batch, sampler=some, drop_last=True, num_workers=workers, **kept)  # type: ignore[arg-type]  # bools
 
 
 def main(root: str, side: int, batch: int, steps: int, precision: str, workers: int) -> None:
@@ -41,8 +41,8 @@ def main(root: str, side: int, batch: int, steps: int, precision: str, workers: 
     for _ in range(2):
         start, correct, total_loss = perf_counter(), torch.zeros((), device=DEVICE), torch.zeros((), device=DEVICE)
         for images, labels in batches:
-            images = images.to(DEVICE, non_blocking=True, memory_format=torch.channels_last)  # noqa: PLW2901
-            labels = labels.to(DEVICE, non_blocking=True)  # noqa: PLW2901
+            images = images.to(DEVICE, non_blocking=True, memory_format=torch.channels_last)  # noqa: PLW2901  # the same
+            labels = labels.to(DEVICE, non_blocking=True)  # noqa: PLW2901  # the same
             with torch.autocast(DEVICE, torch.bfloat16, enabled=precision == "bf16-mixed"):
                 logits = network(images)
                 loss = F.cross_entropy(logits, labels, label_smoothing=0.1)

@@ -65,7 +65,7 @@ class Muon(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": MUON_LR})
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # none is given
         """Change every filter."""
         for parameter in self.param_groups[0]["params"]:
             gradient, state = parameter.grad, self.state[parameter]

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torchmetrics import Metric
 
+from lamphouse.data.batches import loss_of_none, weighted
 from lamphouse.errors import InputError
 from lamphouse.finetuning import Freeze, backbone_of, check_ratios, check_strategy, scale_lr, take_fitting
 from lamphouse.metrics import Average, EpochMetrics, Mode, OfLoss, chosen_mode, samples_in
 from lamphouse.optim import ReduceLROnPlateau, Schedule, call_option, optimizer_with_schedule, parameter_groups
-from lamphouse.uneven import loss_of_none, weighted
 
 MIN_CHANNELS_LAST = 8  # with fewer channels innermost, torch 2.15's AVX2 convolutions write beyond their memory
 

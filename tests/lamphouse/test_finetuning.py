@@ -164,7 +164,7 @@ def test_every_loop_computes_the_same(tmp_path: Path) -> None:
     there = checkpoint_of(resnet(), Path("source"))
     options = {**TUNED, "init_from": "source"}
     case = Case(clip="norm", accumulate=3, ema=0.9)
-    make = lambda _, adapt=lambda cls: cls: resnet(adapt(ResNetClassifier), **options)  # noqa: E731
+    make = lambda _, adapt=lambda cls: cls: resnet(adapt(ResNetClassifier), **options)  # noqa: E731  # used once
     outcomes = train_all(case, tmp_path, model=make)
     assert_same_bits(outcomes, case)
     first = load_checkpoint(tmp_path / "automatic" / "last.ckpt")["current_model_state"]["network.0.weight"]

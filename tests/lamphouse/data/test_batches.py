@@ -4,6 +4,7 @@ from itertools import chain
 
 import pytest
 import torch
+from gloo_ranks import measure_digits, run_ranks
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -209,3 +210,17 @@ def test_workers_fetch_the_same_batches() -> None:
     for (alone, epoch), (by_workers, same) in zip(fetched(0), fetched(2), strict=True):
         assert epoch == same
         assert all(map(torch.equal, alone, by_workers))
+
+
+@pytest.mark.slow
+def test_metrics_and_shares_of_two_processes() -> None:
+    alone = measure_digits()
+    first, second = run_ranks(measure_digits, 2)
+    assert first["loaded by"] == second["loaded by"]  # once, and both have what loading has set
+    for name in ("loss", "acc"):
+        assert first["val"][name] == second["val"][name] == pytest.approx(alone["val"][name], rel=1e-5)
+    assert first["val"]["images"] + second["val"]["images"] == alone["val"]["images"] == 143
+    together = torch.cat([first["val"]["labels"], second["val"]["labels"]])
+    assert torch.equal(together.sort().values, alone["val"]["labels"].sort().values)  # nothing twice, nothing missing
+    assert first["train"]["steps"] == second["train"]["steps"] == 13
+    assert (first["train"]["images"], second["train"]["images"]) == (648, 647)

@@ -33,7 +33,7 @@ def start(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, unuse
 
 @pytest.fixture
 def unused_port() -> int:
-    from lightning.fabric.plugins.environments.lightning import find_free_network_port  # noqa: PLC0415
+    from lightning.fabric.plugins.environments.lightning import find_free_network_port  # noqa: PLC0415  # imports torch
 
     return find_free_network_port()
 

@@ -89,8 +89,11 @@ def test_a_process_whose_launcher_was_killed_ends() -> None:
     other = Path("/proc", children.read_text().split()[0])
     process.kill()
     process.communicate(timeout=30)  # the other has the same stderr: this waits until it closes that
-    while other.exists() and "(zombie)" not in (other / "status").read_text():
+    runs = lambda: other.exists() and "(zombie)" not in (other / "status").read_text()  # noqa: E731  # asked twice
+    latest = time.monotonic() + 30
+    while runs() and time.monotonic() < latest:
         time.sleep(0.01)
+    assert not runs()
 
 
 STOCK = """
