@@ -69,6 +69,8 @@ def names() -> dict[str, Any]:
 @pytest.mark.parametrize(("title", "text"), EXAMPLES, ids=[title for title, _ in EXAMPLES])
 def test_example(title: str, text: str, names: dict[str, Any]) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    if title == "Shards":
+        pytest.importorskip("litdata", reason="make extra EXTRA=streaming installs what is tested here")
     exec(code, names)  # noqa: S102  # the page's own code
     trainer = names.get("trainer", names["model"].trainer)
     trainer.fit(names["model"], datamodule=names["data"])
