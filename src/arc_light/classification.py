@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat
+from jsonargparse.typing import ClosedUnitInterval, NonNegativeFloat, NonNegativeInt
 from torch import Tensor
 from torch.nn import functional as F
 
+from lamphouse.data import mean_over_views
 from lamphouse.task import Task
 
 
@@ -20,6 +21,8 @@ class Classifier(Task):
         class_weights: weight of each class in the loss, for classes of unequal size; None weighs them equally.
         label_smoothing: share of the target that is spread over all classes, 0..1 (arXiv:1512.00567, section 7).
         test_time_flip: outside training, average the logits of an image and of its mirror image.
+        test_time_shift: outside training, average those of an image and, with half its weight, of two moved by so many
+            pixels.
         **kwargs: optimizer, schedule, further metrics, memory format and compilation; see `Task`.
     """
 
@@ -32,19 +35,22 @@ class Classifier(Task):
         class_weights: Sequence[NonNegativeFloat] | None = None,
         label_smoothing: ClosedUnitInterval = 0.0,
         test_time_flip: bool = False,
+        test_time_shift: NonNegativeInt = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.input_shape, self.num_classes, self.class_weights = input_shape, num_classes, class_weights
         self.label_smoothing, self.test_time_flip = label_smoothing, test_time_flip
+        self.test_time_shift = test_time_shift
+        if test_time_shift and test_time_shift >= min(input_shape[1:]):
+            raise ValueError(f"--model.test_time_shift {test_time_shift}: expected less than the side of an image")
         if class_weights is not None and len(class_weights) != num_classes:
             raise ValueError(f"--model.class_weights {class_weights}: expected {num_classes}, one for each class")
 
     def forward(self, images: Tensor) -> Tensor:
         """Map normalised images, float [B, C, H, W], to logits, [B, num_classes]."""
-        flip = self.test_time_flip and not self.training
-        logits: Tensor = super().forward(torch.cat([images, images.flip(-1)]) if flip else images)
-        return logits.unflatten(0, (2, -1)).mean(0) if flip else logits
+        flip, shift = (False, 0) if self.training else (self.test_time_flip, self.test_time_shift)
+        return mean_over_views(super().forward, images, flip, shift)
 
     def loss(self, batch: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Compute the mean cross-entropy of images and labels, [B] or as probabilities, and the logits, [B, C]."""

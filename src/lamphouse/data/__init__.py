@@ -9,6 +9,7 @@ from lamphouse.data.augment import (
     RandomFlip,
     RandomResizedCrop,
     SmallFirst,
+    mean_over_views,
 )
 from lamphouse.data.batches import BatchLoader, BatchSampler
 from lamphouse.data.datamodule import TensorDataModule
@@ -21,5 +22,5 @@ from lamphouse.files import ensure_downloaded
 __all__ = [
     "AlternatingFlip", "Augmentation", "Batch", "BatchLoader", "BatchSampler", "CutMix", "ImageDataModule",
     "ImageFolderDataModule", "MixUp", "RandomCrop", "RandomFlip", "RandomResizedCrop", "Samples", "SmallFirst",
-    "TensorDataModule", "ensure_downloaded",
+    "TensorDataModule", "ensure_downloaded", "mean_over_views",
 ]

@@ -5,6 +5,7 @@ The result for an image depends on the seed, the epoch and the image alone: not 
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -182,3 +183,25 @@ class CutMix(Mixture):
     """Paste a rectangle of one image into another, with labels by area (Yun et al. 2019, arXiv:1905.04899)."""
 
     transform = "CutMix"
+
+
+def mean_over_views(network: Callable[[Tensor], Tensor], images: Tensor, flip: bool, shift: int) -> Tensor:
+    """Average outputs, [B, ...], over views of images, [B, C, H, W], as at test time in Jordan 2024, section 3.5.
+
+    Args:
+        network: maps images to outputs.
+        images: normalised or not.
+        flip: also the mirror image, with the same weight.
+        shift: pixels; also the image moved by so many down and right and up and left, each with half its weight.
+    """
+
+    def mirrored(view: Tensor) -> Tensor:
+        outputs = network(torch.cat([view, view.flip(-1)]) if flip else view)
+        return outputs.unflatten(0, (2, -1)).mean(0) if flip else outputs
+
+    if not shift:
+        return mirrored(images)
+    height, width = images.shape[-2:]
+    padded = F.pad(images, [shift] * 4, "reflect")
+    ends = mirrored(padded[..., :height, :width]), mirrored(padded[..., 2 * shift :, 2 * shift :])
+    return mirrored(images) / 2 + (ends[0] + ends[1]) / 4

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lamphouse.data import (
     AlternatingFlip,
@@ -16,6 +17,7 @@ from lamphouse.data import (
     RandomFlip,
     RandomResizedCrop,
     SmallFirst,
+    mean_over_views,
 )
 from lamphouse.data.augment import Mixture
 
@@ -198,3 +200,13 @@ def test_images_and_labels_are_mixed_with_the_same_share(mixture: Mixture) -> No
     assert torch.equal(mixture.augment(images, labels, draws)[0], mixed)
     assert not torch.equal(mixture.augment(images, labels, draws + 0.1)[1], targets)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_views_have_their_share() -> None:
+    network, images = nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten()), torch.randn(4, 3, 8, 8)
+    padded = F.pad(images, [2] * 4, "reflect")
+    ends = network(padded[..., :8, :8]) + network(padded[..., 4:, 4:])
+    plain, mirrored = network(images), network(images.flip(-1))
+    torch.testing.assert_close(mean_over_views(network, images, flip=False, shift=0), plain)
+    torch.testing.assert_close(mean_over_views(network, images, flip=True, shift=0), (plain + mirrored) / 2)
+    torch.testing.assert_close(mean_over_views(network, images, flip=False, shift=2), plain / 2 + ends / 4)
