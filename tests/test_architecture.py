@@ -24,6 +24,7 @@ LAYERS = (  # each imports only what stands above it
     {"errors"},
     {"files"},
     {"machine", "shards"},
+    {"monitoring", "overhead"},
     {"data", "optim", "metrics"},
     {"networks", "checkpoints", "runs"},
     {"finetuning"},
@@ -35,7 +36,7 @@ LAYERS = (  # each imports only what stands above it
 )
 COMMAND_LINE_ONLY = {"LightningCLI", "Namespace", "Experiment"}
 PRIVATE_NAMES = yaml.safe_load((ROOT / "tests" / "private_names.yaml").read_text())
-TOP_LEVEL = {"errors", "files", "finetuning", "shards", "task", "metrics", "networks"}
+TOP_LEVEL = {"errors", "files", "finetuning", "metrics", "monitoring", "networks", "overhead", "shards", "task"}
 DOCUMENTED = {"_asdict", "_exit", "_getframe"}  # public in Python's own documentation
 LEFTOVERS = {"utils", "util", "helpers", "helper", "common", "misc"}
 UNCLEAR = {"late", "ending", "bar", "keeper", "limits", "watch", "direct", "by_hand", "trial", "built", "place"}

@@ -1,35 +1,34 @@
 """Metrics of an epoch: the mean loss, averages over samples, and any torchmetrics metrics."""
 
 import copy
-import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from inspect import signature
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning_utilities import apply_to_collection
 from torch import Tensor, nn
 from torchmetrics import Metric
 
 from lamphouse.errors import InputError
+from lamphouse.monitoring import Mode, mode_by_name
 
-Mode = Literal["min", "max"]  # which value of a metric is the best
 OfLoss = Callable[[Tensor], Tensor]  # increasing function of the mean loss
+MOST_WAITING = 64  # batches
 Average = Callable[[Any, Any], Tensor]  # of predictions and targets: values for each sample, [B, ...], or their mean
 
 
 class EpochMetrics(Metric):
     """The mean loss and other metrics of all samples since the last reset, in all processes.
 
-    Sums of loss and averages are one vector on the device: a step is one small update, without synchronization.
-    Several values of one of `metrics` are reported as NAME_KEY.
+    Sums of loss and averages are one vector on the device, without synchronization; those of some batches wait until
+    they are added together, in their order. Several values of one of `metrics` are reported as NAME_KEY.
     """
 
     full_state_update = False
-    sums: Tensor  # of losses, of each average and of samples; [2 + averages]
     metrics: Any  # ModuleList of Metric
+    _sums: Tensor
 
     def __init__(
         self,
@@ -44,7 +43,34 @@ class EpochMetrics(Metric):
         if taken := metrics.keys() & {*self.average_names, *of_loss}:
             raise InputError(f"--model.metrics {min(taken)}: the model has this metric already: choose another name")
         self.metrics = nn.ModuleList(copy.deepcopy(metric) for metric in metrics.values())
+        self._waiting: list[tuple[int, list[Tensor]]] = []  # samples of a batch, and its sums of loss and averages
         self.add_state("sums", torch.zeros(2 + len(averages)), dist_reduce_fx="sum")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # private: torchmetrics sets them at every update, which nn.Module.__setattr__ makes as long as the sums
+        if name in {"_computed", "_update_count"}:
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    @property
+    def sums(self) -> Tensor:
+        """Sums of losses, of each average and of samples, [2 + averages]."""
+        if self._waiting:
+            counts, parts = zip(*self._waiting, strict=True)
+            self._waiting.clear()
+            rows = torch.stack([value for values in parts for value in values]).view(len(counts), -1)
+            samples = torch.tensor(counts, dtype=torch.float32).to(rows.device, non_blocking=True)
+            sums = self._sums.float()  # bfloat16 counts to 256
+            for row in torch.column_stack([rows, samples]):
+                sums = sums + row  # one by one: the same bits, however many have waited
+            self._sums = sums
+        return self._sums
+
+    @sums.setter
+    def sums(self, value: Tensor) -> None:
+        self._waiting.clear()
+        self._sums = value
 
     def update(self, loss: Tensor, predictions: Any, targets: Any) -> None:
         """Add a batch: its mean loss, a scalar; predictions and targets, [B, ...], or whatever the metrics take."""
@@ -52,8 +78,9 @@ class EpochMetrics(Metric):
             return  # a process that has none left
         averages = (average(predictions, targets) for average in self.averages)
         sums = [values.sum() if values.ndim == 1 else values.float().mean() * samples for values in averages]
-        count = torch.full((), samples, dtype=torch.float32, device=loss.device)  # bfloat16 counts to 256
-        self.sums = self.sums.float() + torch.stack([loss.detach().float() * samples, *sums, count])
+        self._waiting.append((samples, [loss.detach().float() * samples, *sums]))
+        if len(self._waiting) == MOST_WAITING:
+            self.sums  # noqa: B018  # adds them
         for name, metric in zip(self.metric_names, self.metrics, strict=True):
             for key, state in metric.metric_state.items():
                 setattr(metric, key, exact(state) if isinstance(state, Tensor) else state)  # bf16-true has cast it
@@ -103,6 +130,8 @@ class EpochMetrics(Metric):
 
 def samples_in(targets: Any) -> int:
     """Count the samples of a batch by its targets: [B, ...], or a mapping of such."""
+    if isinstance(targets, Tensor):
+        return targets.shape[0]  # len() takes several times as long
     return len(next(iter(targets.values())) if isinstance(targets, Mapping) else targets)
 
 
@@ -154,12 +183,6 @@ def flattened(name: str, value: Any) -> dict[str, Tensor]:
     return {key: scalar for part in parts for key, scalar in part.items()}
 
 
-def mode_by_name(name: str) -> Mode | None:
-    """Return which value is the best of a metric that is called a loss or an accuracy; None of other metrics."""
-    found = re.search(r"(?:^|[/_.-])(?:(loss)|acc|accuracy)(?:_epoch|_step)?$", name, re.IGNORECASE)
-    return None if found is None else "min" if found[1] else "max"
-
-
 def class_probabilities(outputs: Any, num_classes: int) -> Tensor | None:
     """Return the probabilities of classes, float32 [B, C], from logits or probabilities.
 
@@ -171,67 +194,6 @@ def class_probabilities(outputs: Any, num_classes: int) -> Tensor | None:
     sums = values.sum(1)
     are_probabilities = bool((values >= 0).all()) and torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
     return values if are_probabilities else values.softmax(1)
-
-
-def chosen_mode(option: str, metric: str, given: Mode | None, module: Any) -> Mode:
-    """Return which value of a metric is the best: as `given`, as the module knows it, or by the metric's name.
-
-    Raises:
-        InputError: neither is known, or one contradicts the other.
-    """
-    known = module.metric_mode(metric) if hasattr(module, "metric_mode") else mode_by_name(metric)
-    if given and known and given != known:
-        better = "lower" if known == "min" else "higher"
-        raise InputError(f"--{option}.mode {given}: {metric} is better the {better} it is: use {known}")
-    if not (given or known):
-        raise InputError(f"--{option}.mode: it is not known whether low or high {metric} is better: give min or max")
-    return given or known  # type: ignore[return-value]  # one of them is not None
-
-
-class MonitorsMetric(Callback):
-    """Acts on new values of a metric, by what its other base class does in `on_validation_end` (abstract).
-
-    A value that a validation or a callback has measured is new once; a metric that is logged at the end of the epoch,
-    after the validation, is waited for.
-    """
-
-    option = ""  # of the command line
-    monitor: Any  # name of the metric
-    given_mode: Mode | None = None
-    at_epoch_end = False  # act once an epoch only
-    _value: Tensor | None = None
-    _validated = False
-
-    def choose_mode(self, module: Any) -> None:
-        """Find out which value of the metric is the best, and begin with the worst."""
-
-    def is_new(self, trainer: Trainer) -> bool:
-        """Return whether the metric was measured since the last call."""
-        value = trainer.callback_metrics.get(self.monitor or "")
-        new = value is not None and not (self._value is not None and value.is_set_to(self._value))
-        self._value = value
-        return new if self.monitor else bool(trainer.validating)
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        self.choose_mode(pl_module)
-        super().setup(trainer, pl_module, stage)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._validated |= not trainer.sanity_checking
-        if not self.at_epoch_end and self.is_new(trainer):
-            super().on_validation_end(trainer, pl_module)
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Act on a value that is new since the validation.
-
-        Raises:
-            InputError: there was a validation, and there is no such metric yet.
-        """
-        if self.is_new(trainer):
-            super().on_validation_end(trainer, pl_module)
-        elif self.monitor and self._value is None and self._validated:
-            known = ", ".join(sorted(trainer.callback_metrics))
-            raise InputError(f"--{self.option}.monitor {self.monitor}: no such metric; there are {known}")
 
 
 def class_counts(labels: Tensor, predicted: Tensor, num_classes: int) -> Tensor:

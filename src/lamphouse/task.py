@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from jsonargparse.typing import NonNegativeFloat, NonNegativeInt
-from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from lightning_utilities import apply_to_collection
@@ -21,13 +20,15 @@ from torchmetrics import Metric
 from lamphouse.data.batches import loss_of_none, weighted
 from lamphouse.errors import InputError
 from lamphouse.finetuning import Freeze, backbone_of, check_ratios, check_strategy, scale_lr, take_fitting
-from lamphouse.metrics import Average, EpochMetrics, Mode, OfLoss, chosen_mode, samples_in
+from lamphouse.metrics import Average, EpochMetrics, OfLoss, samples_in
+from lamphouse.monitoring import Mode, chosen_mode
 from lamphouse.optim import ReduceLROnPlateau, Schedule, call_option, optimizer_with_schedule, parameter_groups
+from lamphouse.overhead import LeanModule
 
 MIN_CHANNELS_LAST = 8  # with fewer channels innermost, torch 2.15's AVX2 convolutions write beyond their memory
 
 
-class Task(LightningModule, ABC):
+class Task(LeanModule, ABC):
     """What is trained, and by which loss (abstract): a subclass sets `network` and defines `loss`.
 
     Args:
@@ -73,13 +74,6 @@ class Task(LightningModule, ABC):
         self.train_metrics = EpochMetrics(self.averages, metrics or {}, self.of_loss)
         self.val_metrics = EpochMetrics(self.averages, metrics or {}, self.of_loss)
         self.test_metrics = EpochMetrics(self.averages, metrics or {}, self.of_loss)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # private: Lightning sets it at every hook; nn.Module.__setattr__ makes a small network's step 10 % longer
-        if name in {"_current_fx_name", "last_predictions"}:
-            self.__dict__[name] = value
-        else:
-            super().__setattr__(name, value)
 
     @abstractmethod
     def loss(self, batch: Any) -> tuple[Tensor, Any]:

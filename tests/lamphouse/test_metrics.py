@@ -63,6 +63,17 @@ def test_bfloat16_counts_exactly(cast: bool) -> None:
         metrics.reset()
 
 
+def test_reading_in_between_changes_no_bit() -> None:
+    logits, labels = data(900)
+    read, unread = EpochMetrics({"acc": correct}), EpochMetrics({"acc": correct})
+    for number, (part, targets) in enumerate(zip(logits.split(6), labels.split(6), strict=True)):
+        for metrics in (read, unread):
+            metrics.update(F.cross_entropy(part, targets), part, targets)
+        if number % 7 == 0:
+            assert read.sums[-1] == 6 * (number + 1)
+    assert torch.equal(read.sums, unread.sums)
+
+
 def test_no_graph_is_kept() -> None:
     logits, labels = data(8)
     metrics = EpochMetrics({"acc": correct}, {"auroc": MulticlassAUROC(5)})  # whose state is a list of predictions

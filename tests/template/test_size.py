@@ -18,7 +18,7 @@ PARTS = {
     "cli": 1130,
     "cli/checks": 625,
     "cli/commands": 2950,
-    "data": 1550,
+    "data": 1580,
     "doctor": 375,
     "export": 425,
     "loggers": 935,
@@ -70,7 +70,7 @@ def test_a_room_of_the_parts(room: str) -> None:
 
 
 def test_all_parts() -> None:
-    assert lines_below("src/lamphouse") <= 14_850
+    assert lines_below("src/lamphouse") <= 14_950
 
 
 def test_the_scaffold() -> None:

@@ -1,8 +1,7 @@
 """The training loop in plain PyTorch, to be read from top to bottom.
 
 The model is a `Task`: it has `step(part, batch)`, `configure_optimizers(total_steps)`, `freeze_backbone(epoch)` and the
-metrics of each part.
-Nothing here is Lightning's, whose loops compute the same bits: docs/parity.md shows them side by side.
+metrics of each part. Lightning's loops compute the same bits: docs/parity.md shows them side by side.
 """
 
 import copy
@@ -86,7 +85,7 @@ def fit(training: Training, train: Batches, val: Batches, on_epoch_end: Hook, on
 def train_epoch(training: Training, batches: Batches, on_step: Hook) -> Metrics:
     """Train on the rest of an epoch's batches."""
     model, optimizer, scaler, check = training.model, training.optimizer, training.scaler, training.check
-    start, samples = perf_counter(), 0
+    start, samples, every = perf_counter(), 0, training.accumulate_grad_batches
     if training.batch == 0:
         training.lr = torch.tensor(optimizer.param_groups[0]["lr"])
     model.freeze_backbone(training.epoch)
@@ -96,10 +95,10 @@ def train_epoch(training: Training, batches: Batches, on_step: Hook) -> Metrics:
             loss = model.step("train", batch)
         position = Position(training.epoch, number - 1, training.step, optimizer.param_groups[0]["lr"])
         check.before_backward(loss, position)
-        scaler.scale(loss / training.accumulate_grad_batches).backward()
+        scaler.scale(loss / every if every > 1 else loss).backward()
         check.after_backward()
         samples += samples_of(batch)
-        if number % training.accumulate_grad_batches == 0 or number == training.batches:
+        if number % every == 0 or number == training.batches:
             clip_gradients(training)
             scaler.step(optimizer)  # not taken if a gradient is infinite or not a number
             scaler.update()

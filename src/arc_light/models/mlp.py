@@ -36,7 +36,8 @@ class MLP(nn.Sequential):
         sizes = [prod(input_shape), *hidden_sizes]
         layers: list[nn.Module] = [nn.Flatten()]
         for fan_in, fan_out in pairwise(sizes):
-            layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation](), nn.Dropout(dropout)]
+            drop = nn.Dropout(dropout) if dropout else nn.Identity()
+            layers += [nn.Linear(fan_in, fan_out), ACTIVATIONS[activation](), drop]
         super().__init__(*layers, nn.Linear(sizes[-1], num_classes))
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Stop training at the first loss, gradient or weight that is infinite or NaN."""
 
+import cmath
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -61,7 +62,7 @@ class FiniteCheck:
     def before_backward(self, loss: Tensor, position: Position) -> None:
         """Check the loss of a batch; PyTorch's anomaly mode, if it is on, comes first and names the operation."""
         self.position, self._loss = position, {"loss": loss.detach()}
-        if self.enabled and not torch.is_anomaly_enabled():
+        if self.enabled and not torch.is_anomaly_enabled() and not (self._immediate and cmath.isfinite(loss.item())):
             self._check("the ", self._loss)
 
     def after_backward(self) -> None:
@@ -87,14 +88,13 @@ class FiniteCheck:
             tensors = {name: part for name, part in parts.items() if part.numel()}
         if not tensors:
             return
-        # on a CPU Euclidean norms are much faster than the largest values, but overflow earlier
-        order = 2 if self._immediate else math.inf
-        norms = torch._foreach_norm(list(tensors.values()), order)  # private: one call for all
         if not self._immediate:
+            norms = torch._foreach_norm(list(tensors.values()), math.inf)  # private: one call for all
             self._pending.append((self.position, kind, dict(zip(tensors, norms, strict=True))))
             if len(self._pending) >= MOST_PENDING:
                 self._read()
-        elif not all(math.isfinite(norm.item()) for norm in norms):
+        # on a CPU sums are the fastest that infinite numbers show in, but so do large ones: look at each then
+        elif not cmath.isfinite(sum(tensor.sum().item() for tensor in tensors.values())):
             for name, tensor in tensors.items():
                 for value in tensor[~tensor.isfinite()][:1].tolist():
                     raise _error(f"{kind}{name}", value, self.position)
@@ -111,8 +111,10 @@ class FiniteCheck:
 
 def learning_rate(trainer: Trainer) -> Any:
     """Return the learning rate of the first parameter group; a model that trains nothing may have none."""
-    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
-    return groups[0]["lr"] if groups else math.nan
+    for optimizer in trainer.optimizers:
+        for group in optimizer.param_groups:
+            return group["lr"]
+    return math.nan
 
 
 def _dense(gradient: Tensor) -> Tensor:

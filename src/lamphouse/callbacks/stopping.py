@@ -4,7 +4,7 @@ from typing import Any
 
 from lightning.pytorch import callbacks
 
-from lamphouse.metrics import Mode, MonitorsMetric, chosen_mode
+from lamphouse.monitoring import Mode, MonitorsMetric, chosen_mode
 
 
 class EarlyStop(MonitorsMetric, callbacks.EarlyStopping):

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
-from lamphouse.metrics import Mode, MonitorsMetric, chosen_mode
+from lamphouse.monitoring import Mode, MonitorsMetric, chosen_mode
 
 KEPT = "checkpoints"  # directory of further checkpoints, beside the best one
 
@@ -29,6 +29,8 @@ class MonitoredCheckpoint(MonitorsMetric, ModelCheckpoint):
     ) -> None:
         super().__init__(dirpath, filename, monitor, mode=mode or "min", save_on_train_epoch_end=False, **kwargs)
         self.given_mode, self.at_epoch_end = mode, bool(save_on_train_epoch_end)
+        if not (kwargs.get("every_n_train_steps") or kwargs.get("train_time_interval")):
+            self.on_train_batch_end = None  # type: ignore[assignment,method-assign]  # Lightning skips it: it is idle
 
     def choose_mode(self, module: Any) -> None:
         mode = chosen_mode(self.option, self.monitor, self.given_mode, module) if self.monitor else self.mode

@@ -25,6 +25,7 @@ from lamphouse.callbacks import (
     GlobalBatch,
     GradientNorms,
     NoProfiler,
+    SkipIdleHooks,
     StepCurve,
     StopNotFinite,
     Throughput,
@@ -33,7 +34,7 @@ from lamphouse.checkpoints import BestCheckpoint, ExactResume, WholeCheckpointIO
 from lamphouse.checkpoints.stopping import switch
 from lamphouse.cli.checks.options import as_started, check_monitors, check_processes, checked
 from lamphouse.cli.checks.parts import as_in_yaml, as_list, check_parts, place_checkpoints, requires
-from lamphouse.cli.checks.yaml_files import yaml_files
+from lamphouse.cli.checks.yaml_files import read_yaml, yaml_files
 from lamphouse.cli.help import own_options, print_help
 from lamphouse.cli.parser import ExperimentParser, expand, integers_first, interpolate_if_asked, restrict_jsonargparse
 from lamphouse.cli.project import TOGETHER, Project, plain_cause, user_place
@@ -139,6 +140,7 @@ class Experiment(LightningCLI):
         self.parser.add_instantiator(self.instantiate_model, LightningModule)
         self.parser.add_instantiator(self.instantiate_data, LightningDataModule)
         self.parser.add_instantiator(self.instantiate_metric, Metric)
+        self.config_dump = read_yaml(self.resolved())  # else Lightning dumps and reads it, which takes longer
 
     def instantiate_classes(self) -> None:
         try:
@@ -148,9 +150,8 @@ class Experiment(LightningCLI):
             if isinstance(error.__cause__, InputError):
                 raise error.__cause__ from error
             cause = plain_cause(error)
-            kind = f"{type(cause).__name__}: " if isinstance(cause, OF_CODE) else ""
-            defaults, where = self.parser.get_defaults().trainer, f"{user_place(cause)}{kind}"
-            raise blaming(cause, self.config.trainer, defaults, where) from error
+            where = user_place(cause) + (f"{type(cause).__name__}: " if isinstance(cause, OF_CODE) else "")
+            raise blaming(cause, self.config.trainer, self.parser.get_defaults().trainer, where) from error
 
     def instantiate_model(
         self, model_class: type[LightningModule], *args: Any, applied_instantiation_links: dict[str, Any], **kwargs: Any
@@ -192,14 +193,13 @@ class Experiment(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = as_started(self.config_init.trainer, self.project.job, self.is_alone)
         self.finite = FiniteCheck(self.config.check_finite or config.detect_anomaly)
-        callbacks: list[Callback] = [Throughput(), StepCurve(), GlobalBatch(), StopNotFinite(self.finite)]
+        callbacks: list[Callback] = [*as_list(config.callbacks)]
+        shows = config.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in callbacks)
+        callbacks += [Throughput(), StepCurve(), GlobalBatch(), SkipIdleHooks(), StopNotFinite(self.finite)]
         callbacks += [EMA(self.config.ema)] if self.config.ema is not None else []
         every, clips = self.config.gradient_norms, bool(config.gradient_clip_val)
         callbacks += [GradientNorms(every, clipped=clips)] if every else []
-        given = as_list(config.callbacks)
-        shows = config.enable_progress_bar is not False and not any(isinstance(one, ProgressBar) for one in given)
-        callbacks += [EpochProgress()] if shows else []
-        config.callbacks = [*given, *callbacks]
+        config.callbacks = [*callbacks, *([EpochProgress()] if shows else [])]
         config.precision, config.plugins = float16_on_cpu(config.precision, as_list(config.plugins), self.device)
         switch(self.config_init.early_stopping, on=self.config.stop_early)
         traces = self.where is None and "ytorch" in str(config.profiler)  # which belong to a training

@@ -111,11 +111,13 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
 
     def __iter__(self) -> Iterator[Key]:  # type: ignore[override]  # whole batches, not single samples
         """Yield the batches of the epoch after its first `start` samples."""
-        order, together = self._order().to(self.device), self.together
-        firsts = range(0, self._batches(self.size - self.start) * together, together)
-        for first in firsts:
-            last = len(order) if first == firsts[-1] else first + together
-            yield self.epoch, order[first + self.rank : last : self.world_size]
+        own, batches = (
+            self._order().to(self.device)[self.rank :: self.world_size],
+            self._batches(self.size - self.start),
+        )
+        sizes = [self.batch_size] * (batches - 1)
+        for indices in own.split([*sizes, len(own) - sum(sizes)]) if batches else ():
+            yield self.epoch, indices
 
     def _order(self) -> Tensor:
         if not self.train:

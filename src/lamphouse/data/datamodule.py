@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 
 from lamphouse.data.arrays import read_array
 from lamphouse.data.batches import BatchLoader, BatchSampler, SampleBatches
-from lamphouse.data.samples import Samples, is_labels
+from lamphouse.data.samples import Samples, is_labels, is_table
 from lamphouse.errors import InputError, short_path
 from lamphouse.machine.sharing import load_once
 from lamphouse.shards import Readable, Shards, StreamedSamples, options_of_samples
@@ -202,6 +202,9 @@ class TensorDataModule(LightningDataModule):
             generator=torch.Generator().manual_seed(self.seed),  # without it, each epoch draws from the global one
         )
 
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch if device.type == "cpu" else super().transfer_batch_to_device(batch, device, dataloader_idx)
+
     def is_resident(self, part: Samples | StreamedSamples, device: torch.device) -> bool:
         if isinstance(part, StreamedSamples):
             return False
@@ -235,11 +238,6 @@ def check_labels(targets: Tensor, num_classes: int) -> None:
     if targets.ndim == 1 and not inside:
         expected = f"0..{num_classes - 1}, the indices of the classes"
         raise InputError(f"targets: {targets.min()}..{targets.max()}: expected {expected}: correct the labels")
-
-
-def is_table(inputs: Tensor) -> bool:
-    """Return whether inputs are rows of features."""
-    return inputs.ndim == 2 and inputs.is_floating_point()
 
 
 @cache

@@ -104,6 +104,11 @@ def is_labels(targets: Tensor) -> bool:
     return targets.ndim == 1 and not targets.is_floating_point() and not targets.is_complex()
 
 
+def is_table(inputs: Tensor) -> bool:
+    """Return whether inputs are rows of features."""
+    return inputs.ndim == 2 and inputs.is_floating_point()
+
+
 def stratified_split(labels: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
     """Return ascending indices of all but a fraction of each class, and of that: at least one sample, never all."""
     by_class, counts = shuffled_by_class(labels, seed)

@@ -1,6 +1,6 @@
 """Make the logger of a run by its name, begin it with the run's configuration, and close it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from inspect import signature
@@ -61,7 +61,7 @@ def log_config(logger: Logger, config: dict[str, Any], trainer: Any = None) -> N
         logger.log_hyperparams(config)
 
 
-def log_best(loggers: Iterable[Logger], config: dict[str, Any], metrics: Mapping[str, Any]) -> None:
+def log_best(loggers: Iterable[Logger], config: Callable[[], dict[str, Any]], metrics: Mapping[str, Any]) -> None:
     """Log the metrics of the best epoch: in W&B's summary, and with the configuration among TensorBoard's HPARAMS."""
     best = {f"best/{name}": value for name, value in metrics.items() if "/" in name or name == "epoch"}
     for logger in loggers:

@@ -3,7 +3,7 @@
 import sys
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
 from functools import partial
 from io import StringIO
@@ -36,9 +36,9 @@ def begin(logger: GuardedLogger, config: dict[str, Any], trainer: Any) -> None: 
     logger.wrapped.log_hyperparams(config)
 
 
-def log_best(logger: GuardedLogger, config: dict[str, Any], best: Mapping[str, float]) -> None:
+def log_best(logger: GuardedLogger, config: Callable[[], dict[str, Any]], best: Mapping[str, float]) -> None:
     """Show the metrics of the best epoch among the HPARAMS."""
-    logger.wrapped.log_hyperparams(config, best)
+    logger.wrapped.log_hyperparams(config(), best)
     logger.wrapped.finalize("success")  # writes them, as nothing else does after training
 
 

@@ -135,7 +135,7 @@ def begin(logger: GuardedLogger, config: dict[str, Any], trainer: Any) -> None:
 
 
 @rank_zero_only
-def log_best(logger: GuardedLogger, config: dict[str, Any], best: Mapping[str, float]) -> None:  # noqa: ARG001  # as TensorBoard's
+def log_best(logger: GuardedLogger, config: Any, best: Mapping[str, float]) -> None:  # noqa: ARG001  # as TensorBoard's
     """Put the metrics of the best epoch into the summary, in which W&B itself has the last ones."""
     run: Any = logger.wrapped
     run.experiment.summary.update(best)

@@ -25,7 +25,7 @@ from lamphouse.checkpoints.state import process_state, set_process_state
 from lamphouse.checkpoints.stopping import goals, record_stop, why_ended
 from lamphouse.errors import StoppedError, unsupported
 from lamphouse.files import check_kept, only_writer
-from lamphouse.metrics import MonitorsMetric
+from lamphouse.monitoring import MonitorsMetric
 from lamphouse.runs.report import lacks
 
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}

@@ -16,7 +16,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix, MulticlassF1S
 from lamphouse.callbacks import EarlyStop
 from lamphouse.checkpoints import BestCheckpoint, load_checkpoint
 from lamphouse.errors import InputError
-from lamphouse.metrics import mode_by_name
+from lamphouse.monitoring import mode_by_name
 from lamphouse.optim import ReduceLROnPlateau
 from arc_light.models.mlp import MLPClassifier
 

@@ -12,7 +12,7 @@ from fake_data import write_folder
 from lightning.pytorch import Trainer
 from lightning.pytorch.profilers import SimpleProfiler
 
-from lamphouse.callbacks.throughput import NoProfiler
+from lamphouse.callbacks import NoProfiler
 from lamphouse.cli.experiment import Experiment
 from lamphouse.cli.project import Project
 from arc_light.models.resnet import ResNetClassifier

@@ -61,7 +61,7 @@ def test_of_several_processes_the_first_logs(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(rank_zero_only, "rank", 1)
     assert logger is not None
     log_config(logger, {"a": 1})
-    log_best([logger], {"a": 1}, {"val/acc": 1.0})
+    log_best([logger], lambda: {"a": 1}, {"val/acc": 1.0})
     assert not logger.failed
     assert not Path("run").exists()
 

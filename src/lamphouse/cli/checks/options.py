@@ -18,7 +18,7 @@ from lamphouse.errors import InputError
 from lamphouse.files import check_local
 from lamphouse.machine.job import Job
 from lamphouse.machine.settings import allowed_cores
-from lamphouse.metrics import MonitorsMetric, chosen_mode
+from lamphouse.monitoring import MonitorsMetric, chosen_mode
 from lamphouse.runs.options import SPEC_KEYS
 from lamphouse.task import Task
 

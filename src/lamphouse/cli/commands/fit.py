@@ -119,7 +119,7 @@ def train(
         kept = load_checkpoint(run.best, weights=False) if run.best.exists() else None
         rows = experiment.table.rows  # none if there was a fast_dev_run
         reached = {**best_row(rows, kept), **(results(rows, kept) if rows else {})}
-        log_best(experiment.trainer.loggers, read_yaml(experiment.resolved()), reached)
+        log_best(experiment.trainer.loggers, lambda: read_yaml(experiment.resolved()), reached)
         if experiment.config.pictures and kept:
             _show_pictures(experiment)
     wall_time = f"{perf_counter() - start:.1f} s" + (" since it was resumed" if newest else "")

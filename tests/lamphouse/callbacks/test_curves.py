@@ -13,9 +13,9 @@ from lightning.pytorch import Trainer
 from stock import QUIET, DictionaryModel
 
 from lamphouse.callbacks import NoProfiler, Throughput
-from lamphouse.callbacks.throughput import samples_of
+from lamphouse.callbacks.curves import samples_of
 
-CLOCK = "lamphouse.callbacks.throughput.perf_counter"  # it is read at the start, after each batch and at the end
+CLOCK = "lamphouse.callbacks.curves.perf_counter"  # it is read at the start, after each batch and at the end
 
 
 def test_figures_in_a_stock_trainer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,67 @@
+"""Hooks that are empty are not called, and all others are."""
+
+from typing import Any
+
+import pytest
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.demos.boring_classes import BoringModel, ManualOptimBoringModel
+from lightning.pytorch.profilers import SimpleProfiler
+from stock import QUIET, UnstableModel
+
+from lamphouse.callbacks import SkipIdleHooks, StopNotFinite
+from lamphouse.errors import NotFiniteError
+from lamphouse.overhead import BATCH_HOOKS
+
+
+class Counts(Callback):
+    """Has one hook of its own, and gets another later."""
+
+    def __init__(self) -> None:
+        self.ends = self.starts = 0
+
+    def on_train_batch_end(self, *args: Any) -> None:
+        self.ends += 1
+
+    def start(self, *args: Any) -> None:
+        self.starts += 1
+
+
+class OwnHook(BoringModel):
+    """Has one hook of its own."""
+
+    gradients = 0
+
+    def on_after_backward(self) -> None:
+        self.gradients += 1
+
+
+def recorded(trainer: Trainer) -> set[str]:
+    """Name the hooks of batches that a Trainer has called."""
+    called = trainer.profiler.recorded_durations  # type: ignore[attr-defined]  # of a SimpleProfiler
+    return {name.split("]")[1] for name in called if name.endswith(BATCH_HOOKS)}
+
+
+def test_only_hooks_that_do_something_are_called() -> None:
+    counts, model = Counts(), OwnHook()
+    counts.on_train_batch_start = counts.start  # type: ignore[method-assign]
+    trainer = Trainer(callbacks=[counts, SkipIdleHooks()], profiler=SimpleProfiler(), **QUIET)
+    trainer.fit(model)
+    assert recorded(trainer) == {
+        "Counts.on_train_batch_start",
+        "Counts.on_train_batch_end",
+        "OwnHook.on_after_backward",
+    }
+    assert (counts.ends, counts.starts, model.gradients) == (8, 8, 8)
+
+
+@pytest.mark.parametrize("model", [BoringModel(), UnstableModel(), ManualOptimBoringModel()])
+def test_hooks_are_as_before_afterwards(model: LightningModule) -> None:
+    saver = ModelCheckpoint(save_top_k=0)
+    trainer = Trainer(callbacks=[SkipIdleHooks(), StopNotFinite(), saver], **{**QUIET, "enable_checkpointing": True})
+    try:
+        trainer.fit(model)
+    except NotFiniteError:
+        assert isinstance(model, UnstableModel)
+    owners = [*trainer.callbacks, trainer.strategy, model]  # type: ignore[attr-defined]  # set by a connector
+    assert all(callable(getattr(owner, hook, callable)) for owner in owners for hook in BATCH_HOOKS)
