@@ -234,6 +234,8 @@ class Task(LeanModule, ABC):
         parameter = nn.Parameter(torch.zeros(2, 2, device=device))
         parameter.grad = torch.ones_like(parameter)
         call_option("optimizer", call_option("optimizer", self.optimizer, [{"params": [parameter]}]).step)
+        if not parameter.isfinite().all():
+            raise InputError("--model.optimizer: its first step leads to an overflow: lower its learning rate")
         configured: Any = Task.configure_optimizers(self, total_steps=1)  # which a subclass need not call
         if not isinstance(configured, dict):
             return

@@ -1,8 +1,12 @@
-"""Hooks that are empty are not called, and all others are."""
+"""Hooks that are empty are not called, all others are, and gradients are clipped as ever."""
 
+import csv
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Outcome
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringModel, ManualOptimBoringModel
@@ -65,3 +69,15 @@ def test_hooks_are_as_before_afterwards(model: LightningModule) -> None:
         assert isinstance(model, UnstableModel)
     owners = [*trainer.callbacks, trainer.strategy, model]  # type: ignore[attr-defined]  # set by a connector
     assert all(callable(getattr(owner, hook, callable)) for owner in owners for hook in BATCH_HOOKS)
+
+
+@pytest.mark.parametrize("algorithm", ["norm", "value"])
+def test_in_bfloat16_gradients_of_a_fused_optimizer_are_clipped(fit: Callable[..., Outcome], algorithm: str) -> None:
+    options = ["--trainer.precision=bf16-mixed", "--model.optimizer.fused=true", "--gradient_norms=1"]
+    fit(*options, "--trainer.gradient_clip_val=0.0001", f"--trainer.gradient_clip_algorithm={algorithm}")
+    (path,) = Path("runs").glob("*/*/steps.csv")
+    with path.open(newline="") as file:
+        norms = [row for row in csv.DictReader(file) if row["gradients/norm"]]
+    assert norms
+    for row in norms:
+        assert float(row["gradients/clipped_norm"]) < 0.1 * float(row["gradients/norm"])
