@@ -56,8 +56,6 @@ def whitening_filters(images: Tensor, kernel_size: int, eps: float) -> Tensor:
 class FastResNet(nn.Sequential):
     """A whitening layer and stages of two convolutions (Jordan 2024, arXiv:2404.00498, section 3).
 
-    The shortcut around the second convolution of each stage is not from the paper.
-
     Args:
         input_shape: channels, height and width of an image.
         num_classes: width of the head.
@@ -81,18 +79,16 @@ class FastResNet(nn.Sequential):
         super().__init__(*layers, Head(channels, num_classes))
 
 
-class Stage(nn.Module):
-    """A convolution and pooling that halves the resolution, then a convolution with a shortcut."""
+class Stage(nn.Sequential):
+    """A convolution and pooling that halves the resolution, then another convolution.
+
+    Maps [B, in_channels, H, W] to [B, out_channels, H / 2, W / 2].
+    """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.reduce = nn.Sequential(conv(in_channels, out_channels), nn.MaxPool2d(2), norm(out_channels), nn.GELU())
-        self.refine = nn.Sequential(conv(out_channels, out_channels), norm(out_channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [B, in_channels, H, W] to [B, out_channels, H / 2, W / 2]."""
-        x = self.reduce(x)
-        return F.gelu(x + self.refine(x))
+        first, second = conv(in_channels, out_channels), conv(out_channels, out_channels)
+        norms = norm(out_channels), norm(out_channels)
+        super().__init__(first, nn.MaxPool2d(2), norms[0], nn.GELU(), second, norms[1], nn.GELU())
 
 
 class Head(nn.Linear):
