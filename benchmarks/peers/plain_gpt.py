@@ -83,7 +83,7 @@ def main(path: str, steps: int, between: int, most: int) -> None:
     model = GPT(len(index))
     matrices, others = ([p for p in model.parameters() if (p.ndim > 1) == matrix] for matrix in (True, False))
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=LR, betas=(0.9, 0.99))
+    optimizer = torch.optim.AdamW(groups, lr=LR, betas=(0.9, 0.99), fused=True)
     start, warmup = perf_counter(), int(WARMUP * steps)
     for step in range(steps):
         decay = LAST_LR + (LR - LAST_LR) * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2

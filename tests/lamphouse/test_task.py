@@ -20,7 +20,7 @@ from lamphouse.optim import OneCycle
 from lamphouse.task import Task
 from arc_light.classification import Classifier
 from arc_light.data.digits import DigitsDataModule
-from arc_light.models.fast_resnet import FastResNetClassifier
+from arc_light.models.fast_convnet import FastConvNetClassifier
 from arc_light.models.mlp import MLPClassifier
 from arc_light.models.resnet import ResNetClassifier
 
@@ -29,7 +29,7 @@ MODELS: dict[str, Callable[..., Classifier]] = {
     "mlp": lambda **options: MLPClassifier((64, 32), "gelu", 0.1, input_shape=SHAPE, num_classes=10, **options),
     "resnet 8": lambda **options: ResNetClassifier(8, 8, input_shape=SHAPE, num_classes=10, **options),
     "resnet 18": lambda **options: ResNetClassifier(18, 8, "small", input_shape=SHAPE, num_classes=10, **options),
-    "fast resnet": lambda **options: FastResNetClassifier((8, 16), input_shape=SHAPE, num_classes=10, **options),
+    "fast convnet": lambda **options: FastConvNetClassifier((8, 16), input_shape=SHAPE, num_classes=10, **options),
 }
 every_model = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
 

@@ -26,7 +26,7 @@ from lamphouse.loops.parity import first_difference
 from lamphouse.optim import ConvMuon, OneCycle, WarmupCosineLR, WarmupLinearLR
 from arc_light.loops import handwritten
 from arc_light.loops.manual import optimize_manually
-from arc_light.models.fast_resnet import FastResNetClassifier
+from arc_light.models.fast_convnet import FastConvNetClassifier
 from arc_light.models.mlp import MLPClassifier
 from arc_light.models.resnet import ResNetClassifier
 
@@ -50,7 +50,7 @@ MODELS: dict[str, Any] = {
     "mlp": partial(MLPClassifier, hidden_sizes=[16], dropout=0.3),
     # a width of 8, for below it torch 2.15 writes beyond its memory by AVX2 with channels last
     "resnet": partial(ResNetClassifier, depth=8, width=8, channels_last=True),
-    "fast_resnet": partial(FastResNetClassifier, widths=[4, 8], test_time_flip=True),
+    "fast_convnet": partial(FastConvNetClassifier, widths=[4, 8], test_time_flip=True),
 }
 FACTORS = {
     "model": list(MODELS),

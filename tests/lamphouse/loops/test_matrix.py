@@ -62,7 +62,7 @@ def test_pairs(case: Case, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.slow)])
 def test_the_recipe_for_short_runs(precision: str, tmp_path: Path) -> None:
-    case = Case(model="fast_resnet", optimizer="muon", schedule="warmup_linear", precision=precision)
+    case = Case(model="fast_convnet", optimizer="muon", schedule="warmup_linear", precision=precision)
     with one_thread():
         assert_same_bits(train_all(case, tmp_path), case)
 

@@ -1,16 +1,16 @@
-"""The residual network for short runs, and its whitening layer."""
+"""The convolutional network for short runs, and its whitening layer."""
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from arc_light.models.fast_resnet import FastResNet, WhiteningConv2d
+from arc_light.models.fast_convnet import FastConvNet, WhiteningConv2d
 
 
 @pytest.mark.parametrize(("channels", "size", "widths"), [(3, 32, (64, 256, 256)), (1, 28, (8, 6)), (3, 9, (4,))])
 def test_shapes(channels: int, size: int, widths: tuple[int, ...]) -> None:
-    network = FastResNet((channels, size, size), 7, widths)
+    network = FastConvNet((channels, size, size), 7, widths)
     assert network(torch.randn(2, channels, size, size)).shape == (2, 7)
     assert sum(isinstance(layer, nn.Conv2d) for layer in network.modules()) == 2 * len(widths)
 
@@ -18,17 +18,17 @@ def test_shapes(channels: int, size: int, widths: tuple[int, ...]) -> None:
 @pytest.mark.parametrize("shape", [(3, 8, 8), (3, 32, 8), (1, 1, 1)])
 def test_too_many_stages(shape: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match=f"too many stages for images of {shape[1]} by {shape[2]}"):
-        FastResNet(shape, 7)
+        FastConvNet(shape, 7)
 
 
 def test_convolutions_are_initialized_as_identities() -> None:
-    (reduce, _) = (layer for layer in FastResNet((1, 9, 9), 2, [12]).modules() if isinstance(layer, nn.Conv2d))
+    (reduce, _) = (layer for layer in FastConvNet((1, 9, 9), 2, [12]).modules() if isinstance(layer, nn.Conv2d))
     x = torch.randn(2, 8, 5, 5)
     torch.testing.assert_close(reduce(x)[:, :8], x)
 
 
 def test_every_parameter_has_a_gradient() -> None:
-    network = FastResNet((3, 16, 16), 5, (8, 8))
+    network = FastConvNet((3, 16, 16), 5, (8, 8))
     F.cross_entropy(network(torch.randn(8, 3, 16, 16)), torch.arange(8) % 5).backward()
     assert all(p.grad is not None and p.grad.any() for p in network.parameters() if p.requires_grad)
 

@@ -1,4 +1,4 @@
-"""A shallow residual network."""
+"""A shallow convolutional network for short runs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -53,7 +53,7 @@ def whitening_filters(images: Tensor, kernel_size: int, eps: float) -> Tensor:
         return torch.cat([filters, -filters])
 
 
-class FastResNet(nn.Sequential):
+class FastConvNet(nn.Sequential):
     """A whitening layer and stages of two convolutions (Jordan 2024, arXiv:2404.00498, section 3).
 
     Args:
@@ -118,8 +118,8 @@ def norm(channels: int) -> nn.BatchNorm2d:
     return layer
 
 
-class FastResNetClassifier(Classifier):
-    """A shallow residual network after a whitening layer, for small images and few epochs.
+class FastConvNetClassifier(Classifier):
+    """A shallow convolutional network after a whitening layer, for small images and few epochs.
 
     Args:
         widths: channels of each stage; each halves the resolution.
@@ -128,4 +128,4 @@ class FastResNetClassifier(Classifier):
 
     def __init__(self, widths: Sequence[PositiveInt] = (64, 256, 256), **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.network = FastResNet(self.input_shape, self.num_classes, widths)
+        self.network = FastConvNet(self.input_shape, self.num_classes, widths)
