@@ -1,9 +1,11 @@
 """What Lightning's loop spends on each batch without any effect, and can be spared: empty hooks and their records."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.plugins import MixedPrecision
 from lightning.pytorch.plugins.precision import Precision
 from lightning.pytorch.profilers import PassThroughProfiler
@@ -80,9 +82,18 @@ class LeanModule(LightningModule):
         if not (gradient_clip_val or self.trainer.gradient_clip_val):
             return  # what Lightning's takes time to find out
         precision = self.trainer.precision_plugin
-        if isinstance(precision, MixedPrecision) and precision.scaler is None and gradient_clip_val:
-            # Lightning's refuses fused optimizers, as if they unscaled gradients, which nothing has scaled
+        if isinstance(precision, MixedPrecision) and gradient_clip_val:  # which refuses fused optimizers
             algorithm = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
             Precision.clip_gradients(precision, optimizer, gradient_clip_val, algorithm)
         else:
             super().configure_gradient_clipping(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def optimizer_step(
+        self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
+    ) -> None:
+        scaler, own = getattr(self.trainer.precision_plugin, "scaler", None), optimizer_closure
+        inner = optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
+        # private: fused optimizers unscale gradients in their step, after they have been measured and clipped
+        if scaler is not None and own is not None and getattr(inner, "_step_supports_amp_scaling", False):
+            optimizer_closure = lambda: (own(), scaler.unscale_(inner))[0]  # noqa: E731  # before both
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)

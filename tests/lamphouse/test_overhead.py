@@ -17,6 +17,8 @@ from lamphouse.callbacks import SkipIdleHooks, StopNotFinite
 from lamphouse.errors import NotFiniteError
 from lamphouse.overhead import BATCH_HOOKS
 
+Command = Callable[..., Outcome]
+
 
 class Counts(Callback):
     """Has one hook of its own, and gets another later."""
@@ -71,13 +73,16 @@ def test_hooks_are_as_before_afterwards(model: LightningModule) -> None:
     assert all(callable(getattr(owner, hook, callable)) for owner in owners for hook in BATCH_HOOKS)
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])
 @pytest.mark.parametrize("algorithm", ["norm", "value"])
-def test_in_bfloat16_gradients_of_a_fused_optimizer_are_clipped(fit: Callable[..., Outcome], algorithm: str) -> None:
-    options = ["--trainer.precision=bf16-mixed", "--model.optimizer.fused=true", "--gradient_norms=1"]
+def test_gradients_of_a_fused_optimizer_are_clipped(
+    fit: Callable[..., Outcome], algorithm: str, precision: str
+) -> None:
+    options = [f"--trainer.precision={precision}", "--model.optimizer.fused=true", "--gradient_norms=1"]
     fit(*options, "--trainer.gradient_clip_val=0.0001", f"--trainer.gradient_clip_algorithm={algorithm}")
     (path,) = Path("runs").glob("*/*/steps.csv")
     with path.open(newline="") as file:
         norms = [row for row in csv.DictReader(file) if row["gradients/norm"]]
     assert norms
     for row in norms:
-        assert float(row["gradients/clipped_norm"]) < 0.1 * float(row["gradients/norm"])
+        assert float(row["gradients/clipped_norm"]) < 0.1 * float(row["gradients/norm"]) < 10

@@ -29,7 +29,7 @@ MODELS: dict[str, Callable[..., Classifier]] = {
     "mlp": lambda **options: MLPClassifier((64, 32), "gelu", 0.1, input_shape=SHAPE, num_classes=10, **options),
     "resnet 8": lambda **options: ResNetClassifier(8, 8, input_shape=SHAPE, num_classes=10, **options),
     "resnet 18": lambda **options: ResNetClassifier(18, 8, "small", input_shape=SHAPE, num_classes=10, **options),
-    "fast convnet": lambda **options: FastConvNetClassifier((8, 16), input_shape=SHAPE, num_classes=10, **options),
+    "fast convnet": lambda **options: FastConvNetClassifier((16, 32), input_shape=SHAPE, num_classes=10, **options),
 }
 every_model = pytest.mark.parametrize("make", MODELS.values(), ids=MODELS.keys())
 

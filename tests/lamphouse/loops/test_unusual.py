@@ -198,11 +198,3 @@ def test_what_it_lacks_is_said(arc: Command, options: Callable[..., list[object]
     done = arc("fit", *options("Several", "own.Points"), "--runs=several")
     assert (done.status, done.err.count("\n")) == (2, 1)
     assert "Training with multiple optimizers is only supported with manual" in done.err
-
-
-def test_options_that_lightning_rejects_together_are_one_line(fit: Command) -> None:
-    adamw = ["--model.optimizer=AdamW", "--model.optimizer.lr=0.01", "--model.optimizer.fused=true"]
-    done = fit(*adamw, "--trainer.precision=16-mixed", "--trainer.gradient_clip_val=1")
-    assert (done.status, done.err.count("\n")) == (2, 1)
-    assert "--model.optimizer.fused with --trainer.gradient_clip_val" in done.err
-    assert not list(Path().glob("runs/*/*"))
