@@ -91,9 +91,15 @@ class LeanModule(LightningModule):
     def optimizer_step(
         self, epoch: int, batch_idx: int, optimizer: Any, optimizer_closure: Callable[[], Any] | None = None
     ) -> None:
-        scaler, own = getattr(self.trainer.precision_plugin, "scaler", None), optimizer_closure
+        scaler: Any = getattr(self.trainer.precision_plugin, "scaler", None)
         inner = optimizer.optimizer if isinstance(optimizer, LightningOptimizer) else optimizer
+
+        def unscaled() -> Any:
+            loss = optimizer_closure() if optimizer_closure else None
+            if loss is not None:  # else there is no step
+                scaler.unscale_(inner)
+            return loss
+
         # private: fused optimizers unscale gradients in their step, after they have been measured and clipped
-        if scaler is not None and own is not None and getattr(inner, "_step_supports_amp_scaling", False):
-            optimizer_closure = lambda: (own(), scaler.unscale_(inner))[0]  # noqa: E731  # before both
-        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        unscales = scaler is not None and getattr(inner, "_step_supports_amp_scaling", False)
+        super().optimizer_step(epoch, batch_idx, optimizer, unscaled if unscales else optimizer_closure)

@@ -111,10 +111,8 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
 
     def __iter__(self) -> Iterator[Key]:  # type: ignore[override]  # whole batches, not single samples
         """Yield the batches of the epoch after its first `start` samples."""
-        own, batches = (
-            self._order().to(self.device)[self.rank :: self.world_size],
-            self._batches(self.size - self.start),
-        )
+        own = self._order().to(self.device)[self.rank :: self.world_size]
+        batches = self._batches(self.size - self.start)
         sizes = [self.batch_size] * (batches - 1)
         for indices in own.split([*sizes, len(own) - sum(sizes)]) if batches else ():
             yield self.epoch, indices
