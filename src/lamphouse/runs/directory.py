@@ -1,6 +1,8 @@
 """Directories of runs: choosing one for a new run, and finding one."""
 
+from collections.abc import Iterator
 from datetime import datetime
+from os import walk
 from pathlib import Path
 from uuid import uuid4
 
@@ -49,17 +51,22 @@ def find_run(path: Path) -> Run:
 
 def find_runs(path: Path) -> list[Run]:
     """Find the run in this directory or all runs below, the newest last; raise an `InputError` if there is none."""
-    if (path / "config.yaml").is_file():
-        return [Run(path)]
-    runs = [config.parent for depth in ("*", "*/*", "*/*/*") for config in path.glob(f"{depth}/config.yaml")]
-    found = {*runs}
-    runs = [run for run in runs if found.isdisjoint(run.parents)]  # but for what was exported within one
+    runs = [*runs_within(path)]
     if not runs:
         way_out = "give the directory of a run or of an experiment's runs"
         close = did_you_mean(str(path), map(str, path.parent.glob("*/")))
         raise InputError(f"{path}: no run (config.yaml is missing): {way_out}{close}")
-    runs.sort(key=lambda run: (run.name[:15], (run / "config.yaml").stat().st_mtime_ns))
-    return [Run(run) for run in runs]
+    return sorted(runs, key=lambda run: (run.name[:15], run.config.stat().st_mtime_ns))
+
+
+def runs_within(path: Path) -> Iterator[Run]:
+    """Find the run in this directory or those up to three levels below."""
+    for directory, below, files in walk(path, followlinks=True):
+        found = "config.yaml" in files
+        if found:
+            yield Run(Path(directory))
+        if found or len(Path(directory).parts) == len(path.parts) + 3:
+            below.clear()  # what was exported within a run has a configuration, too, and is no run
 
 
 def check_entries(run: Run) -> None:
