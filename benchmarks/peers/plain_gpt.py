@@ -96,7 +96,8 @@ def main(path: str, steps: int, between: int, most: int) -> None:
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         if (step + 1) % between == 0:
-            print(f"steps {step + 1} {perf_counter() - start:.3f} {validate(model, val, most):.4f}", flush=True)
+            reached = validate(model, val, most)
+            print(f"steps {step + 1} {perf_counter() - start:.3f} {reached:.4f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sequential
 from lamphouse.data.samples import ALTERNATE, AUGMENT, ORDER, generator
 from lamphouse.shards import Readable
 
+SPLIT_AT_ONCE = 256  # batches: an epoch may have a million, and end before the last
 Key = tuple[int, Tensor]  # the epoch, and the indices of a batch, int64 [B]
 
 
@@ -112,10 +113,12 @@ class BatchSampler(DistributedSampler[Any], SequentialSampler):
     def __iter__(self) -> Iterator[Key]:  # type: ignore[override]  # whole batches, not single samples
         """Yield the batches of the epoch after its first `start` samples."""
         own = self._order().to(self.device)[self.rank :: self.world_size]
-        batches = self._batches(self.size - self.start)
-        sizes = [self.batch_size] * (batches - 1)
-        for indices in own.split([*sizes, len(own) - sum(sizes)]) if batches else ():
-            yield self.epoch, indices
+        head = self.batch_size * (self._batches(self.size - self.start) - 1)  # samples before the last batch
+        for some in own[:head].split(self.batch_size * SPLIT_AT_ONCE) if head > 0 else ():
+            for indices in some.split(self.batch_size):
+                yield self.epoch, indices
+        if head >= 0:
+            yield self.epoch, own[head:]
 
     def _order(self) -> Tensor:
         if not self.train:
