@@ -16,6 +16,8 @@ from lamphouse.machine.start import prepare
 from arc_light.__main__ import main
 
 prepare()  # before torch is loaded
+os.environ["PYTHONDONTWRITEBYTECODE"] = "1"  # of what a test writes and imports, which would lie beside its files
+sys.dont_write_bytecode = True
 
 import torch  # noqa: E402  # after its environment is set
 

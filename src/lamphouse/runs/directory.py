@@ -51,8 +51,7 @@ def find_run(path: Path) -> Run:
 
 def find_runs(path: Path) -> list[Run]:
     """Find the run in this directory or all runs below, the newest last; raise an `InputError` if there is none."""
-    runs = [*runs_within(path)]
-    if not runs:
+    if not (runs := [*runs_within(path)]):
         way_out = "give the directory of a run or of an experiment's runs"
         close = did_you_mean(str(path), map(str, path.parent.glob("*/")))
         raise InputError(f"{path}: no run (config.yaml is missing): {way_out}{close}")
@@ -62,8 +61,7 @@ def find_runs(path: Path) -> list[Run]:
 def runs_within(path: Path) -> Iterator[Run]:
     """Find the run in this directory or those up to three levels below."""
     for directory, below, files in walk(path, followlinks=True):
-        found = "config.yaml" in files
-        if found:
+        if found := "config.yaml" in files:
             yield Run(Path(directory))
         if found or len(Path(directory).parts) == len(path.parts) + 3:
             below.clear()  # what was exported within a run has a configuration, too, and is no run

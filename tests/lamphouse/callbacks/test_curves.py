@@ -35,7 +35,7 @@ def test_figures_of_a_run(fit: Callable[..., Outcome], monkeypatch: pytest.Monke
     (run,) = Path("runs").glob("*/*")
     with (run / "metrics.csv").open() as file:
         *epochs, test = csv.DictReader(file)
-    assert [(float(row["samples_per_second"]), float(row["seconds"])) for row in epochs] == [(2 * 64 / 2, 3)] * 2
+    assert [(float(row["samples_per_second"]), float(row["seconds"])) for row in epochs] == [(2 * 128 / 2, 3)] * 2
     assert test["seconds"] == test["lr"] == ""
 
 

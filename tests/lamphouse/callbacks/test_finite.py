@@ -98,7 +98,7 @@ def test_the_anomaly_mode_names_the_operation(fit: Command, loop: list[str], mod
 def test_the_images_of_the_batch_are_listed(fit: Command) -> None:
     outcome = fit("--model=unstable.NanLoss", ALL)
     listed = json.loads((only_run() / "not_finite.json").read_text())
-    data = DigitsDataModule(batch_size=64, seed=42)
+    data = DigitsDataModule(batch_size=128, seed=42)
     data.setup("fit")
     _, indices = next(islice(data.train_dataloader().sampler, BAD_BATCH, None))  # type: ignore[call-overload]  # whole batches, not single images
     images = listed["training_samples"]  # indices of what `load` returns

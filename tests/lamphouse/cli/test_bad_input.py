@@ -462,7 +462,7 @@ def test_predict(arc: Command, trained: Path, args: list[object], words: list[st
     [
         ([], ["--trainer.max_epochs 2", "2 epochs already", "larger number"]),
         (["--trainer.max_epochs=3", "--model.optimizer.lr=0.5"], ["--model", "was 0.01", " fit -c "]),
-        (["--trainer.max_epochs=3", "--data.batch_size=3"], ["--data", "was 64", " fit -c "]),
+        (["--trainer.max_epochs=3", "--data.batch_size=3"], ["--data", "was 128", " fit -c "]),
         (["--foo=3"], ["--foo"]),
     ],
 )

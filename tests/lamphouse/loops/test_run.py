@@ -179,7 +179,7 @@ REFUSED = [
         "--best_checkpoint.monitor=null",
         "--best_checkpoint.monitor None: the hand-written loop monitors val/",
     ),
-    ("--trainer.limit_train_batches=0.001", "--trainer.limit_train_batches 0.001: no batch of 21"),
+    ("--trainer.limit_train_batches=0.001", "--trainer.limit_train_batches 0.001: no batch of 11"),
 ]
 
 

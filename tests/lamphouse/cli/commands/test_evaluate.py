@@ -69,7 +69,7 @@ def test_measures_what_fit_measured(arc: Command, trained: Path) -> None:
 def test_each_checkpoint_keeps_its_results_and_a_part_of_the_data_is_named(arc: Command, trained: Path) -> None:
     arc("evaluate", "--run", trained, "--checkpoint=last")
     outcome = arc("evaluate", "--run", trained, "--trainer.limit_test_batches=2")
-    assert table(outcome)["test"][-4:] == ("128", "of", "359", "images")
+    assert table(outcome)["test"][-4:] == ("256", "of", "359", "images")
     results = json.loads((trained / "evaluation.json").read_text())
     assert {name: result["options"] for name, result in results.items()} == {
         "last.ckpt": [],

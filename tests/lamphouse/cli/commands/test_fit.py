@@ -43,7 +43,7 @@ def test_metrics_have_a_row_an_epoch_and_one_for_the_test(trained: Path) -> None
     *epochs, test = rows(trained)
     assert [row["epoch"] for row in epochs] == ["0", "1"]
     steps = [int(row["step"]) for row in epochs]
-    assert steps[1] - steps[0] == -(-1295 // 64)  # training images in batches of 64
+    assert steps[1] - steps[0] == -(-1295 // 128)  # training images in batches of 128
     for row in epochs:
         assert all(float(row[name]) >= 0 for name in header if not name.startswith("test/"))
         assert row["test/loss"] == row["test/acc"] == ""

@@ -40,7 +40,7 @@ def test_epochs_are_added_and_the_tests_row_is_made_anew(arc: Command, trained: 
     assert after[:2] == before[:2]
     assert [row["epoch"] for row in after[:4]] == ["0", "1", "2", "3"]
     assert [bool(row["test/acc"]) for row in after] == [False] * 4 + [True]
-    assert [int(row["step"]) for row in after[:4]] == [int(before[0]["step"]) + 21 * epoch for epoch in range(4)]
+    assert [int(row["step"]) for row in after[:4]] == [int(before[0]["step"]) + 11 * epoch for epoch in range(4)]
     assert torch.load(trained / "last.ckpt", weights_only=True)["epoch"] == 4
     assert yaml.safe_load((trained / "config.yaml").read_text())["trainer"]["max_epochs"] == 4
     assert [path.name for path in trained.parent.iterdir()] == [trained.name]
@@ -151,7 +151,7 @@ def test_what_has_changed_is_said_and_recorded(arc: Command, trained: Path) -> N
         assert f"changed: {text}\n" in outcome.out
     *_, last = json.loads((trained / "history.json").read_text())
     assert last["changed"]["--logger"] == ["none", "tensorboard"]
-    assert last["ended"] == "after 3 epochs and 63 steps, max_epochs reached"
+    assert last["ended"] == "after 3 epochs and 33 steps, max_epochs reached"
 
 
 @pytest.mark.parametrize("loop", ["automatic", pytest.param("handwritten", marks=pytest.mark.slow)])
