@@ -53,7 +53,7 @@ def test_it_says_what_fits_and_how_to_set_it(arc: Command, temporary: Path) -> N
     assert "--data.batch_size 128\n" in outcome.out
     suggested = float(re.findall(r"--model.optimizer.lr (\S+)\n", outcome.out)[0])
     assert 1e-4 < suggested < 1e-1
-    assert "at batch size 64" in outcome.out
+    assert "at batch size 128" in outcome.out
     (run,) = Path("runs", "digits_mlp").iterdir()
     assert run.name.startswith("tune-")
     assert [path.name for path in run.iterdir()] == ["lr.png"]
@@ -93,7 +93,10 @@ def test_its_directory_is_no_run(arc: Command, trained: Path) -> None:
         (["--trainer.devices=2"], ["--trainer.devices 2", "one device"]),
         (["--trainer.fast_dev_run=true"], ["--trainer.fast_dev_run True"]),
         (["--model=hungry.Hungry", "--model.fits=0"], ["out of memory even with a batch of one image"]),
-        (["--model=hungry.Hungry"], ["out of memory with batches of 64 images, but not with 16: --data.batch_size 16"]),
+        (
+            ["--model=hungry.Hungry"],
+            ["out of memory with batches of 128 images, but not with 16: --data.batch_size 16"],
+        ),
         (["--model=unstable.NanLoss", "--model.bad_batch=1"], ["no learning rate from 1e-06 to 10.0"]),
     ],
     ids=str,
@@ -137,7 +140,7 @@ def test_a_lack_of_memory_is_known_by_its_words(name: str) -> None:
 
 @pytest.mark.slow
 def test_out_of_memory_in_training(fit: Command, temporary: Path) -> None:
-    assert advised(fit("--model=hungry.Hungry", "--model.error=cuda"), 64, 16)
+    assert advised(fit("--model=hungry.Hungry", "--model.error=cuda"), 128, 16)
     assert list(Path("runs", "digits_mlp").iterdir()) == []
     assert left(temporary) == []
 
@@ -147,7 +150,7 @@ def test_out_of_memory_in_training(fit: Command, temporary: Path) -> None:
 @pytest.mark.parametrize("fits", [2, 1])
 def test_the_advice_can_be_followed(fit: Command, loop: list[str], fits: int) -> None:
     options = [*loop, "--model=hungry.Hungry", f"--model.fits={fits}"]
-    assert advised(fit(*options), 64, fits)
+    assert advised(fit(*options), 128, fits)
     assert fit(*options, f"--data.batch_size={fits}").status == 0
 
 
