@@ -18,10 +18,7 @@ from time import perf_counter
 
 ROOT = Path(__file__).parents[1]
 UNIT = 1 if sys.platform == "darwin" else 1024  # bytes; the unit in which the system counts memory
-FOR_OURS = (
-    *("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"),  # set by our own process
-    "PYTHONDONTWRITEBYTECODE",  # has only ours compiled anew by every process, as libraries were when installed
-)
+FOR_OURS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY", "PYTHONDONTWRITEBYTECODE")  # the last: libraries are compiled already
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def python(*args: object) -> Process:
 
 
 def environment() -> dict[str, str]:
-    """Copy the environment without variables that only ours would be affected by."""
+    """Copy the environment without variables that only ours is affected by."""
     kept = {name: value for name, value in os.environ.items() if name not in FOR_OURS}
     return kept | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)]), "TERM": "xterm", "COLUMNS": "100"}
 

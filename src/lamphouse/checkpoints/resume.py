@@ -15,6 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 from lamphouse.checkpoints.files import LAST, read_newest
 from lamphouse.checkpoints.signals import StopSignals
 from lamphouse.checkpoints.state import (
+    before_validation,
     end_epoch,
     has_position,
     loader_generators,
@@ -30,8 +31,6 @@ from lamphouse.files import check_kept, only_writer
 from lamphouse.machine.sharing import gather
 
 LEFT_OUT = "; if it goes on, it leaves out the rest of the epoch, as its loader has no state_dict"
-
-
 PATIENCE = 15  # seconds; schedulers kill what has not ended half a minute after their signal
 
 
@@ -206,9 +205,8 @@ class ExactResume(Checkpoint):
         checkpoint.update(finished=self._finished, goals=self._goals, ended=ended)
         if self._between_epochs:
             end_epoch(checkpoint["loops"]["fit_loop"])
-        if self._validated:  # as it was before the validation
-            for count in ("total", "current"):
-                checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"][count]["completed"] -= 1
+        if self._validated:
+            before_validation(checkpoint["loops"]["fit_loop"])
 
     def _stop(self) -> None:
         """Stop all processes, because of the signal that one of them has received."""

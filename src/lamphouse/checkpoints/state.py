@@ -138,6 +138,16 @@ def end_epoch(loop: dict[str, Any]) -> None:
     loop["state_dict"].pop("combined_loader", None)
 
 
+def before_validation(loop: dict[str, Any]) -> None:
+    """Have the saved state of Lightning's loop say that its last validation is yet to come; resuming counts it."""
+    for count in ("total", "current"):
+        loop["epoch_loop.batch_progress"][count]["completed"] -= 1
+    validated = loop["epoch_loop.val_loop.batch_progress"]
+    for name, batches in validated["current"].items():
+        validated["total"][name] -= batches
+    validated["current"] = dict.fromkeys(validated["current"], 0)
+
+
 def has_position(trainer: Trainer) -> bool:
     """Return whether a checkpoint can hold this position in an epoch."""
     resumable = all(hasattr(loader, "load_state_dict") for loader in train_loaders(trainer))

@@ -145,9 +145,8 @@ class BatchLoader(DataLoader[Any]):
         if current_thread() is main_thread():  # Linux means the end of the thread that starts a process
             self.worker_init_fn = self.worker_init_fn or end_with_parent
         if self.num_workers and dist.is_available() and dist.is_initialized():
-            sleep(
-                0.05
-            )  # a thread of gloo's that starts to run Python now would leave a lock taken in a worker, for ever
+            # a thread of gloo's that starts to run Python now would leave a lock taken in a worker, for ever
+            sleep(0.05)
         plain = not (self.num_workers or self.pin_memory)  # then DataLoader's iterator would only cost time
         with without_signals():
             batches = (list(self.dataset[key]) for key in self.sampler) if plain else super().__iter__()

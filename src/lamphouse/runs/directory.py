@@ -51,14 +51,14 @@ def find_run(path: Path) -> Run:
 
 def find_runs(path: Path) -> list[Run]:
     """Find the run in this directory or all runs below, the newest last; raise an `InputError` if there is none."""
-    if not (runs := [*runs_within(path)]):
+    if not (runs := [*_runs_within(path)]):
         way_out = "give the directory of a run or of an experiment's runs"
         close = did_you_mean(str(path), map(str, path.parent.glob("*/")))
         raise InputError(f"{path}: no run (config.yaml is missing): {way_out}{close}")
     return sorted(runs, key=lambda run: (run.name[:15], run.config.stat().st_mtime_ns))
 
 
-def runs_within(path: Path) -> Iterator[Run]:
+def _runs_within(path: Path) -> Iterator[Run]:
     """Find the run in this directory or those up to three levels below."""
     for directory, below, files in walk(path, followlinks=True):
         if found := "config.yaml" in files:

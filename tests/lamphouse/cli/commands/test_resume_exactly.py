@@ -25,7 +25,6 @@ THREE_EPOCHS = [
     "--model.lr_scheduler=OneCycle",
     "--last_checkpoint.every_n_steps=2",
 ]
-STOPS_WITHIN = ["--trainer.val_check_interval=2", "--data.batch_size=64"]  # an epoch, long before its last validation
 SCALER = {"class_path": "torch.amp.GradScaler", "init_args": {"device": "cpu", "init_scale": 1e7, "growth_interval": 4}}
 FP16 = {"precision": "16-mixed", "device": "cpu", "scaler": SCALER}  # the Trainer's own is bf16 on a CPU
 PLUGIN = json.dumps({"class_path": "lightning.pytorch.plugins.MixedPrecision", "init_args": FP16})
@@ -169,7 +168,7 @@ def test_further_checkpoints_are_kept_as_without_an_interruption(fit: Command, a
     [
         ([], ["--trainer.max_steps=3"], ["--trainer.max_steps=18"]),  # before any validation
         slow(["--loop=manual"], ["--trainer.max_steps=10"], ["--trainer.max_steps=18"]),
-        slow(STOPS_WITHIN, ["--early_stopping.patience=1"], ["--early_stopping.patience=3"]),
+        slow(["--trainer.val_check_interval=2"], ["--early_stopping.patience=1"], ["--early_stopping.patience=3"]),
     ],
 )
 def test_a_run_that_ended_within_an_epoch_goes_on_there(
