@@ -37,6 +37,8 @@ def process_restored() -> Iterator[None]:
 def _torch_restored() -> Iterator[None]:
     import torch  # noqa: PLC0415  # takes a second
 
+    from lamphouse.machine.settings import set_threads  # noqa: PLC0415  # imports torch
+
     threads, products = torch.get_num_threads(), torch.get_float32_matmul_precision()
     deterministic, warn_only = (
         torch.are_deterministic_algorithms_enabled(),
@@ -46,7 +48,7 @@ def _torch_restored() -> Iterator[None]:
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        set_threads(threads)
         torch.set_float32_matmul_precision(products)
         torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         torch.backends.cudnn.benchmark = benchmark

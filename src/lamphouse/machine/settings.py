@@ -34,7 +34,7 @@ class Machine:
         """Configure this process for work on a type of device."""
         if self.allocator == "keep":
             memory.keep_memory()
-        torch.set_num_threads(self.threads or min(torch.get_num_threads(), allowed_cores()))
+        set_threads(self.threads or min(torch.get_num_threads(), allowed_cores()))
         torch.set_float32_matmul_precision(self.matmul_precision or ("high" if device == "cuda" else "highest"))
 
     def describe(self, device: str, precision: str, channels_last: bool) -> str:
@@ -48,6 +48,12 @@ class Machine:
             f"freed memory is {'kept' if self.allocator == 'keep' else 'left to the system'}",
         )
         return ", ".join(parts)
+
+
+def set_threads(count: int) -> None:
+    """Set the number of threads of operations on the CPU."""
+    if count != torch.get_num_threads():  # else MKL would no longer choose how many of them a product is worth
+        torch.set_num_threads(count)
 
 
 def device_type(accelerator: object) -> str:
