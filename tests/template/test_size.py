@@ -70,7 +70,7 @@ def test_a_room_of_the_parts(room: str) -> None:
 
 
 def test_all_parts() -> None:
-    assert lines_below("src/lamphouse") <= 14_980
+    assert lines_below("src/lamphouse") <= 14_990
 
 
 def test_the_scaffold() -> None:

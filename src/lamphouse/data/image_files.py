@@ -136,9 +136,11 @@ def read_images(files: Sequence[str], shape: Shape, cache: Path | None) -> Tenso
     """Read image files, uint8 [N, C, H, W], or take them from `cache` if they have not changed since it was written."""
     state = digest_of(files, shape)
     with suppress(Exception), (cache or Path(os.devnull)).open("rb") as file:  # a damaged one raises almost anything
-        cached_state, checksum, cached = (np.load(file) for _ in range(3))
+        cached_state, checksum = np.load(file), np.load(file)
+        # mapped: the images take no memory that the system cannot have back, and are not copied
+        cached = np.memmap(file, np.uint8, "c", file.tell())
         if cached_state == state and checksum == crc32(cached.data):
-            return torch.from_numpy(cached.view(np.uint8).reshape(len(files), *shape))
+            return torch.from_numpy(cached.reshape(len(files), *shape))
     images = np.empty((len(files), *shape), np.uint8)
     for i, image in enumerate(in_threads(partial(read_image, shape=shape), files)):
         images[i] = image
@@ -146,8 +148,9 @@ def read_images(files: Sequence[str], shape: Shape, cache: Path | None) -> Tenso
         with suppress(OSError):  # training goes on without a cache
             cache.parent.mkdir(parents=True, exist_ok=True)
             with written_whole(cache) as file:
-                for array in (state, crc32(images.data), images):
+                for array in (state, crc32(images.data)):
                     np.save(file, array)
+                file.write(images.data)
     return torch.from_numpy(images)
 
 
