@@ -10,29 +10,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, hub, nn
-from torchvision.models import get_model_weights
-from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+from torchvision import models
 
 from lamphouse.errors import InputError
 
 Options = Mapping[str, Any]
 # whatever a network raises at options or images that it does not take
 ERRORS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError, RuntimeError, TypeError, ValueError)
-RESNET_BLOCKS = {18: (BasicBlock, [2, 2, 2, 2]), 34: (BasicBlock, [3, 4, 6, 3]), 50: (Bottleneck, [3, 4, 6, 3])}
 
 
-class ImageNetResNet(ResNet):  # type: ignore[misc]  # torchvision has no annotations
-    """torchvision's ResNet of depth 18, 34 or 50, whose stages begin with `width` channels instead of 64."""
-
-    def __init__(self, depth: int, width: int = 64) -> None:
-        self.width = width
-        super().__init__(*RESNET_BLOCKS[depth])
-
-    # private: torchvision has no option for the width of all stages
-    def _make_layer(self, block: Any, planes: int, *args: Any, **kwargs: Any) -> Any:
-        if planes == 64:  # the first stage, whose inputs come from the stem
-            self.inplanes = self.width
-        return super()._make_layer(block, planes * self.width // 64, *args, **kwargs)
+def torchvision_resnet(depth: int, width: int = 64) -> "models.ResNet":
+    """Build torchvision's ResNet of depth 18, 34 or 50, whose stages begin with `width` channels instead of 64."""
+    resnets = import_module("lamphouse.resnets")  # late: torchvision's networks are slow to import
+    return resnets.ImageNetResNet(depth, width)
 
 
 def build_network(
@@ -84,7 +74,7 @@ def load_pretrained(builder: Callable[..., Any], weights: str, options: Options 
     """Build a network with its pretrained weights; raise an InputError if there are none, or they do not fit."""
     option = f"--model.weights {weights}"
     try:
-        argument, known = "weights", get_model_weights(builder).__members__
+        argument, known = "weights", models.get_model_weights(builder).__members__
     except ValueError:  # not one of torchvision's; timm has one set of weights for each name
         argument, known = "pretrained", {"DEFAULT": True} if "pretrained" in signature(builder).parameters else {}
     if weights not in known:

@@ -13,7 +13,7 @@ from conftest import Outcome
 from torch import nn
 
 from lamphouse.errors import InputError
-from lamphouse.networks import ImageNetResNet, build_network
+from lamphouse.networks import build_network, torchvision_resnet
 from arc_light.models.network import NetworkClassifier
 
 TINY = "torchvision.models.squeezenet1_1"
@@ -195,5 +195,5 @@ def test_a_network_is_trained_from_the_command_line(fit: Callable[..., Outcome])
 @pytest.mark.parametrize("depth", [18, 34, 50])
 def test_a_resnet_of_width_64_has_torchvisions_layers(depth: int) -> None:
     with torch.device("meta"):  # shapes without numbers
-        ours, theirs = ImageNetResNet(depth), torchvision.models.get_model(f"resnet{depth}")
+        ours, theirs = torchvision_resnet(depth), torchvision.models.get_model(f"resnet{depth}")
     assert str(ours).replace("ImageNetResNet", "ResNet") == str(theirs)

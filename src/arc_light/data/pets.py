@@ -12,7 +12,6 @@ from jsonargparse.typing import PositiveInt
 from PIL import Image, ImageOps
 from torch import Tensor
 from torchvision import datasets
-from torchvision.datasets.utils import extract_archive
 
 from lamphouse.data import ImageDataModule, Samples, ensure_downloaded
 from lamphouse.errors import InputError
@@ -53,7 +52,7 @@ class OxfordPetsDataModule(ImageDataModule):
             ensure_downloaded(datasets.OxfordIIITPet, self.data_dir, self.folder, self.md5)
         for name in missing:
             with TemporaryDirectory(dir=self.folder) as scratch:  # what is there is complete
-                extract_archive(str(self.folder / name), scratch)
+                datasets.utils.extract_archive(str(self.folder / name), scratch)
                 unpacked = Path(scratch, name.removesuffix(".tar.gz"))
                 with suppress(OSError):  # where another process was faster
                     unpacked.rename(self.folder / unpacked.name)

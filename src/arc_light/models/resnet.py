@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
 
-from lamphouse.networks import ImageNetResNet, load_pretrained
+from lamphouse.networks import load_pretrained, torchvision_resnet
 from arc_light.classification import Classifier
 
 Stem = Literal["small", "large"]
@@ -65,7 +65,7 @@ def imagenet_resnet(
     width: int = 64,
     stem: Stem = "large",
     weights: str | None = None,
-) -> ImageNetResNet:
+) -> "models.ResNet":
     """Build torchvision's ResNet-18, -34 or -50 with a stem of its own.
 
     Args:
@@ -79,7 +79,7 @@ def imagenet_resnet(
     Raises:
         ValueError: the pretrained weights do not fit the stem, the width or the channels.
     """
-    network = ImageNetResNet(depth, width)
+    network = torchvision_resnet(depth, width)
     if weights:
         if (stem, width, in_channels) != ("large", 64, 3):
             given = f"stem {stem!r}, width {width} and {in_channels} channel(s)"
@@ -111,7 +111,8 @@ def resnet(
     channels, height, _ = input_shape
     if depth in IMAGENET_DEPTHS:
         stem = stem or ("large" if weights or height >= 64 else "small")
-        return imagenet_resnet(channels, num_classes, depth, width or 64, stem, weights)
+        network: nn.Module = imagenet_resnet(channels, num_classes, depth, width or 64, stem, weights)
+        return network
     if weights or stem == "large":
         raise ValueError(f"depth {depth} has no pretrained weights and no large stem: choose a depth of 18, 34 or 50")
     return SmallImageResNet(channels, num_classes, depth, width or 16)

@@ -44,9 +44,10 @@ def set_process_state(
 
 def random_state() -> dict[str, Any]:
     """Copy the states of the generators of Python, NumPy, torch and the accelerator."""
+    version, words, gauss = random.getstate()  # hundreds of words, which one tensor is saved faster than
     name, keys, *rest = np.random.get_state(legacy=True)  # noqa: NPY002  # the generator that libraries draw from
     state = {
-        "python": random.getstate(),
+        "python": (version, torch.tensor(words, dtype=torch.int64), gauss),
         "numpy": (name, torch.tensor(keys, dtype=torch.int64), *rest),
         "torch": torch.get_rng_state(),
     }
@@ -56,7 +57,8 @@ def random_state() -> dict[str, Any]:
 
 def set_random_state(state: dict[str, Any]) -> None:
     """Restore the generators; the accelerator's only if there was one when it was saved, and is one now."""
-    random.setstate(state["python"])
+    version, words, gauss = state["python"]
+    random.setstate((version, tuple(torch.as_tensor(words).tolist()), gauss))
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype("uint32"), *rest))  # noqa: NPY002  # as above
     torch.set_rng_state(state["torch"])

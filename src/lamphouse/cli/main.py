@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 from os import PathLike
 from typing import Any
@@ -119,9 +118,10 @@ def _as_arguments(options: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _version(package: str) -> str:
+    metadata = import_module("importlib.metadata")  # late: it would take a third of the time of --help
     try:
-        return version(package)
-    except PackageNotFoundError:
+        return str(metadata.version(package))
+    except metadata.PackageNotFoundError:
         return "that is not installed"
 
 

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,11 +18,11 @@ TOGETHER = {"fit", "resume", "evaluate"}  # commands that several processes do
 PARTS = ("lamphouse.data", "lamphouse.optim")  # whose classes options name, too
 
 
-@dataclass(frozen=True)
 class Project:
     """A project by its package: `package.models` and `package.data` hold a module for each model and data set."""
 
-    package: str
+    def __init__(self, package: str) -> None:
+        self.package = package
 
     @property
     def program(self) -> str:

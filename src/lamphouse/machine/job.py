@@ -7,7 +7,6 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property
 from ipaddress import ip_address
-from secrets import token_hex
 from socket import create_connection, gethostname
 from time import monotonic, sleep
 from typing import Any
@@ -68,7 +67,7 @@ class Job:
         from torch.distributed import PrefixStore  # type: ignore[attr-defined]  # noqa: PLC0415  # imports torch
 
         # torchrun's store is that of before a restart, which its nodes do not count alike: keys begin with a new word
-        generation = token_hex(8)
+        generation = os.urandom(8).hex()
         if self.is_external and self.rank == 0:
             self.store = PrefixStore(generation, self.served)
             self._answer_all(generation)

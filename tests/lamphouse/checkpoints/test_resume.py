@@ -1,6 +1,7 @@
 """Exact resume of plain scripts: killed and started again, they end with the bits of one that was not killed."""
 
 import os
+import random
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from same_runs import assert_same_checkpoint
 
 from lamphouse.checkpoints import ExactResume, WholeCheckpointIO, load_checkpoint
 from lamphouse.checkpoints.files import write_checkpoint
+from lamphouse.checkpoints.state import random_state, set_random_state
 from lamphouse.errors import InputError, StoppedError
 
 SCRIPT = """
@@ -235,3 +237,13 @@ def test_leftovers_of_killed_writers_are_removed() -> None:
     leftover.touch()
     write_checkpoint({"epoch": 1}, Path("last.ckpt"))
     assert list(Path().iterdir()) == [Path("last.ckpt")]
+
+
+def test_random_numbers_go_on_as_version_0_2_saved_them() -> None:
+    before = random.getstate()
+    saved = random_state()
+    numbers = [random.random() for _ in range(3)]
+    for state in (saved, saved | {"python": before}):
+        set_random_state(state)
+        assert [random.random() for _ in range(3)] == numbers
+    random.setstate(before)

@@ -1,10 +1,12 @@
 """One way of using a module that is imported late; run by test_start.py with several versions of torch."""
 
-# ruff: noqa: A001, PLC0415, PLW0603, PT017, PT018  # imports are what is tested
+# ruff: noqa: A001, PLC0415, PLW0603, PT017, PT018, S102  # imports are what is tested
 
 import sys
 
-from lamphouse.machine.start import COMPILER, is_stand_in, run
+from lamphouse.machine import late_modules, run
+from lamphouse.machine.late_imports import is_stand_in
+from lamphouse.machine.late_modules import ARNIQA, COMPILER, SHAPES, VISION
 
 
 def before() -> None:
@@ -19,14 +21,17 @@ def before() -> None:
         return torch.compiler.is_compiling()
 
     apart = torch.compiler.disable(compiles)
-    network = nn.Linear(2, 2)
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-    network(torch.ones(1, 2)).sum().backward()
+    order = torch.randperm(2, generator=torch.Generator().manual_seed(0))
+    network(torch.ones(1, 2)[:, order]).sum().backward()
     optimizer.step()
     optimizer.zero_grad()
     assert not apart()
     assert not isinstance(network, OptimizedModule)
     assert is_stand_in(COMPILER)
+    assert all(map(is_stand_in, SHAPES)) == (torch.__version__ < late_modules.UNKNOWN)
 
 
 def compile() -> None:
@@ -84,18 +89,92 @@ def name() -> None:
             raise AssertionError("there is no such name")
 
 
+def shapes() -> None:
+    """The first tensor without data brings the rules, wherever it comes from."""
+    import torch
+    from torch import nn
+
+    with torch.device("meta"):
+        images = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    assert not any(map(is_stand_in, SHAPES))
+    images(torch.ones(2, 3, 8, 8, device="meta")).sum().backward()
+    assert images[0].weight.grad.shape == (4, 3, 3, 3)
+    assert torch.empty_strided((2, 3), (3, 1), device="meta").t().stride() == (1, 3)
+
+
+def newer() -> None:
+    """A torch that no test has seen imports the rules itself."""
+    import torch
+
+    assert torch.empty(2, device="meta").shape == (2,)
+
+
+def moved() -> None:
+    import torch
+    from torch import nn
+
+    tokens = nn.TransformerEncoderLayer(8, 2, batch_first=True).to("meta")
+    assert tokens(torch.ones(1, 3, 8).to("meta")).shape == (1, 3, 8)
+
+
+def fake() -> None:
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        assert torch.nn.Conv2d(3, 4, 3)(torch.ones(2, 3, 8, 8)).shape == (2, 4, 6, 6)
+
+
+def parts() -> None:
+    import torch
+
+    assert torch._decomp.decomposition_table
+    assert sys.modules["torch._refs"] is torch._refs
+    assert torch.ops.prims.sin(torch.zeros(1)) == 0
+
+
+def derivative() -> None:
+    import torch
+
+    assert torch.func.jvp(torch.tanh, (torch.zeros(1),), (torch.ones(1),))[1] == 1
+
+
+def vision() -> None:
+    import torchmetrics.functional.image as metrics
+    import torchvision
+    from torchvision import models
+
+    assert all(map(is_stand_in, VISION))
+    names: dict[str, object] = {}
+    exec("from torchvision.datasets import *; from torchvision.models import *", names)
+    assert {"MNIST", "resnet18", "ResNet18_Weights"} <= set(names)
+    assert names["resnet18"] is models.resnet18 is sys.modules["torchvision.models.resnet"].resnet18
+    assert torchvision.ops.box_iou
+    if hasattr(metrics, "arniqa"):  # since torchmetrics 1.7, and so is the other
+        assert sys.modules[ARNIQA]._ARNIQA
+        assert metrics.arniqa is sys.modules[ARNIQA].arniqa
+        assert metrics.dists.DISTSNetwork
+
+
 def main() -> None:
+    if sys.argv[1] == "newer":
+        late_modules.UNKNOWN = (2, 7)
     before()
     WAYS[sys.argv[1]]()
     import torch
 
-    assert not is_stand_in(COMPILER)
-    assert sys.modules["torch._dynamo"] is torch._dynamo
-    assert torch._dynamo.__file__
-    assert torch._dynamo.utils.__file__
+    if sys.argv[1] in COMPILES:
+        assert not is_stand_in(COMPILER)
+        assert sys.modules["torch._dynamo"] is torch._dynamo
+        assert torch._dynamo.__file__
+        assert torch._dynamo.utils.__file__
+    if sys.argv[1] != "vision":
+        assert not any(map(is_stand_in, SHAPES))
+        assert sys.modules["torch._decomp"] is torch._decomp
 
 
-WAYS = {way.__name__: way for way in (compile, module, options, name)}
+COMPILES = {way.__name__: way for way in (compile, module, options, name)}
+WAYS = COMPILES | {way.__name__: way for way in (shapes, newer, moved, fake, parts, derivative, vision)}
 
 if __name__ == "__main__":
     run(main)

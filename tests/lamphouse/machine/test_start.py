@@ -14,8 +14,11 @@ import pytest
 from conftest import ROOT, fit_options
 
 from lamphouse.machine import start
+from lamphouse.machine.late_imports import LateImports, is_stand_in
+from lamphouse.machine.late_modules import COMPILER, SHAPES, VISION
 
-WAYS = Path(__file__).with_name("check_late_imports.py")
+PROGRAM = Path(__file__).with_name("check_late_imports.py")
+WAYS = ("compile", "module", "options", "name", "shapes", "newer", "moved", "fake", "parts", "derivative", "vision")
 SLOW_TO_IMPORT = {
     "IPython",
     "matplotlib",
@@ -30,12 +33,15 @@ SLOW_TO_IMPORT = {
 }
 FIT = """
 import json, sys
-from lamphouse.machine.start import COMPILER, is_stand_in, run
+from lamphouse.machine import run
+from lamphouse.machine.late_imports import is_stand_in
+from lamphouse.machine.late_modules import COMPILER, SHAPES, VISION
 
 def main():
     from arc_light.__main__ import main
     main(sys.argv[1:])
     loaded = {name.partition(".")[0] for name in sys.modules}
+    waiting = [name for name in (COMPILER, *SHAPES, *VISION) if is_stand_in(name)]
     from torch import ones, tensor
     from torch.utils.flop_counter import FlopCounterMode
     from torchmetrics import MeanMetric
@@ -44,12 +50,12 @@ def main():
     metric = MeanMetric()
     metric.update(tensor(2.0))
     figure, axes = metric.plot()
-    print(json.dumps([sorted(loaded), is_stand_in(COMPILER), type(figure).__module__, flops.get_total_flops()]))
+    print(json.dumps([sorted(loaded), waiting, type(figure).__module__, flops.get_total_flops()]))
 
 run(main)
 """
 LINES = """
-from lamphouse.machine.start import run
+from lamphouse.machine import run
 run(lambda: print("line\\n" * int(NUMBER)))
 """
 WORK = """
@@ -112,26 +118,26 @@ def test_output_that_cannot_be_written_is_a_failure() -> None:
 def test_a_fit_imports_nothing_that_it_does_not_use() -> None:
     done = python(FIT, args=["fit", *fit_options("digits_mlp")])
     assert done.returncode == 0, done.stderr
-    loaded, compiler_waits, figure, operations = json.loads(done.stdout.splitlines()[-1])
+    loaded, waiting, figure, operations = json.loads(done.stdout.splitlines()[-1])
     assert {"torch", "lightning", "torchmetrics"} <= set(loaded)
     assert not SLOW_TO_IMPORT & set(loaded)
-    assert compiler_waits
+    assert set(waiting) == {COMPILER, *SHAPES, *VISION}
     assert (figure, operations) == ("matplotlib.figure", 16)
 
 
-FINDERS = "print(sum(type(finder).__name__ == 'LateImports' for finder in sys.meta_path))"
+FINDERS = "print(sum(type(finder).__module__ == 'lamphouse.machine.late_modules' for finder in sys.meta_path))"
 
 
 def test_a_program_of_someone_else_is_left_alone() -> None:
     """This one has imported everything, and nothing was switched on."""
-    assert not any(isinstance(finder, start.LateImports) for finder in sys.meta_path)
-    assert not start.is_stand_in(start.COMPILER)
+    assert not any(isinstance(finder, LateImports) for finder in sys.meta_path)
+    assert not is_stand_in(COMPILER)
 
 
 @pytest.mark.parametrize("plain", [False, True])
 def test_one_variable_switches_it_off(plain: bool) -> None:
     done = python("import sys; from lamphouse.machine import run", f"run(lambda: {FINDERS})", plain=plain)
-    assert (done.stdout, done.stderr) == (f"{int(not plain)}\n", "")
+    assert (done.stdout, done.stderr) == (f"{0 if plain else 3}\n", "")
 
 
 @pytest.mark.slow
@@ -145,9 +151,9 @@ def test_late_imports_work_with_the_oldest_torch() -> None:
 
 
 def assert_late_imports_work(interpreter: str | Path) -> None:
-    """Use the compiler in every way that loads it, and train."""
+    """Use modules in every way that loads them, and train."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    programs = [[str(WAYS), way] for way in ("compile", "module", "options", "name")]
+    programs = [[str(PROGRAM), way] for way in WAYS]
     programs.append(["-m", "arc_light", "fit", *fit_options("digits_mlp")])
     for program in programs:
         command = [interpreter, *program]
