@@ -21,7 +21,7 @@ def tables(options: Options) -> Iterator[Table]:
             options.repeats,
             ours=partial(ours.fit, "mnist_mlp", *files.options, "--trainer.max_epochs", 1),
             peer=partial(python, STOCK, files.folder, 1),
-            our_imports=ours.imports,
+            our_imports=partial(ours.imports, ours.MNIST),
             peer_imports=partial(python, "-c", IMPORTS),
         )
         size = sum(path.stat().st_size for path in (files.folder / "MNIST" / "raw").glob("*-ubyte")) / 2**20

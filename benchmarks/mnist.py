@@ -31,7 +31,7 @@ def tables(options: Options) -> Iterator[Table]:
             options.repeats,
             ours=partial(ours.fit, "mnist_mlp", *files.options, *QUARTER),
             peer=partial(python, TUTORIAL, files.folder, ACCURACY, 1 if options.quick else MOST_EPOCHS),
-            our_imports=ours.imports,
+            our_imports=partial(ours.imports, ours.MNIST),
             peer_imports=partial(python, "-c", IMPORTS),
         )
         if options.picture:

@@ -6,15 +6,20 @@ from benchmarks.processes import ROOT, Process, python
 
 CONFIGS = ROOT / "configs"
 IMPORTS = """
+import sys
+from importlib import import_module
 from lamphouse import cli
 from lamphouse.machine import run, start
 
 def main():
     with start.without_collector():
-        import lamphouse.cli.commands.fit
+        import lamphouse.cli.commands.fit, arc_light.data, arc_light.models
+        for module in sys.argv[1:]:
+            import_module(module)
 
 run(main)
 """
+MNIST = "torchvision.datasets.mnist"  # imported when data is loaded
 
 
 def fit(experiment: str, *options: object) -> Process:

@@ -26,6 +26,7 @@ COMPILER_UTILS = "torch._dynamo.utils"  # private: torchvision imports a functio
 # private: torch takes a fifth of its import for the rules by which operations find the shapes of tensors without data,
 # those on the device "meta", and for what the compiler makes of operations
 SHAPES = ("torch._meta_registrations", "torch._decomp", "torch._prims", "torch._refs")
+VISION_SHAPES = "torchvision._meta_registrations"  # private: those of its own operations
 RANDOM = "torch._prims.rng_prims"  # private: generators of random numbers need it
 UNKNOWN = (2, 16)  # a torch that no test has seen yet may need its rules for shapes from the start
 
@@ -97,7 +98,7 @@ class LateShapes(LateImports):
 
     def __init__(self) -> None:
         self.first_tensor: Any = None  # the library of these operations
-        super().__init__({name: {"__path__": []} for name in SHAPES}, together=True)
+        super().__init__({name: {"__path__": []} for name in (*SHAPES, VISION_SHAPES)}, together=True)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
         torch: Any = sys.modules.get("torch")
@@ -129,3 +130,5 @@ class LateShapes(LateImports):
     def on_load(self, module: Any) -> None:
         self.first_tensor = None  # the operations are torch's own again
         sys.modules["torch._prims"].rng_prims = sys.modules[RANDOM]  # type: ignore[attr-defined]
+        if "torchvision" in sys.modules:
+            import_module(VISION_SHAPES)
