@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -22,33 +22,42 @@ class LateImports(Loader, MetaPathFinder):
         self.contents = contents  # of modules that have not been imported
         self.together = together
 
-    def find_spec(self, name: str, _path: Any = None, _target: Any = None) -> ModuleSpec | None:
-        if name in self.contents:
-            return ModuleSpec(name, self, is_package="__path__" in self.contents[name])
-        if name.rpartition(".")[0] in self.contents:  # a module of a package that has a stand-in
-            module = self.load(name)
-            # Python puts it back; what stayed in sys.modules, it would import once more
-            return ModuleSpec(name, self, loader_state=(sys.modules.pop(name), module.__spec__))
-        return None
+    def find_spec(self, name: str, path: Any = None, _target: Any = None) -> ModuleSpec | None:
+        """Find a module that waits to be imported, or one of a package that does; nothing is imported for that."""
+        if not self.contents.keys() & {name, name.rpartition(".")[0]}:
+            return None
+        found = PathFinder.find_spec(name, path)
+        if found is None:
+            return None
+        is_package = found.submodule_search_locations is not None
+        spec = ModuleSpec(name, self, origin=found.origin, is_package=is_package)
+        spec.has_location = found.has_location  # as `__file__`, for `inspect`
+        if is_package:
+            spec.submodule_search_locations = found.submodule_search_locations
+        return spec
 
     def create_module(self, spec: ModuleSpec) -> Any:
-        return spec.loader_state[0] if spec.loader_state else StandIn(spec.name, self)
+        if spec.name in self.contents:
+            return StandIn(spec.name, self)
+        module = self.load(spec.name)
+        spec.loader_state = module.__spec__  # in whose place Python puts this one
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
-        spec = module.__spec__
-        # a real module gets its own spec back; one with options of its own has refused another
-        if spec and spec.loader is self and spec.loader_state:
-            module.__spec__ = spec.loader_state[1]
+        if module.__spec__ and module.__spec__.loader_state:
+            module.__spec__ = module.__spec__.loader_state
 
     def load(self, name: str) -> ModuleType:
         """Import a module, or one of a package, in the place of the stand-in."""
-        waiting = next((module for module in self.contents if f"{name}.".startswith(f"{module}.")), None)
+        waiting = next((module for module in list(self.contents) if f"{name}.".startswith(f"{module}.")), None)
         if waiting:
             modules = list(self.contents) if self.together else [waiting]
             for module in modules:
-                del self.contents[module]
+                contents = self.contents.pop(module, {})
                 if is_stand_in(module):
-                    del sys.modules[module]
+                    own = own_names(sys.modules.pop(module))
+                    for held in contents:  # by who has imported the stand-in
+                        own.pop(held, None)
             self.on_load(import_module(modules[0]))
         return import_module(name)
 
@@ -65,20 +74,42 @@ class LateImports(Loader, MetaPathFinder):
 
 
 class StandIn(ModuleType):
-    """Takes the place of a module until something is used that it does not have."""
+    """Takes the place of a module until something is used that it does not have, and is the module from then on."""
 
     def __init__(self, name: str, imports: LateImports) -> None:
         super().__init__(name)
-        vars(self).update(imports.contents[name])
-        self._imports = imports
+        own_names(self).update(imports.contents[name], _imports=imports)
+
+    def _load(self) -> ModuleType:
+        imports: LateImports = own_names(self)["_imports"]
+        return imports.load(self.__name__)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name != "__all__":  # Python itself looks for such names in every module
             raise AttributeError(name)
-        module = self._imports.load(self.__name__)
-        if name == "__all__":  # `from ... import *` looks for the names here
-            vars(self).update(vars(module))
-        return getattr(module, name)
+        return getattr(self._load(), name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("__") or isinstance(value, ModuleType):  # Python itself sets them
+            super().__setattr__(name, value)
+        else:
+            setattr(self._load(), name, value)
+
+    def __delattr__(self, name: str) -> None:
+        delattr(self._load(), name)
+
+    def __dir__(self) -> list[str]:
+        return dir(self._load())
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        return vars(self._load())
+
+
+def own_names(module: ModuleType) -> dict[str, Any]:
+    """Return what a stand-in itself has, which is not what it shows."""
+    names: dict[str, Any] = vars(ModuleType)["__dict__"].__get__(module)
+    return names
 
 
 def is_stand_in(name: str) -> bool:

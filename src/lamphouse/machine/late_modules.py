@@ -5,10 +5,10 @@ from abc import ABC
 from collections.abc import Callable
 from functools import partial, wraps
 from importlib import import_module
-from importlib.machinery import ModuleSpec, PathFinder
-from pathlib import Path
-from types import ModuleType
+from importlib.machinery import ModuleSpec
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
+from weakref import WeakSet
 
 from lamphouse.machine.late_imports import LateImports, StandIn, is_stand_in
 
@@ -45,8 +45,7 @@ class LateSingles(LateImports):
             FLOPS: self.calls(FLOPS, "FlopCounterMode"),
             ARNIQA: self.calls(ARNIQA, "arniqa"),
             DISTS: self.calls(DISTS, *DISTS_FUNCTIONS),
-            **{name: {} for name in CUDA},
-            **{name: {"__path__": []} for name in VISION},
+            **{name: {} for name in (*CUDA, *VISION)},
         }
         super().__init__(contents)
 
@@ -59,30 +58,36 @@ class LateCompiler(LateImports):
     """The compiler, which learns what to leave alone when it is imported."""
 
     def __init__(self) -> None:
-        self.disabled: list[Callable[[], None]] = []  # each tells the compiler about one function
-        compiler = {"disable": self.disable, "graph_break": lambda: None, "OptimizedModule": OptimizedModule}
-        contents: dict[str, dict[str, Any]] = {
-            COMPILER: {"__path__": [], **compiler},
-            COMPILER_UTILS: self.calls(COMPILER_UTILS, "is_compile_supported"),
+        self.disabled: WeakSet[Any] = WeakSet()  # functions that the compiler is to be told about
+        compiler = {
+            "disable": self.disable,
+            "graph_break": lambda msg="": None,  # noqa: ARG005  # the parameter has this name
+            "OptimizedModule": OptimizedModule,
         }
-        super().__init__(contents, together=True)
+        super().__init__(
+            {COMPILER: compiler, COMPILER_UTILS: self.calls(COMPILER_UTILS, "is_compile_supported")}, together=True
+        )
 
     def on_load(self, module: Any) -> None:
         OptimizedModule.register(module.OptimizedModule)
-        while self.disabled:
-            self.disabled.pop()()
+        for function in self.disabled:
+            function.current[0] = function.tell_compiler(module, function.__wrapped__)
+        self.disabled.clear()
 
-    def disable(self, function: Callable[..., Any] | None = None, *args: Any, **kwargs: Any) -> Any:
+    def disable(self, fn: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Stand in for `torch._dynamo.disable`, which is called when the compiler has been imported."""
-        if function is None or not is_stand_in(COMPILER):
-            return self.call(COMPILER, "disable", function, *args, **kwargs)
-        current = [function]
+        if not isinstance(fn, FunctionType | MethodType) or not is_stand_in(COMPILER):
+            return self.call(COMPILER, "disable", fn, *args, **kwargs)
+        current = [fn]
 
-        @wraps(function)
+        @wraps(fn)
         def disabled(*positional: Any, **named: Any) -> Any:
             return current[0](*positional, **named)
 
-        self.disabled.append(lambda: current.__setitem__(0, self.call(COMPILER, "disable", function, *args, **kwargs)))
+        function: Any = disabled  # which alone holds what it needs, and may end before the compiler is imported
+        function.current = current
+        function.tell_compiler = lambda compiler, wrapped: compiler.disable(wrapped, *args, **kwargs)
+        self.disabled.add(function)
         return disabled
 
 
@@ -98,15 +103,12 @@ class LateShapes(LateImports):
 
     def __init__(self) -> None:
         self.first_tensor: Any = None  # the library of these operations
-        super().__init__({name: {"__path__": []} for name in (*SHAPES, VISION_SHAPES)}, together=True)
+        super().__init__({name: {} for name in (*SHAPES, VISION_SHAPES)}, together=True)
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
-        torch: Any = sys.modules.get("torch")
-        if name == SHAPES[0] and torch.__version__ >= UNKNOWN:
-            self.contents.clear()
-        if name == RANDOM and self.contents:
-            return PathFinder.find_spec(name, [str(Path(torch.__path__[0], "_prims"))])
-        return super().find_spec(name, path, target)
+        if name == SHAPES[0] and release(sys.modules["torch"]) >= UNKNOWN:
+            self.contents.clear()  # nothing is late
+        return None if name == RANDOM else super().find_spec(name, path, target)
 
     def exec_module(self, module: ModuleType) -> None:
         super().exec_module(module)
@@ -124,6 +126,7 @@ class LateShapes(LateImports):
             self.first_tensor.impl(operation, partial(self.make_first, operation))
 
     def make_first(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self.first_tensor = None  # also if the import is interrupted
         self.load(SHAPES[0])
         return operation(*args, **kwargs)  # torch's own
 
@@ -132,3 +135,8 @@ class LateShapes(LateImports):
         sys.modules["torch._prims"].rng_prims = sys.modules[RANDOM]  # type: ignore[attr-defined]
         if "torchvision" in sys.modules:
             import_module(VISION_SHAPES)
+
+
+def release(package: Any) -> tuple[int, ...]:
+    """Return the first two numbers of a package's version."""
+    return tuple(map(int, package.__version__.split(".")[:2]))

@@ -31,7 +31,7 @@ def before() -> None:
     assert not apart()
     assert not isinstance(network, OptimizedModule)
     assert is_stand_in(COMPILER)
-    assert all(map(is_stand_in, SHAPES)) == (torch.__version__ < late_modules.UNKNOWN)
+    assert all(map(is_stand_in, SHAPES)) == (late_modules.release(torch) < late_modules.UNKNOWN)
 
 
 def compile() -> None:
@@ -53,6 +53,36 @@ def compile() -> None:
         assert "disable" in str(error), error
     else:
         raise AssertionError("a disabled function is in the graph")
+
+
+def disabled() -> None:
+    """What is disabled is what torch makes of it, and ends when nothing else holds it."""
+    import gc
+    import weakref
+
+    import torch
+    import torch._dynamo as held
+    from torch import nn
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.loss = torch.compiler.disable(self.compute)
+
+        def compute(self) -> int:
+            return 1
+
+    model = Model()
+    assert model.loss() == 1
+    ended = weakref.ref(model)
+    del model
+    gc.collect()
+    assert ended() is None
+    held.graph_break(msg="of no effect")
+    assert is_stand_in(COMPILER)
+    layer = torch.compiler.disable(nn.Linear(2, 2))
+    assert len([*layer.parameters()]) == 2
+    assert held.graph_break is sys.modules["torch._dynamo"].graph_break
 
 
 def module() -> None:
@@ -139,6 +169,31 @@ def derivative() -> None:
     assert torch.func.jvp(torch.tanh, (torch.zeros(1),), (torch.ones(1),))[1] == 1
 
 
+def held() -> None:
+    """A stand-in that someone holds is like the module."""
+    import inspect
+    from importlib.util import find_spec
+    from unittest import mock
+
+    import torchvision
+    from torchvision import datasets, models, ops
+
+    assert find_spec("torchvision.models.resnet").name == "torchvision.models.resnet"
+    assert find_spec("torchvision.models.nothing") is None
+    assert all(map(is_stand_in, VISION))
+    assert "box_iou" in inspect.getsource(ops)
+    assert models.__dict__["resnet18"] is sys.modules["torchvision.models"].resnet18
+    assert {name for name in models.__dict__ if name.startswith("vgg")} <= set(dir(models))
+    with mock.patch.object(datasets, "MNIST", list):
+        assert torchvision.datasets.MNIST() == []
+    assert inspect.isclass(torchvision.datasets.MNIST)
+    ops.mine = 5
+    assert torchvision.ops.mine == 5
+    import torch
+
+    torch.empty(2, device="meta")
+
+
 def vision() -> None:
     import torch
     import torchmetrics.functional.image as metrics
@@ -175,8 +230,8 @@ def main() -> None:
     assert sys.modules["torch._decomp"] is torch._decomp
 
 
-COMPILES = {way.__name__: way for way in (compile, module, options, name)}
-WAYS = COMPILES | {way.__name__: way for way in (shapes, newer, moved, fake, parts, derivative, vision)}
+COMPILES = {way.__name__: way for way in (compile, disabled, module, options, name)}
+WAYS = COMPILES | {way.__name__: way for way in (shapes, newer, moved, fake, parts, derivative, held, vision)}
 
 if __name__ == "__main__":
     run(main)

@@ -18,7 +18,21 @@ from lamphouse.machine.late_imports import LateImports, is_stand_in
 from lamphouse.machine.late_modules import COMPILER, SHAPES, VISION
 
 PROGRAM = Path(__file__).with_name("check_late_imports.py")
-WAYS = ("compile", "module", "options", "name", "shapes", "newer", "moved", "fake", "parts", "derivative", "vision")
+WAYS = (
+    "compile",
+    "disabled",
+    "module",
+    "options",
+    "name",
+    "shapes",
+    "newer",
+    "moved",
+    "fake",
+    "parts",
+    "derivative",
+    "held",
+    "vision",
+)
 SLOW_TO_IMPORT = {
     "IPython",
     "matplotlib",
