@@ -102,7 +102,7 @@ class StandIn(ModuleType):
         return dir(self._load())
 
     @property
-    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]  # a module's is no property
         return vars(self._load())
 
 

@@ -51,7 +51,7 @@ class LateSingles(LateImports):
 
     def on_load(self, module: Any) -> None:
         if module.__name__ == ARNIQA:  # the function has the name of its module, which took its place
-            sys.modules[module.__package__].arniqa = module.arniqa  # type: ignore[attr-defined]
+            sys.modules[module.__package__].arniqa = module.arniqa  # type: ignore[attr-defined]  # any module
 
 
 class LateCompiler(LateImports):
@@ -126,13 +126,15 @@ class LateShapes(LateImports):
             self.first_tensor.impl(operation, partial(self.make_first, operation))
 
     def make_first(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self.first_tensor = None  # also if the import is interrupted
+        # also if the import is interrupted; torch needs nothing more of the operation that is running
+        self.first_tensor = None
         self.load(SHAPES[0])
         return operation(*args, **kwargs)  # torch's own
 
     def on_load(self, module: Any) -> None:
         self.first_tensor = None  # the operations are torch's own again
-        sys.modules["torch._prims"].rng_prims = sys.modules[RANDOM]  # type: ignore[attr-defined]
+        # a module imported before its package is no attribute of that
+        sys.modules["torch._prims"].rng_prims = sys.modules[RANDOM]  # type: ignore[attr-defined]  # any module
         if "torchvision" in sys.modules:
             import_module(VISION_SHAPES)
 
