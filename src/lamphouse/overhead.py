@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from inspect import isfunction, signature
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -60,6 +61,12 @@ class SkipIdleHooks(Callback):
 
 class LeanModule(LightningModule):
     """A LightningModule whose steps compute the same in less time (abstract)."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        step = vars(cls).get("training_step")
+        if isfunction(step):  # Lightning asks for its signature at each batch; inspect takes one that is there
+            step.__signature__ = signature(step)  # type: ignore[attr-defined]  # an attribute that inspect documents
 
     def __setattr__(self, name: str, value: Any) -> None:
         # private: Lightning sets it at every hook; nn.Module.__setattr__ makes a small network's step 10 % longer

@@ -1,9 +1,10 @@
 """Hooks that are empty are not called, all others are, and gradients are clipped as ever."""
 
 import csv
+import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from conftest import Outcome
@@ -12,10 +13,11 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.demos.boring_classes import BoringModel, ManualOptimBoringModel
 from lightning.pytorch.profilers import SimpleProfiler
 from stock import QUIET, UnstableModel
+from torch import Tensor
 
 from lamphouse.callbacks import SkipIdleHooks, StopNotFinite
 from lamphouse.errors import NotFiniteError
-from lamphouse.overhead import BATCH_HOOKS
+from lamphouse.overhead import BATCH_HOOKS, LeanModule
 
 Command = Callable[..., Outcome]
 
@@ -71,6 +73,31 @@ def test_hooks_are_as_before_afterwards(model: LightningModule) -> None:
         assert isinstance(model, UnstableModel)
     owners = [*trainer.callbacks, trainer.strategy, model]  # type: ignore[attr-defined]  # set by a connector
     assert all(callable(getattr(owner, hook, callable)) for owner in owners for hook in BATCH_HOOKS)
+
+
+class TakesIndex(LeanModule, BoringModel):
+    """Takes the number of a batch."""
+
+    numbers: ClassVar[list[int]] = []
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Any:
+        self.numbers.append(batch_idx)
+        return super().training_step(batch, batch_idx)
+
+
+class TakesBatch(TakesIndex):
+    """Takes batches alone."""
+
+    def training_step(self, batch: Tensor) -> Any:  # type: ignore[override]  # Lightning leaves the choice
+        return super().training_step(batch, -1)
+
+
+@pytest.mark.parametrize(("model", "numbers"), [(TakesIndex, [0, 1, 2, 3]), (TakesBatch, [-1] * 4)])
+def test_a_step_gets_what_its_own_signature_names(model: type[TakesIndex], numbers: list[int]) -> None:
+    model.numbers.clear()
+    Trainer(**{**QUIET, "max_epochs": 1, "limit_train_batches": 4}).fit(model())
+    assert model.numbers == numbers
+    assert inspect.signature(model.training_step) is inspect.signature(model.training_step)  # and not built each time
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "16-mixed"])

@@ -48,10 +48,8 @@ class Samples:
         return len(self.inputs if self.rows is None else self.rows)
 
     def __getitem__(self, indices: Tensor | slice) -> Batch:
-        rows = indices if self.rows is None else self.rows[indices]
-        if not isinstance(rows, Tensor) or (rows.ndim, rows.dtype, rows.device) != (1, torch.int64, self.inputs.device):
-            return self.inputs[rows], self.targets[rows]
-        return self.inputs.index_select(0, rows), self.targets.index_select(0, rows)  # many times as fast on a CPU
+        rows = indices if self.rows is None else _taken(self.rows, indices)
+        return _taken(self.inputs, rows), _taken(self.targets, rows)
 
     @property
     def nbytes(self) -> int:
@@ -89,6 +87,12 @@ class Samples:
     def to(self, device: torch.device) -> "Samples":
         """Copy the part's own samples, unless they are there already."""
         return self if self.inputs.device == device else Samples(*(moved(tensor, device) for tensor in self[:]))
+
+
+def _taken(values: Tensor, rows: Tensor | slice) -> Tensor:
+    if isinstance(rows, Tensor) and (rows.ndim, rows.dtype, rows.device) == (1, torch.int64, values.device):
+        return values.index_select(0, rows)  # many times as fast on a CPU
+    return values[rows]
 
 
 def moved(held: Tensor, device: torch.device) -> Tensor:
