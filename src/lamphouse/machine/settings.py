@@ -34,6 +34,7 @@ class Machine:
         """Configure this process for work on a type of device."""
         if self.allocator == "keep":
             memory.keep_memory()
+        stop_looking_for_gpus()
         set_threads(self.threads or min(torch.get_num_threads(), allowed_cores()))
         torch.set_float32_matmul_precision(self.matmul_precision or ("high" if device == "cuda" else "highest"))
 
@@ -54,6 +55,12 @@ def set_threads(count: int) -> None:
     """Set the number of threads of operations on the CPU."""
     if count != torch.get_num_threads():  # else MKL would no longer choose how many of them a product is worth
         torch.set_num_threads(count)
+
+
+def stop_looking_for_gpus() -> None:
+    """Tell torch that there is no GPU, if so; else each step of Adam tries to load NVIDIA's library, for 0.2 ms."""
+    if torch.version.cuda and not torch.cuda.is_available():
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 
 def device_type(accelerator: object) -> str:

@@ -1,5 +1,6 @@
 """What is left to the machine, and what overrules it."""
 
+import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -138,3 +139,16 @@ def test_instructions_for_bf16(amx: bool, avx: bool, monkeypatch: pytest.MonkeyP
 def test_with_a_gpu_it_is_the_gpus() -> None:
     assert settings.device_type("auto") == "cuda"
     assert settings.native_bf16("cuda") is torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+@pytest.mark.parametrize(("there", "chosen", "expected"), [(False, None, ""), (False, "0", "0"), (True, None, None)])
+def test_gpus_are_looked_for_once(
+    there: bool, chosen: str | None, expected: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if chosen:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    settings.Machine(allocator="system").prepare("cpu")
+    assert os.environ.get("CUDA_VISIBLE_DEVICES") == expected
