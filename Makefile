@@ -118,7 +118,7 @@ new-experiment new-model new-data new-task:
 	@$(RUN_PYTHON) new $(@:new-%=%) "$(NAME)" --like configs/$(EXPERIMENT).yaml
 schema: $(READY) ## write configs/schema.json, with which editors check and complete YAML files
 	@$(SCHEMA)
-test test-slow: export OMP_WAIT_POLICY ?= passive# for there are more threads than cores
+test test-slow: export OMP_NUM_THREADS ?= 1# each core has a process of tests already
 test: $(READY) ## run the fast tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" $(ARGS)
 test-slow: $(READY) ## run the slow tests

@@ -23,7 +23,7 @@ PARTS = {
     "export": 425,
     "loggers": 935,
     "loops": 900,
-    "machine": 970,
+    "machine": 975,
     "optim": 300,
     "pages": 500,
     "runs": 500,
@@ -70,7 +70,7 @@ def test_a_room_of_the_parts(room: str) -> None:
 
 
 def test_all_parts() -> None:
-    assert lines_below("src/lamphouse") <= 15_170
+    assert lines_below("src/lamphouse") <= 15_180
 
 
 def test_the_scaffold() -> None:

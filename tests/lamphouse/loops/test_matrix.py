@@ -27,6 +27,7 @@ PAIRS = [Case(*values) for values in AllPairs(list(FACTORS.values()))]
 FAST = 1  # pair that every run of the tests trains; the others are slow
 DRAWN = {
     "model": [*FACTORS["model"][:1] * 4, *FACTORS["model"]],
+    "optimizer": FACTORS["optimizer"],
     "stopping": FACTORS["stopping"],
 }  # in the full product of the others
 NO_STEP = "ignore:Detected call of `lr_scheduler.step..` before `optimizer.step:UserWarning"  # the first one overflowed
