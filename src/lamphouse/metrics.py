@@ -43,7 +43,7 @@ class EpochMetrics(Metric):
         if taken := metrics.keys() & {*self.average_names, *of_loss}:
             raise InputError(f"--model.metrics {min(taken)}: the model has this metric already: choose another name")
         self.metrics = nn.ModuleList(copy.deepcopy(metric) for metric in metrics.values())
-        self._waiting: list[tuple[int, list[Tensor]]] = []  # samples of a batch, its mean loss and sums of averages
+        self._waiting: list[tuple[int, list[Tensor]]] = []  # samples of a batch, and its sums of loss and averages
         self.add_state("sums", torch.zeros(2 + len(averages)), dist_reduce_fx="sum")
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -61,7 +61,6 @@ class EpochMetrics(Metric):
             self._waiting.clear()
             rows = torch.stack([value for values in parts for value in values]).view(len(counts), -1)
             samples = torch.tensor(counts, dtype=torch.float32).to(rows.device, non_blocking=True)
-            rows[:, 0] *= samples
             sums = self._sums.float()  # bfloat16 counts to 256
             for row in torch.column_stack([rows, samples]):
                 sums = sums + row  # one by one: the same bits, however many have waited
@@ -79,7 +78,7 @@ class EpochMetrics(Metric):
             return  # a process that has none left
         averages = (average(predictions, targets) for average in self.averages)
         sums = [values.sum() if values.ndim == 1 else values.float().mean() * samples for values in averages]
-        self._waiting.append((samples, [loss.detach().float(), *sums]))
+        self._waiting.append((samples, [loss.detach().float() * samples, *sums]))
         if len(self._waiting) == MOST_WAITING:
             self.sums  # noqa: B018  # adds them
         for name, metric in zip(self.metric_names, self.metrics, strict=True):
