@@ -237,7 +237,7 @@ def test_no_tricks_outside_the_start() -> None:
     for path in FILES:
         if path.parent.name == "machine" and path.stem in {"start", "late_imports", "late_modules"}:
             continue
-        tricks = {"__class__"} | ({"__signature__"} if path.name != "overhead.py" else set())  # which says why
+        tricks = {"__class__"} if path.name == "overhead.py" else {"__class__", "__signature__"}  # it says why
         for node in ast.walk(tree(path)):
             stored = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
             attribute = getattr(node, "attr", "")

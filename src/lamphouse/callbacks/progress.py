@@ -81,14 +81,11 @@ class EpochProgress(ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        def running() -> Mapping[str, Any]:
-            measured = getattr(getattr(pl_module, "train_metrics", None), "running", None)
-            return measured() if measured else trainer.progress_bar_metrics
-
+        running = getattr(getattr(pl_module, "train_metrics", None), "running", None)
         if trainer.is_last_batch:
             self._before = dict(trainer.callback_metrics)
         self._progress.n = batch_idx + 1
-        show_progress(self._progress, running)
+        show_progress(self._progress, running or (lambda: trainer.progress_bar_metrics))
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not trainer.is_last_batch:

@@ -32,10 +32,8 @@ def timers(trainer: Trainer) -> list[Timer]:
 
 def ends_here(trainer: Trainer) -> bool:
     """Return whether training ends after this batch, not only after its epoch."""
-    reached = 0 < trainer.max_steps <= trainer.global_step
-    if reached or not trainer.should_stop:
-        return reached
-    return trainer.current_epoch >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
+    enough = trainer.current_epoch >= (trainer.min_epochs or 0) and trainer.global_step >= (trainer.min_steps or 0)
+    return 0 < trainer.max_steps <= trainer.global_step or (trainer.should_stop and enough)
 
 
 def after(epochs: int, steps: int) -> str:
